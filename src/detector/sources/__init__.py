@@ -1,0 +1,95 @@
+"""Data sets: one module a kind, each turning a folder into a list of `Record`.
+
+A source module holds
+
+* `TITLE`, `LAYOUT`, `OBTAIN`: text for people (what it is, the folder layout expected, how to get it),
+* `SPLITS`: the split strategies it knows, the default first,
+* `OFFICIAL`: `{(split, label): count}` of the complete data set under its default strategy ({} if none),
+* `scan(root, options) -> list[Record]`, sorted by path, raising `DetectorError`,
+* `split(records, strategy, fractions, seed) -> list[str]`: a split name for each record, "" = left out.
+
+Only the standard library is imported here and in the source modules, so that the Snakefile can ask them
+what is missing without paying for pandas.
+"""
+
+import hashlib
+import importlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from detector.errors import DetectorError
+
+REAL, FAKE = 1, 0
+KINDS = ("faces140k", "celebdf", "synthbuster", "cifake", "folder")
+SPLIT_NAMES = ("train", "valid", "test")
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+
+
+@dataclass(frozen=True, order=True)
+class Record:
+    """One image or video as a data set lists it, before anything is decoded."""
+
+    path: str  # relative to the source's root, with forward slashes
+    label: int  # 1 = real, 0 = fake
+    generator: str = ""  # what made a fake; "" for real images
+    group: str = ""  # what must not be in two splits (person, prompt); several joined by "|"; "" = its own
+    official: str = ""  # the data set's own split of this item: train, valid, test or ""
+    frame: float | None = None  # position of the frame in a video, 0 = first, 1 = last; None for images
+
+
+def module(kind: str) -> ModuleType:
+    """The module of a kind of source.
+
+    Imported by name so that a stage which scans one data set depends on that data set's module alone.
+    """
+    if kind not in KINDS:
+        raise DetectorError(f"unknown kind of source {kind!r}; expected one of {', '.join(KINDS)}")
+    return importlib.import_module(f"detector.sources.{kind}")
+
+
+def fingerprint(root: Path) -> str:
+    """A hash over the relative path, size and modification time of each file below `root`.
+
+    Cheap (one `stat` a file, nothing is opened), so a workflow can ask at every start whether data changed.
+    """
+    digest = hashlib.sha256()
+    stack = [str(root)]
+    while stack:
+        folder = stack.pop()
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda e: e.name):
+                if entry.is_dir():
+                    stack.append(entry.path)
+                else:
+                    stat = entry.stat()
+                    name = os.path.relpath(entry.path, root)
+                    digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def missing_roots(sources: Mapping[str, Mapping]) -> str:
+    """One message that names every source whose root is not there; "" if all are.
+
+    `sources` maps a source's name to its config section (`type`, `root`, …).
+    """
+    parts = []
+    for name, options in sources.items():
+        root = Path(options["root"])
+        if root.is_dir():
+            continue
+        source = module(options["type"])
+        found = "a file, not a folder" if root.exists() else "nothing there"
+        parts.append(
+            f"{name}: {source.TITLE}\n"
+            f"  looked in: {root} (found: {found}; set data.sources.{name}.root in the config)\n"
+            f"  expected layout:\n{_indent(source.LAYOUT, 4)}\n"
+            f"  how to obtain it:\n{_indent(source.OBTAIN, 4)}"
+        )
+    return "\n\n".join(parts)
+
+
+def _indent(text: str, by: int) -> str:
+    return "\n".join(" " * by + line for line in text.strip("\n").splitlines())
