@@ -4,7 +4,9 @@ A source module holds
 
 * `TITLE`, `LAYOUT`, `OBTAIN`: text for people (what it is, the folder layout expected, how to get it),
 * `SPLITS`: the split strategies it knows, the default first,
-* `OFFICIAL`: `{(split, label): count}` of the complete data set under its default strategy ({} if none),
+* `OFFICIAL`: `{(split, label): count}` of the complete data set ({} if it has no fixed size); split is the
+  data set's own (`Record.official`) where each item has one, else what the default strategy gives with the
+  study's fractions `STUDY_FRACTIONS`,
 * `scan(root, options) -> list[Record]`, sorted by path, raising `DetectorError`,
 * `split(records, strategy, fractions, seed) -> list[str]`: a split name for each record, "" = left out.
 
@@ -25,6 +27,7 @@ from detector.errors import DetectorError
 REAL, FAKE = 1, 0
 KINDS = ("faces140k", "celebdf", "synthbuster", "cifake", "folder")
 SPLIT_NAMES = ("train", "valid", "test")
+STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
 

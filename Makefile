@@ -1,0 +1,37 @@
+# make demo    the whole pipeline on data it makes itself, to results/demo
+# make test    the tests
+# make lint    style and workflow checks
+# All three set up .venv first, if it is not there or the dependencies changed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell nproc 2>/dev/null || echo 2)
+DEMO := --cores $(CORES) --configfile configs/demo.yaml
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/installed
+	$(BIN)/detector demo-data data/demo
+	$(BIN)/snakemake $(DEMO) --quiet rules
+	@test results/demo/report.html -nt results/demo/tables/final_accuracy.csv || \
+	  $(BIN)/snakemake $(DEMO) --quiet all --report results/demo/report.html
+	$(BIN)/detector summary results/demo
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; use: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,faces]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) results/demo data/demo

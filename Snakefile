@@ -1,0 +1,33 @@
+# The study's protocol as a graph of files. One phase a file in workflow/rules/; docs/architecture.md explains.
+#
+#   snakemake --cores 1 --resources gpu=1                                 the study (config.yaml)
+#   snakemake --cores 2 --configfile configs/demo.yaml                    the demo
+#   snakemake --cores 1 results/tables/efficiency.csv                     one table
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/compress.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        TABLES,
+        FIGURES,
+
+
+localrules:
+    all,

@@ -1,0 +1,145 @@
+"""config.yaml against its schema: defaults filled in, and one readable error for all that is wrong."""
+
+import copy
+import difflib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from detector import sources
+from detector.errors import DetectorError, listing
+
+
+def complete(config: Mapping, schema_file: Path) -> dict:
+    """A checked copy of `config` with every default filled in; `config` itself is left as it is.
+
+    Raises `DetectorError` with one line for each key that is wrong: which key, what was found, what was
+    expected.
+    """
+    schema = yaml.safe_load(Path(schema_file).read_text())
+    config = copy.deepcopy(dict(config))
+    validator = jsonschema.Draft202012Validator(schema)
+    problems = [line for error in validator.iter_errors(config) for line in _explain(error, schema)]
+    if not problems:
+        _fill(config, schema, schema)
+        problems = _cross_checks(config)
+    if problems:
+        raise DetectorError(
+            f"the configuration has {len(problems)} error{'s' if len(problems) > 1 else ''}:\n"
+            f"{listing(problems)}\n"
+            "See docs/configuration.md for every key."
+        )
+    return config
+
+
+def used_sources(config: Mapping) -> dict[str, dict]:
+    """The settings of the sources in `data.use`, in that order."""
+    return {name: config["data"]["sources"][name] for name in config["data"]["use"]}
+
+
+def branches(config: Mapping) -> dict[str, dict]:
+    """The pruned branches by name, each with its `method` and `sparsity` (a share of the weights).
+
+    The name is `{method}-{percent}`; the dense control `l1-00` comes first.
+    """
+    pairs = [("l1", 0.0)] if config["prune"]["dense_control"] else []
+    pairs += [(method, s) for method, values in config["prune"]["methods"].items() for s in sorted(values)]
+    return {f"{m}-{round(100 * s):02d}": {"method": m, "sparsity": s} for m, s in pairs}
+
+
+def _cross_checks(config: Mapping) -> list[str]:
+    """What a schema cannot say: keys that must agree with each other or with the source modules."""
+    problems = []
+    data = config["data"]
+    for name in data["use"]:
+        if name not in data["sources"]:
+            known = ", ".join(data["sources"])
+            problems.append(f"data.use: {name!r} has no section in data.sources (there are: {known})")
+    for name, options in data["sources"].items():
+        options.setdefault("type", name)
+        if options["type"] not in sources.KINDS:
+            problems.append(
+                f"data.sources.{name}: no `type`, and {name!r} is no kind of source itself; "
+                f"add one of {', '.join(sources.KINDS)}"
+            )
+            continue
+        known = sources.module(options["type"]).SPLITS
+        options.setdefault("split", known[0])
+        if options["split"] not in known:
+            problems.append(
+                f"data.sources.{name}.split: found {options['split']!r}, expected one of {', '.join(known)}"
+            )
+    if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
+        problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
+    for method, values in config["prune"]["methods"].items():
+        if odd := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
+            problems.append(f"prune.methods.{method}: {odd}, expected whole percents such as 0.4 or 0.95")
+    low, high = config["search"]["learning_rate"]
+    if low > high:
+        problems.append(f"search.learning_rate: lowest {low:g} is above highest {high:g}; swap them")
+    if config["prune"]["dense_control"] and 0 in config["prune"]["methods"].get("l1", []):
+        problems.append("prune.methods.l1: 0 is already there as the dense control; drop it or dense_control")
+    return problems
+
+
+def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
+    where = ".".join(str(part) for part in error.absolute_path) or "(top level)"
+    found = json.dumps(error.instance, default=str)
+    found = found if len(found) <= 60 else found[:57] + "…"
+    rule, value = error.validator, error.validator_value
+    if rule == "additionalProperties" and value is False:
+        known = list(error.schema.get("properties", {}))
+        prefix = "" if where == "(top level)" else where + "."
+        lines = []
+        for key in sorted(set(error.instance) - set(known), key=str):
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            lines.append(f"{prefix}{key}: unknown key; {hint}")
+        return lines
+    if rule == "required":
+        missing = [key for key in value if key not in error.instance]
+        return [f"{where}: missing {', '.join(missing)}"]
+    expected = {
+        "type": lambda: f"expected {value}",
+        "enum": lambda: f"expected one of {', '.join(map(str, value))}",
+        "minItems": lambda: f"expected at least {value} item{'s' if value > 1 else ''}",
+        "maxItems": lambda: f"expected at most {value} items",
+        "uniqueItems": lambda: "expected no item twice",
+        "minimum": lambda: f"expected at least {value:g}",
+        "maximum": lambda: f"expected at most {value:g}",
+        "exclusiveMinimum": lambda: f"expected more than {value:g}",
+        "exclusiveMaximum": lambda: f"expected less than {value:g}",
+        "pattern": lambda: f"expected to match {value}",
+    }.get(rule, lambda: error.message)()
+    if isinstance(error.instance, str) and rule == "type" and value in ("number", "integer"):
+        expected += _number_hint(error.instance)
+    return [f"{where}: found {found}, {expected}"]
+
+
+def _number_hint(text: str) -> str:
+    """YAML 1.1 reads 1e-4 as text; people write it all the time."""
+    try:
+        float(text)
+    except ValueError:
+        return ""
+    return " (YAML reads this as text: write a decimal point, as in 1.0e-4, and no quotes)"
+
+
+def _fill(value: object, schema: Mapping, whole: Mapping) -> None:
+    """Fill defaults into `value` in place, following `properties`, `additionalProperties` and `$ref`."""
+    if not isinstance(value, dict):
+        return
+    properties = schema.get("properties", {})
+    for key, part in properties.items():
+        if key not in value and "default" in part:
+            value[key] = copy.deepcopy(part["default"])
+    for key, item in value.items():
+        part = properties.get(key, schema.get("additionalProperties", {}))
+        if isinstance(part, dict):
+            if "$ref" in part:
+                part = whole["$defs"][part["$ref"].removeprefix("#/$defs/")]
+            _fill(item, part, whole)

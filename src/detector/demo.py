@@ -1,0 +1,459 @@
+"""Small data in the three official layouts, made from nothing: no download, no photograph, no licence.
+
+Real: photographs of "dead leaves" (Lee, Mumford & Huang 2001), opaque textured shapes with power-law sizes that
+occlude each other, which share the edges and the 1/f spectrum of natural images; then a lens and a noisy sensor.
+Fake: other scenes of the same kind, seen through the lens, coded and decoded by a small convolutional autoencoder
+that is trained on the spot, then given the *same* sensor noise. What is left to detect is what real generators
+leave behind: the periodic traces of learned upsampling (Odena et al. 2016, "Deconvolution and checkerboard
+artifacts"; Durall et al. 2020, "Watch your up-convolution"; Frank et al. 2020, "Leveraging frequency analysis
+for deep fake image recognition"). Each generator has its own decoder, as in the data sets imitated.
+
+No short cut tells the classes apart: scenes, noise, file format and encoder settings have one distribution, and
+a decoded image gets back the mean and spread of its scene. No scene is used twice, except that Synthbuster's
+nine generators draw the same prompts. Images are made at the size at which the demo trains: resizing them
+would erase the traces.
+
+The same arguments give the same bytes, whatever `threads` is, on the same kind of CPU with the same libraries.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import multiprocessing
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from tqdm import tqdm
+
+from detector.errors import DetectorError
+
+log = logging.getLogger(__name__)
+
+VERSION = 1  # raise it when the bytes made from the same arguments change
+STAMP = "DEMO.json"
+
+# Images of each class in each split, videos of each folder, prompts: at scale 1, and the fewest at any scale
+# (ten are what an 80/10/10 split needs to leave nothing empty).
+FACES = {"train": (400, 10), "valid": (80, 4), "test": (150, 4)}
+VIDEOS = {"Celeb-real": (30, 10), "Celeb-synthesis": (60, 10), "YouTube-real": (6, 2)}
+PROMPTS = (20, 10)
+
+# The layer with which each generator doubles its code to the size of the image.
+DECODERS = {
+    "faces140k": "transposed4",
+    "celebdf": "shuffle",
+    "dalle2": "nearest",
+    "dalle3": "bilinear",
+    "firefly": "transposed3",
+    "glide": "transposed4",
+    "midjourney-v5": "shuffle",
+    "stable-diffusion-1-3": "transposed2",
+    "stable-diffusion-1-4": "transposed2",
+    "stable-diffusion-2": "nearest",
+    "stable-diffusion-xl": "bilinear",
+}
+SYNTHBUSTER = tuple(name for name in DECODERS if name not in ("faces140k", "celebdf"))
+
+TRAIN_STEPS, TRAIN_SCENES, CROP = 50, 64, 32  # of each autoencoder; crops keep a step at milliseconds
+FRAMES, FPS, PAN = 7, 25, 2  # a clip; the scene moves by PAN pixels a frame
+CHUNK = 40  # images a job: short enough for a bar that moves
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file to make."""
+
+    path: str  # relative to the demo's root
+    scene: str  # what is seen; equal names show the same scene
+    decoder: str = ""  # a key of DECODERS; "" = real
+
+
+def make_demo(
+    root: Path, *, seed: int = 0, scale: float = 1.0, size: int = 64, threads: int | None = None
+) -> None:
+    """Make `root`/faces140k, `root`/celebdf and `root`/synthbuster: 8-bit RGB files of `size` x `size` pixels.
+
+    `scale` multiplies every count and the autoencoders' training; `threads` worker processes share the work
+    (None: one a core, at most 8). The folder appears complete or not at all. A demo made with the same
+    arguments is left as it is; one made with others is replaced. Raises DetectorError if `root` holds
+    anything else.
+    """
+    root = Path(root)
+    if scale <= 0 or size < CROP or size % 2:
+        raise DetectorError(
+            f"demo: scale {scale} and size {size}; scale must be above 0, size even and at least {CROP}"
+        )
+    items, tables = _plan(seed, scale)
+    stamp = {
+        "made_by": __name__,
+        "version": VERSION,
+        "seed": seed,
+        "scale": scale,
+        "size": size,
+        "counts": _counts(items),
+        "files": len(items) + len(tables) + 1,
+    }
+    found = _existing(root)
+    if found == stamp:
+        log.info("demo: %s is already there, made with the same settings", root)
+        return
+
+    root.parent.mkdir(parents=True, exist_ok=True)
+    fresh, old = (root.with_name(f".{root.name}.{word}-{os.getpid()}") for word in ("new", "old"))
+    try:
+        for path, text in tables.items():
+            _ready(fresh / path).write_text(text)
+        _make_files(fresh, items, seed, size, threads)
+        (fresh / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
+        if found:
+            os.replace(root, old)
+        os.replace(fresh, root)
+    finally:
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+    log.info("demo: made %d files in %s", stamp["files"], root)
+
+
+def _existing(root: Path) -> dict | None:
+    """The stamp of the demo in `root`; None if there is nothing. Raises rather than lose a foreign file."""
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return None
+    try:
+        stamp = json.loads((root / STAMP).read_text())
+        ours = stamp["made_by"] == __name__
+        spare = stamp["files"] - sum(path.is_file() for path in root.rglob("*"))
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours or spare < 0:
+        found = "more files than the demo made" if ours else f"no {STAMP} of a demo"
+        raise DetectorError(
+            f"{root}: found {found}; expected nothing or an untouched demo. It was left as it is: choose another "
+            "folder, or move this one away."
+        )
+    return stamp if spare == 0 else {}  # {}: files are missing, make it again
+
+
+# What is to be made.
+
+
+def _plan(seed: int, scale: float) -> tuple[list[Item], dict[str, str]]:
+    """Every image and video, and the text files {path: content} that the data sets come with."""
+
+    def count(most: int, least: int) -> int:
+        return max(least, round(most * scale))
+
+    faces, tables = _plan_faces(_rng(seed, "names/faces"), {k: count(*v) for k, v in FACES.items()})
+    videos, testing = _plan_videos({k: count(*v) for k, v in VIDEOS.items()})
+    stems = _rng(seed, "names/prompts").choice(16**8, count(*PROMPTS), replace=False)
+    prompts = [
+        Item(f"synthbuster/{generator}/r{stem:08x}t.png", f"prompt {stem}", generator)
+        for generator in SYNTHBUSTER
+        for stem in sorted(stems)
+    ]
+    return faces + videos + prompts, tables | testing
+
+
+def _plan_faces(rng: np.random.Generator, counts: dict[str, int]) -> tuple[list[Item], dict[str, str]]:
+    """140k: real files are called by five digits, fakes by ten capitals and digits; one CSV a split."""
+    numbers = iter(rng.choice(100_000, sum(counts.values()), replace=False))
+    letters = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))
+    items, tables = [], {}
+    for split, n in counts.items():
+        rows = [("", "original_path", "id", "label", "label_str", "path")]
+        for label, word in ((1, "real"), (0, "fake")):
+            for _ in range(n):
+                name = f"{next(numbers):05d}" if label else "".join(rng.choice(letters, 10))
+                path = f"{split}/{word}/{name}.jpg"
+                rows.append((len(rows) - 1, "n/a", name, label, word, path))
+                full = f"faces140k/real_vs_fake/real-vs-fake/{path}"
+                items.append(Item(full, full, "" if label else "faces140k"))
+        tables[f"faces140k/{split}.csv"] = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    return items, tables
+
+
+def _plan_videos(counts: dict[str, int]) -> tuple[list[Item], dict[str, str]]:
+    """Celeb-DF: people come in pairs who lend each other their faces, so that people can be split apart.
+
+    The last pair and the first YouTube videos are the official test.
+    """
+    pairs = max(3, counts["Celeb-real"] // 4)
+    names: list[tuple[str, bool]] = []  # path, in the test list
+    for i in range(counts["Celeb-real"]):
+        person, take = i % (2 * pairs), i // (2 * pairs)
+        names.append((f"Celeb-real/id{person}_{take:04d}", person // 2 == pairs - 1))
+    for i in range(counts["Celeb-synthesis"]):
+        target, take = i % (2 * pairs), i // (2 * pairs)
+        names.append((f"Celeb-synthesis/id{target}_id{target ^ 1}_{take:04d}", target // 2 == pairs - 1))
+    for i in range(counts["YouTube-real"]):
+        names.append((f"YouTube-real/{i:05d}", i < counts["YouTube-real"] // 2))
+    items, lines = [], []
+    for name, testing in names:
+        fake = name.startswith("Celeb-synthesis")
+        items.append(Item(f"celebdf/{name}.mp4", name, "celebdf" if fake else ""))
+        if testing:
+            lines.append(f"{0 if fake else 1} {name}.mp4\n")
+    return items, {"celebdf/List_of_testing_videos.txt": "".join(lines)}
+
+
+def _counts(items: Sequence[Item]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for item in items:
+        folder = os.path.dirname(item.path)
+        counts[folder] = counts.get(folder, 0) + 1
+    return counts
+
+
+# Making it.
+
+
+def _make_files(folder: Path, items: list[Item], seed: int, size: int, steps: int, threads: int | None) -> None:
+    """Train the autoencoders, then write every item below `folder`, in worker processes.
+
+    A worker computes on one thread: floating-point sums depend on the number of threads, processes do not.
+    """
+    by_decoder: dict[str, list[Item]] = {}
+    for item in items:
+        by_decoder.setdefault(item.decoder, []).append(item)
+    workers = threads or min(os.cpu_count() or 1, 8)
+    # spawn: a fork of a process in which torch has already started threads can hang
+    spawn = multiprocessing.get_context("spawn")
+    with (
+        ProcessPoolExecutor(workers, spawn, initializer=_start_worker) as pool,
+        _Progress(len(DECODERS) + len(items)) as progress,
+    ):
+        try:
+            training = {pool.submit(_train, name, seed, size): name for name in DECODERS}
+            trained: dict[str, dict | None] = {"": None}
+            for done in as_completed(training):
+                trained[training[done]] = done.result()
+                progress.step(1)
+            writing = []
+            for name, own in by_decoder.items():
+                for i in range(0, len(own), CHUNK):
+                    writing.append(pool.submit(_write, folder, own[i : i + CHUNK], trained[name], seed, size))
+            for done in as_completed(writing):
+                progress.step(done.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class _Progress:
+    """A bar on a terminal; elsewhere a log line each tenth, so that a log file stays readable."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.bar = tqdm(total=total, desc="demo", unit="file", disable=not sys.stderr.isatty())
+
+    def step(self, n: int) -> None:
+        before, self.done = self.done, self.done + n
+        self.bar.update(n)
+        if self.bar.disable and 10 * before // self.total < 10 * self.done // self.total:
+            log.info("demo: %d of %d", self.done, self.total)
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+
+def _rng(seed: int, name: str) -> np.random.Generator:
+    """Random numbers that depend on what they are for, not on what was made before."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16]))
+
+
+def _start_worker() -> None:
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+
+
+def _write(folder: Path, items: list[Item], weights: dict | None, seed: int, size: int) -> int:
+    """Render, decode if fake, photograph and save; returns how many."""
+    model = None
+    if weights is not None:
+        model = Autoencoder(DECODERS[items[0].decoder])
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    for item in items:
+        video = item.path.endswith(".mp4")
+        frames = _scene(_rng(seed, f"scene/{item.scene}"), size, FRAMES if video else 1)
+        if model is not None:
+            frames = _decoded(model, frames)
+        rng = _rng(seed, f"camera/{item.path}")
+        _save(_ready(folder / item.path), _sensor(rng, frames), rng)
+    return len(items)
+
+
+def _ready(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _scene(rng: np.random.Generator, size: int, frames: int = 1) -> np.ndarray:
+    """float32 (frames, size, size, 3) in 0..1: a dead-leaves scene behind a lens, panned by a pixel a frame."""
+    h, w, n = size, size + PAN * (frames - 1), 2 * size
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    texture = _pink(rng, 2 * w)
+    # Radii of density r^-2 make areas, and so the picture, look alike at every scale. The first is the background.
+    low, high = 1.5, size / 2.5
+    radii = low / (1 - rng.random(n) * (1 - low / high))
+    radii[0] = 8 * size
+    centres = rng.uniform(-0.1, 1.1, (n, 2)) * (h, w)
+    turns = np.exp(1j * rng.uniform(0, 2 * np.pi, n))
+    aspects = rng.uniform(0.4, 1, n)
+    powers = rng.choice([1, 2, 2, 6], n)  # diamonds, ellipses, rounded boxes
+    offsets = rng.integers(0, w, (n, 2))
+    # Of a scene's few hues, as a place has few materials; shaded across by `slopes`, roughened by `grains`.
+    hues = rng.choice(rng.uniform(0, 2 * np.pi, 3), n) + rng.normal(0, 0.2, n)
+    phases = hues[:, None] + np.arange(3) * 2 * np.pi / 3
+    colours = rng.beta(1.6, 1.8, (n, 1)) * (1 + rng.beta(1.5, 6, (n, 1)) * np.cos(phases))
+    slopes, grains = rng.uniform(0, 0.35, n), rng.uniform(0.02, 0.16, n)
+
+    scene = np.zeros((h, w, 3), np.float32)
+    for i, radius in enumerate(radii):
+        (cy, cx), (ty, tx) = centres[i], offsets[i]
+        rows = slice(max(0, int(cy - radius)), min(h, max(0, int(cy + radius) + 2)))
+        columns = slice(max(0, int(cx - radius)), min(w, max(0, int(cx + radius) + 2)))
+        dy, dx = y[rows, :1] - cy, x[:1, columns] - cx
+        c, s = turns[i].real / radius, turns[i].imag / radius
+        u, v = c * dx + s * dy, (c * dy - s * dx) / aspects[i]
+        distance = (np.abs(u) ** powers[i] + np.abs(v) ** powers[i]) ** (1 / powers[i])
+        cover = np.clip((1 - distance) * (0.7 * radius) + 0.5, 0, 1)[..., None]
+        rough = texture[ty : ty + u.shape[0], tx : tx + u.shape[1]]
+        light = (1 + slopes[i] * np.clip(u, -1, 1) + grains[i] * rough)[..., None]
+        scene[rows, columns] += cover * (light * colours[i] - scene[rows, columns])
+    scene = _blurred(np.clip(scene, 0, 1), rng.uniform(0.35, 0.6))
+    return np.stack([scene[:, PAN * i : PAN * i + size] for i in range(frames)])
+
+
+def _pink(rng: np.random.Generator, size: int) -> np.ndarray:
+    """float32 (size, size): noise of amplitude 1/f and unit variance, the spectrum of natural textures."""
+    f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
+    f[0, 0] = np.inf
+    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((size, size))) / f, s=(size, size))
+    return (noise / noise.std()).astype(np.float32)
+
+
+def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
+    """(H, W, 3) through a separable Gaussian of three taps: the softness of a lens."""
+    side = math.exp(-0.5 / sigma**2)
+    a, b = side / (1 + 2 * side), 1 / (1 + 2 * side)
+    for axis in (0, 1):
+        padded = np.pad(image, [(1, 1) if axis == i else (0, 0) for i in range(3)], mode="edge")
+        before, after = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
+        image = a * (before + after) + b * image
+    return image
+
+
+def _sensor(rng: np.random.Generator, frames: np.ndarray) -> np.ndarray:
+    """uint8, the frames with shot noise (variance grows with light) and read noise of one random exposure."""
+    read, shot = rng.uniform(0.004, 0.012), rng.uniform(0.01, 0.02)
+    noise = rng.standard_normal(frames.shape, np.float32) * np.sqrt(read**2 + shot**2 * np.clip(frames, 0, 1))
+    return np.clip((frames + noise) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def _save(path: Path, frames: np.ndarray, rng: np.random.Generator) -> None:
+    """Encode as the suffix says, with settings that know nothing of the class."""
+    if path.suffix == ".png":
+        Image.fromarray(frames[0]).save(path)
+    elif path.suffix == ".jpg":
+        Image.fromarray(frames[0]).save(path, quality=int(rng.integers(95, 99)))
+    else:
+        with av.open(str(path), "w", options={"fflags": "+bitexact"}) as video:
+            # one thread and a low quantiser: the same bytes everywhere, and the traces survive
+            stream = video.add_stream("libx264", FPS, options={"crf": "4", "g": "1", "threads": "1"})
+            stream.height, stream.width = frames.shape[1:3]
+            stream.pix_fmt = "yuv420p"
+            for frame in frames:
+                video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            video.mux(stream.encode())
+
+
+# The generators.
+
+
+def _upsampler(kind: str, channels: int, out: int) -> nn.Module:
+    """A layer that doubles height and width, as generators do it."""
+    if kind == "transposed4":
+        return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+    if kind == "transposed3":
+        return nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1)
+    if kind == "transposed2":
+        return nn.ConvTranspose2d(channels, out, 2, stride=2)
+    if kind == "shuffle":
+        return nn.Sequential(nn.Conv2d(channels, 4 * out, 3, padding=1), nn.PixelShuffle(2))
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode=kind), nn.Conv2d(channels, out, 3, padding=1))
+
+
+class Autoencoder(nn.Module):
+    """(N, 3, H, W) float in 0..1 → the same, through a code of 16 channels at half the height and width."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 16, 4, stride=2, padding=1), nn.SiLU(), _upsampler(kind, 16, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images - 0.5) + 0.5
+
+
+def _train(name: str, seed: int, size: int) -> dict[str, np.ndarray]:
+    """Weights of the autoencoder of generator `name`, trained by mean squared error on scenes of its own.
+
+    They travel between processes as arrays: torch would send tensors through shared memory, which is scarce
+    in containers.
+    """
+    rng = _rng(seed, f"weights/{name}")
+    torch.manual_seed(int(rng.integers(2**31)))
+    images = _training_scenes(seed, size)
+    model = Autoencoder(DECODERS[name])
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=TRAIN_STEPS)
+    for _ in range(TRAIN_STEPS):
+        top, left = rng.integers(0, size - CROP + 1, 2)
+        batch = images[rng.integers(0, len(images), 16), :, top : top + CROP, left : left + CROP]
+        loss = nn.functional.mse_loss(model(batch), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return {key: value.numpy() for key, value in model.state_dict().items()}
+
+
+@cache
+def _training_scenes(seed: int, size: int) -> torch.Tensor:
+    """float32 (TRAIN_SCENES, 3, size, size): what all generators learn from, and no item shows."""
+    scenes = [_scene(_rng(seed, f"train/{i}"), size)[0] for i in range(TRAIN_SCENES)]
+    return torch.from_numpy(np.stack(scenes)).permute(0, 3, 1, 2)
+
+
+@torch.inference_mode()
+def _decoded(model: nn.Module, frames: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) through the autoencoder, coarse and fine detail then each as strong as before it.
+
+    Squared error makes blurred images, which any sharpness filter would tell; a discriminator would have
+    sharpened them. What it would not have removed stays: where on the pixel grid the detail lies.
+    """
+    out = model(torch.from_numpy(frames).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    result = 0
+    for new, old in zip(_bands(out), _bands(frames), strict=True):
+        mean, spread = new.mean((0, 1, 2)), new.std((0, 1, 2))
+        result += (new - mean) / spread * old.std((0, 1, 2)) + old.mean((0, 1, 2))
+    return result
+
+
+def _bands(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Coarse and fine detail; their sum is `frames`."""
+    coarse = np.stack([_blurred(frame, 1.0) for frame in frames])
+    return coarse, frames - coarse

@@ -1,0 +1,211 @@
+"""The table of images: `scan_source` lists a data set, `build` joins the lists into the one manifest.
+
+A scan has one row for each file of one source, in the order of their paths. The manifest has one row for
+each image that is used:
+
+    path        str    relative to the source's root
+    label       int8   1 = real, 0 = fake
+    source      str    the source's name in the config
+    generator   str    what made a fake; "" for real images
+    group       str    what images have in common that should not be in two splits: the person or people in a
+                       video ("id1", or "id1|id0" = target and donor of a swap), the prompt of a generated
+                       image; "" = nothing known. Groups belong to a source: equal names in two mean nothing
+    split       str    train, valid or test
+    width       int32  pixels, before any resizing (and before EXIF orientation)
+    height      int32
+    format      str    Pillow's format name, or "MP4/<codec>"
+    sha256      str    of the file
+    row         int32  the image's row in its source's packed store = its row in its source's scan
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from detector import files, headers, parallel, sources, splits
+from detector.errors import DetectorError, listing
+from detector.sources import SPLIT_NAMES, STUDY_FRACTIONS, Record
+
+COLUMNS = (
+    *("path", "label", "source", "generator", "group", "split"),
+    *("width", "height", "format", "sha256", "row"),
+)
+SCAN_CHUNK = 512  # files a job: large enough that handing out jobs costs nothing
+
+
+def scan_source(
+    name: str,
+    kind: str,
+    root: str | os.PathLike,
+    options: Mapping,
+    *,
+    workers: int = 1,
+    max_pixels: int,
+    max_bad: int = 0,
+) -> pd.DataFrame:
+    """List the files of one source and read their headers; no pixel is decoded.
+
+    name: the source's name in the config; kind: its module in `detector.sources`; options: its config
+    section, from which `expect: official` makes a count that differs from the complete data set an error.
+    max_pixels: larger images count as bad. max_bad: how many bad files are tolerated.
+
+    Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in
+    the video, NaN for images), width, height (int32), format, bytes (int64), sha256 and error ("" = fine).
+
+    Raises DetectorError where the layout is not as expected or more than `max_bad` files are bad.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DetectorError(sources.missing_roots({name: {"type": kind, "root": root}}))
+    records = sources.module(kind).scan(root, options)
+    if options.get("expect") == "official":
+        check_official(name, kind, records)
+    table = pd.DataFrame(
+        {
+            "path": [record.path for record in records],
+            "label": np.array([record.label for record in records], np.int8),
+            "source": name,
+            "generator": [record.generator for record in records],
+            "group": [record.group for record in records],
+            "official": [record.official for record in records],
+            "frame": np.array([record.frame for record in records], np.float32),  # None becomes NaN
+        }
+    )
+    found = _headers(name, root, records, workers, max_pixels)
+    table["width"] = np.array([header.width for header in found], np.int32)
+    table["height"] = np.array([header.height for header in found], np.int32)
+    table["format"] = [header.format for header in found]
+    table["bytes"] = np.array([header.bytes for header in found], np.int64)
+    table["sha256"] = [header.sha256 for header in found]
+    table["error"] = [header.error for header in found]
+    check_bad(name, list(table.loc[table.error != "", ["path", "error"]].itertuples(index=False)), max_bad)
+    return table
+
+
+def check_bad(name: str, bad: Sequence[tuple[str, str]], max_bad: int) -> None:
+    """Raises DetectorError where there are more than `max_bad` of these (path, reason)."""
+    if len(bad) > max_bad:
+        raise DetectorError(
+            f"source {name}: {len(bad)} bad file(s) found, at most {max_bad} allowed:\n"
+            + listing([f"{path}: {why}" for path, why in bad])
+            + "\nRepair or remove them, or set data.max_bad_images to the number that you accept to leave out."
+        )
+
+
+def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
+    """Raises DetectorError naming each (split, class) whose count is not that of the complete data set.
+
+    The splits compared are the data set's own where each item has one, else those of the default strategy
+    with the study's fractions; how many items they get does not depend on the seed.
+    """
+    source = sources.module(kind)
+    if not source.OFFICIAL:
+        raise DetectorError(f"source {name}: kind {kind!r} has no official counts; remove 'expect: official'")
+    own = [record.official for record in records]
+    names = own if all(own) else source.split(records, source.SPLITS[0], STUDY_FRACTIONS, seed=0)
+    found: dict[tuple[str, int], int] = dict.fromkeys(source.OFFICIAL, 0)
+    for split_name, record in zip(names, records, strict=True):
+        found[split_name, record.label] = found.get((split_name, record.label), 0) + 1
+    wrong = [
+        f"{split_name}, {'real' if label == sources.REAL else 'fake'}: found {count}, "
+        f"expected {source.OFFICIAL.get((split_name, label), 0)}"
+        for (split_name, label), count in found.items()
+        if count != source.OFFICIAL.get((split_name, label), 0)
+    ]
+    if wrong:
+        raise DetectorError(
+            f"source {name}: this is not the complete {source.TITLE}:\n{listing(wrong)}\n"
+            "Complete it, or remove 'expect: official' to work with what is there."
+        )
+
+
+def build(
+    scans: Mapping[str, pd.DataFrame],
+    bad: Mapping[str, AbstractSet[str]],
+    options: Mapping[str, Mapping],
+    fractions: tuple[float, float, float],
+    seed: int,
+) -> pd.DataFrame:
+    """Join the scans into one manifest, sorted by source and path; columns as in this module's docstring.
+
+    scans: what `scan_source` returned, by source. bad: paths that turned out not to decode, by source.
+    options: each source's config section, of which `type` names its module, `split` the strategy (default:
+    the first of the module's SPLITS) and `limit` the most images of a split, e.g. {"train": 1000}.
+
+    Bad files are left out after the split, so that one more of them moves no other image to another split.
+    A limit keeps the shares of (label, generator). The result depends on paths and seed alone.
+
+    Raises DetectorError for an unknown strategy or limit, and for a source of which nothing is left.
+    """
+    parts = []
+    for name in sorted(scans):
+        part = _split(name, scans[name], options[name], fractions, seed)
+        usable = (part.split != "") & (part.error == "") & ~part.path.isin(bad.get(name, set()))
+        part = _limit(name, part[usable], options[name].get("limit") or {}, seed)
+        if part.empty:
+            raise DetectorError(f"source {name}: no image is left after splits, bad files and limits")
+        parts.append(part.sort_values("path"))
+    return pd.concat(parts)[list(COLUMNS)].reset_index(drop=True)
+
+
+def read(path: str | os.PathLike) -> pd.DataFrame:
+    """A manifest or scan from its parquet file."""
+    return pd.read_parquet(path)
+
+
+def write(table: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write parquet: whole or not at all, and equal tables make equal bytes."""
+    with files.replacing(path) as part:
+        table.to_parquet(part, index=False)
+
+
+def _headers(
+    name: str, root: Path, records: Sequence[Record], workers: int, max_pixels: int
+) -> list[headers.Header]:
+    chunks = [records[i : i + SCAN_CHUNK] for i in range(0, len(records), SCAN_CHUNK)]
+    jobs = [(root, [r.path for r in chunk], [r.frame is not None for r in chunk], max_pixels) for chunk in chunks]
+    progress = parallel.Progress(f"scan {name}", len(records))
+    results: list[list[headers.Header]] = [[] for _ in chunks]
+    for index, result in parallel.run(headers.read_chunk, jobs, workers):
+        results[index] = result
+        progress.add(len(result))
+    return [header for result in results for header in result]
+
+
+def _split(
+    name: str, scan: pd.DataFrame, options: Mapping, fractions: tuple[float, float, float], seed: int
+) -> pd.DataFrame:
+    """The scan with the columns split and row."""
+    source = sources.module(options["type"])
+    strategy = options.get("split") or source.SPLITS[0]
+    if strategy not in source.SPLITS:
+        raise DetectorError(
+            f"data.sources.{name}.split: unknown strategy {strategy!r}; {options['type']} knows "
+            + ", ".join(source.SPLITS)
+        )
+    columns = ["path", "label", "generator", "group", "official", "frame"]
+    records = [
+        Record(*row[:5], frame=None if np.isnan(row.frame) else row.frame)
+        for row in scan[columns].itertuples(index=False)
+    ]
+    names = source.split(records, strategy, fractions, seed)
+    return scan.assign(split=names, row=np.arange(len(scan), dtype=np.int32))
+
+
+def _limit(name: str, part: pd.DataFrame, limit: Mapping[str, int], seed: int) -> pd.DataFrame:
+    """The part with at most `limit[split]` images of each split that is named in it."""
+    unknown = sorted(set(limit) - set(SPLIT_NAMES))
+    if unknown or any(count < 0 for count in limit.values()):
+        raise DetectorError(
+            f"data.sources.{name}.limit: found {dict(limit)}; expected numbers of images, none negative, "
+            f"for {', '.join(SPLIT_NAMES)}"
+        )
+    kept: set[str] = set()
+    for split_name, members in part.groupby("split"):
+        strata = list(zip(members.label.tolist(), members.generator, strict=True))
+        kept |= splits.subset(strata, list(members.path), limit.get(split_name, len(members)), seed)
+    return part[part.path.isin(kept)]

@@ -1,0 +1,257 @@
+"""Decode and resize a source once, into one file of pixels that every later stage maps into memory.
+
+A packed store is `NAME.npy`, uint8 (N, size, size, 3), with N the rows of the source's scan (rows of bad
+files are black), and a JSON index beside it. Packing can be killed at any time: chunks of pixels go to a work
+file, then a line to a journal, both synced, and a chunk in the journal is never done again.
+"""
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from detector import files, headers, images, manifest, parallel
+from detector.errors import DetectorError
+
+FORMAT, VERSION = "detector-pack", 1
+CHUNK = 256  # images: 37 MiB at 224 pixels, some seconds of work
+
+Bad = list[tuple[int, str]]  # (row, reason) of files that do not decode
+
+
+def pack(
+    scan: pd.DataFrame,
+    root: str | os.PathLike,
+    size: int,
+    out_npy: str | os.PathLike,
+    out_index: str | os.PathLike,
+    out_bad: str | os.PathLike,
+    state_dir: str | os.PathLike,
+    *,
+    workers: int,
+    max_pixels: int,
+    max_bad: int,
+    face_crop: bool = False,
+    meta: Mapping[str, Any],
+) -> None:
+    """Decode every row of a scan that has no error, as `images.load` does, into a packed store.
+
+    root: the source's root. size: pixels a side. out_bad: CSV (path, error) of all bad files, those of the
+    scan included. state_dir: what a resumed run needs; on the same file system as `out_npy`, removed at the
+    end. State of other data or settings is thrown away. meta: JSON values to be kept in the index.
+
+    Same scan, files and settings give the same bytes, however many workers there were or kills.
+
+    Raises DetectorError for an empty scan, and where more than `max_bad` files are bad: then nothing gets a
+    final name, and the finished chunks are kept for the next run.
+    """
+    if scan.empty:
+        raise DetectorError("nothing to pack: the scan has no rows")
+    shape = (len(scan), size, size, 3)
+    index = {
+        "format": FORMAT,
+        "version": VERSION,
+        "source": str(scan.source.iloc[0]),
+        "shape": list(shape),
+        "dtype": "uint8",
+        "layout": "NHWC",
+        "scan_sha256": scan_hash(scan),
+        "preprocessing": {
+            "size": size,
+            "resize": "bilinear-antialias",
+            "rgb": "exif-orientation, alpha over white, 16-bit / 257",
+            "face_crop": face_crop,
+            "max_pixels": max_pixels,
+        },
+        "chunk": CHUNK,
+        "meta": dict(meta),
+    }
+    state = _State(Path(state_dir), shape, {k: v for k, v in index.items() if k != "meta"})
+    usable = (scan.error == "").tolist()
+    frames = [None if np.isnan(frame) else float(frame) for frame in scan.frame]
+    starts = [start for start in range(0, len(scan), CHUNK) if start not in state.done]
+    stops = [min(start + CHUNK, len(scan)) for start in starts]
+    jobs = []
+    for start, stop in zip(starts, stops, strict=True):
+        todo = [(row, scan.path.iloc[row], frames[row]) for row in range(start, stop) if usable[row]]
+        jobs.append((state.work, state.offset, shape, start, stop, Path(root), todo, face_crop, max_pixels))
+    resumed = len(scan) - sum(stops) + sum(starts)
+    progress = parallel.Progress(f"pack {index['source']}", len(scan), resumed)
+    for job, (crc, bad) in parallel.run(pack_chunk, jobs, workers):
+        state.finish(starts[job], crc, bad)
+        progress.add(stops[job] - starts[job])
+
+    reasons = dict(bad for start in state.done for bad in state.done[start][1])
+    reasons |= {row: error for row, error in enumerate(scan.error) if error}
+    table = [(scan.path.iloc[row], reasons[row]) for row in sorted(reasons)]
+    manifest.check_bad(index["source"], table, max_bad)
+    index |= {"bad": len(table), "crc32": [state.done[start][0] for start in sorted(state.done)]}
+    with files.replacing(out_bad) as part, open(part, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([("path", "error"), *table])
+    files.write_json(out_index, index)
+    os.replace(state.work, out_npy)  # last: where the pixels are, the rest is
+    shutil.rmtree(state_dir)
+
+
+def pack_chunk(
+    work: Path,
+    offset: int,
+    shape: Sequence[int],
+    start: int,
+    stop: int,
+    root: Path,
+    todo: Sequence[tuple[int, str, float | None]],
+    face_crop: bool,
+    max_pixels: int,
+) -> tuple[int, Bad]:
+    """Decode one chunk, the rows from `start` to before `stop`, into the work file.
+
+    `todo` is (row, path, frame) of the files to decode; other rows become black.
+    Returns (crc32 of the chunk's bytes, the files that did not decode). On return the bytes are on the disk.
+    """
+    pixels = np.zeros((stop - start, *shape[1:]), np.uint8)
+    bad: Bad = []
+    for row, relative, frame in todo:
+        path = root / relative
+        try:
+            pixels[row - start] = images.load(
+                path, shape[1], frame=frame, face_crop=face_crop, max_pixels=max_pixels
+            )
+        except DetectorError:  # not the file's fault
+            raise
+        except Exception as error:  # decoders raise almost anything on broken files
+            bad.append((row, headers.reason(error, path)))
+    # A plain write, not a memory map: on a full disk it raises, where a map kills the process.
+    with open(work, "r+b") as file:
+        file.seek(offset + start * int(np.prod(shape[1:])))
+        file.write(pixels.data)
+        file.flush()
+        os.fsync(file.fileno())
+    return zlib.crc32(pixels.data), bad
+
+
+def scan_hash(scan: pd.DataFrame) -> str:
+    """sha256 over path, sha256, frame and error of each row, in order: all of a scan that decides on pixels."""
+    digest = hashlib.sha256()
+    for row in zip(scan.path, scan.sha256, scan.frame, scan.error, strict=True):
+        digest.update(("\0".join(map(str, row)) + "\n").encode())
+    return digest.hexdigest()
+
+
+def open_store(npy: str | os.PathLike, index: str | os.PathLike) -> np.memmap:
+    """The pixels, uint8 (N, size, size, 3), mapped read-only.
+
+    Raises DetectorError where the file is not what its index says.
+    """
+    return _open(npy, _read_index(index))
+
+
+def verify(npy: str | os.PathLike, index: str | os.PathLike) -> None:
+    """Read the whole store and compare with the index; raises DetectorError naming what to delete."""
+    expected = _read_index(index)
+    store = _open(npy, expected)
+    step = expected["chunk"]
+    crcs = [zlib.crc32(store[start : start + step].data) for start in range(0, len(store), step)]
+    wrong = [i for i, pair in enumerate(zip(crcs, expected["crc32"], strict=True)) if pair[0] != pair[1]]
+    if wrong:
+        raise DetectorError(
+            f"{npy}: corrupted: {len(wrong)} of {len(crcs)} chunks do not have the checksum in {index}, the "
+            f"first at rows {wrong[0] * step} to {min((wrong[0] + 1) * step, len(store)) - 1}. "
+            "Delete both files and run again."
+        )
+
+
+class _State:
+    """The work file and the journal of one packing job.
+
+    `done` maps the first row of each finished chunk to (crc32, bad files). The journal's first line is the
+    plan; each other line is one chunk. A line counts only with its newline: a kill can tear the last one.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, ...], plan: Mapping[str, Any]) -> None:
+        self.work = folder / "work.npy"
+        self.done: dict[int, tuple[int, Bad]] = {}
+        self._journal = folder / "done.jsonl"
+        self._plan = json.dumps(plan, sort_keys=True)
+        if not self._resume():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            np.lib.format.open_memmap(self.work, mode="w+", dtype=np.uint8, shape=shape)
+            _reserve(self.work)
+            self._append(self._plan)
+        self.offset = np.load(self.work, mmap_mode="r").offset
+
+    def finish(self, start: int, crc: int, bad: Bad) -> None:
+        """Note a chunk whose pixels are on the disk."""
+        self._append(json.dumps({"start": start, "crc32": crc, "bad": bad}))
+        self.done[start] = (crc, bad)
+
+    def _resume(self) -> bool:
+        if not (self.work.is_file() and self._journal.is_file()):
+            return False
+        content = self._journal.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = whole.decode().splitlines()
+        if not lines or lines[0] != self._plan:
+            return False
+        if whole != content:
+            with open(self._journal, "r+b") as file:
+                file.truncate(len(whole))
+        for line in lines[1:]:
+            chunk = json.loads(line)
+            self.done[chunk["start"]] = (chunk["crc32"], [(row, why) for row, why in chunk["bad"]])
+        return True
+
+    def _append(self, line: str) -> None:
+        with open(self._journal, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _reserve(path: Path) -> None:
+    """Claim the disk space now: a full disk is better known before hours of decoding than after."""
+    if not hasattr(os, "posix_fallocate"):
+        return
+    with open(path, "r+b") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        except OSError as error:
+            raise DetectorError(
+                f"{path}: no room for {path.stat().st_size / 2**20:,.0f} MiB of pixels: {error.strerror}. "
+                "Free some space or choose a smaller size."
+            ) from error
+
+
+def _read_index(path: str | os.PathLike) -> dict[str, Any]:
+    try:
+        index = json.loads(Path(path).read_text(encoding="utf-8"))
+        known = index["format"] == FORMAT and index["version"] == VERSION
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DetectorError(f"{path}: no index of a packed store ({error}); delete it and run again") from error
+    if not known:
+        raise DetectorError(
+            f"{path}: found {index['format']} version {index['version']}, expected {FORMAT} version {VERSION}; "
+            "delete it and the .npy file beside it and run again"
+        )
+    return index
+
+
+def _open(npy: str | os.PathLike, index: Mapping[str, Any]) -> np.memmap:
+    expected = f"{index['dtype']} {tuple(index['shape'])}"
+    try:
+        store = np.load(npy, mmap_mode="r")
+        found = f"{store.dtype} {store.shape}"
+    except (OSError, ValueError) as error:
+        found, store = f"no readable array ({error})", None
+    if store is None or found != expected:
+        raise DetectorError(f"{npy}: found {found}, expected {expected}; delete it and its index, then run again")
+    return store

@@ -1,0 +1,113 @@
+"""What the training jobs have in common: the images they read and the files they leave."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from detector import manifest, provenance
+from detector.batches import Batches
+from detector.checkpoints import save_weights
+from detector.devices import Plan, plan
+from detector.files import read_json, replacing, write_json
+from detector.models import parameter_count, prunable
+from detector.packing import open_store
+from detector.training import HISTORY_COLUMNS, Fit
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Images:
+    """The manifest and the packed stores, by source."""
+
+    table: pd.DataFrame
+    stores: Mapping[str, np.ndarray]
+    preprocessing: Mapping
+
+    @classmethod
+    def open(cls, manifest_file: Path, packs: Sequence[Path]) -> "Images":
+        """`packs`: a folder for each source, holding images.npy and images.json."""
+        stores, preprocessing = {}, {}
+        for folder in map(Path, packs):
+            index = read_json(folder / "images.json")
+            stores[index["source"]] = open_store(folder / "images.npy", folder / "images.json")
+            preprocessing[index["source"]] = index["preprocessing"]
+        return cls(manifest.read(manifest_file), stores, preprocessing)
+
+    @property
+    def size(self) -> int:
+        """Side of the packed images in pixels."""
+        return next(iter(self.stores.values())).shape[1]
+
+    def part(self, split: str, source: str | None = None) -> pd.DataFrame:
+        """The manifest's rows of a split, of all sources or one."""
+        rows = self.table[self.table["split"] == split]
+        return rows if source is None else rows[rows["source"] == source]
+
+    def batches(self, rows: pd.DataFrame, device: torch.device) -> Batches:
+        return Batches.of(rows, self.stores, device)
+
+    def fingerprint(self) -> str:
+        """Of what training sees: files, labels and order of the training and validation images, and their pixels'
+        preprocessing. Test images have no part in it."""
+        seen = self.table.loc[self.table["split"] != "test", ["source", "path", "sha256", "label", "split"]]
+        text = seen.to_csv(index=False) + repr(sorted(self.preprocessing.items()))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def prepare(args, settings: Mapping) -> tuple[Images, Plan, Batches, Batches]:
+    """Images, device, training and validation batches of a training script's arguments.
+
+    `args` has manifest, packs and threads; `settings` is its config section, with `runtime`.
+    """
+    images = Images.open(args.manifest, args.packs)
+    where = plan(settings["runtime"]["device"], settings["runtime"]["precision"], args.threads, images.size)
+    log.info("%s on %d threads (%s)", where.device, where.threads, where.why)
+    train, valid = (images.batches(images.part(split), where.torch_device) for split in ("train", "valid"))
+    log.info("%d training and %d validation images of %d px", len(train), len(valid), images.size)
+    return images, where, train, valid
+
+
+def write_history(path: Path, history: Sequence) -> None:
+    with replacing(path) as temporary:
+        pd.DataFrame([asdict(row) for row in history], columns=HISTORY_COLUMNS).to_csv(
+            temporary, index=False, lineterminator="\n"
+        )
+
+
+def write_variant(args, model: nn.Module, fit: Fit, images: Images, where: Plan, **facts: object) -> None:
+    """model.safetensors, meta.json and history.csv of a trained variant.
+
+    `args` has model, meta, history, arch, seed. The weights are written first: files that describe them never
+    stand alone.
+    """
+    save_weights(args.model, fit.weights)
+    write_history(args.history, fit.history)
+    write_json(
+        args.meta,
+        {
+            "arch": args.arch,
+            "seed": args.seed,
+            "image_size": images.size,
+            "preprocessing": dict(images.preprocessing),
+            "data_fingerprint": images.fingerprint(),
+            "epochs": len(fit.history),
+            "best_epoch": fit.best.epoch,
+            "valid_accuracy": fit.best.valid_accuracy,
+            "total_parameters": parameter_count(model),
+            "prunable_weights": sum(w.numel() for w in prunable(model)),
+            "nonzero_weights": sum(int(torch.count_nonzero(w)) for w in prunable(model)),
+            "labels": {"0": "fake", "1": "real"},
+            "logit": "above 0 means real",
+            "plan": where.as_dict(),
+            **provenance.record(),
+            **facts,
+        },
+    )

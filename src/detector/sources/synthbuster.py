@@ -1,0 +1,54 @@
+"""SynthBuster: nine generators, 1,000 PNG images each, no real ones."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from detector import splits
+from detector.sources import FAKE, Record, _walk
+
+GENERATORS = (
+    "dalle2",
+    "dalle3",
+    "firefly",
+    "glide",
+    "midjourney-v5",
+    "stable-diffusion-1-3",
+    "stable-diffusion-1-4",
+    "stable-diffusion-2",
+    "stable-diffusion-xl",
+)
+
+TITLE = "SynthBuster"
+LAYOUT = "\n".join(f"{name}/*.png" for name in GENERATORS) + (
+    "\n1,000 images each. The root may also be a folder that holds these in synthbuster/."
+)
+OBTAIN = """\
+Zenodo record 10066460 (https://zenodo.org/records/10066460), synthbuster.zip.
+Compare the file's md5 with the one on the record's page before you unpack it."""
+SPLITS = ("stem", "random")
+OFFICIAL = {("train", FAKE): 7200, ("valid", FAKE): 900, ("test", FAKE): 900}
+
+
+def scan(root: Path, options: Mapping) -> list[Record]:
+    """All images below `root`, sorted by path; `group` is the file's stem.
+
+    The nine folders share their stems, one for each prompt: images of one prompt look alike, so a split that
+    ignores it leaks. Raises DetectorError where a generator's folder is missing or unknown.
+    """
+    base, prefix = _walk.locate(Path(root), ("synthbuster",), GENERATORS)
+    _walk.require_folders(base, GENERATORS, LAYOUT, exact=True)
+    return sorted(
+        Record(f"{prefix}{generator}/{name}", FAKE, generator, group=Path(name).stem)
+        for generator in GENERATORS
+        for name in _walk.media(base / generator, frozenset({".png"}), LAYOUT)
+    )
+
+
+def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
+    """ "stem": all images of a prompt together; "random": `fractions` of each generator (leaks prompts)."""
+    if strategy == "stem":
+        names = splits.grouped((record.group for record in records), fractions, seed)
+        return [names[record.group] for record in records]
+    paths = [record.path for record in records]
+    names = splits.stratified([record.generator for record in records], paths, fractions, seed)
+    return [names[path] for path in paths]

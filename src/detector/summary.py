@@ -1,0 +1,30 @@
+"""The main tables of a results folder as text for a terminal, and where the rest is."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from detector.errors import DetectorError
+
+# the columns that fit a terminal; the CSV files have all
+_SHOWN = {
+    "dataset_composition": ("source", "split", "real", "fake", "total"),
+    "final_accuracy": ("arch", "seed", "branch", "testset", "n", "accuracy", "auc", "delta_vs_dense_control"),
+    "efficiency": ("arch", "seed", "branch", "nonzero_weights", "file_mib", "latency_ms_median"),
+}
+
+
+def text(results: Path) -> str:
+    """The summary of `results`. Raises `DetectorError` where its tables are not there."""
+    parts = []
+    for name, columns in _SHOWN.items():
+        path = results / "tables" / f"{name}.csv"
+        if not path.is_file():
+            raise DetectorError(f"{path}: not there; run the pipeline first (make demo, or snakemake --cores 1)")
+        table = pd.read_csv(path)[list(columns)]
+        parts.append(f"{name}\n{table.to_string(index=False, na_rep='', float_format=lambda v: f'{v:.4f}')}")
+    found = sorted(p for folder in ("tables", "figures") for p in (results / folder).iterdir())
+    report = results / "report.html"
+    parts.append("\n".join(["Files", *(f"  {path}" for path in found)]))
+    parts.append(f"Report: {report}" if report.is_file() else f"Report: not made; snakemake --report {report}")
+    return "\n\n".join(parts)

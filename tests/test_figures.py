@@ -1,0 +1,259 @@
+"""Figures are whole files that repeat byte for byte and show the numbers they were given."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from detector import figures, layout
+from detector.errors import DetectorError
+
+SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
+
+SNAKEFILE = """
+rule all:
+    input: "fig.svg", "three"
+rule one:
+    output: "one"
+    shell: "touch {output}"
+rule two:
+    input: "one"
+    output: "two"
+    shell: "touch {output}"
+rule three_with_a_long_name:
+    input: "one", "two"
+    output: "three"
+    params: config["must_be_given"]
+    shell: "touch {output}"
+rule draw:
+    output: "fig.svg"
+    shell: "SCRIPT --snakefile Snakefile --config '{{\\"must_be_given\\": 1}}' --output {output}"
+"""
+
+
+def predictions(tp: int, fn: int, fp: int, tn: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and logits with these counts, fake being positive."""
+    label = np.repeat([0, 0, 1, 1], [tp, fn, fp, tn])
+    return label, np.repeat([-1.0, 1.0, -1.0, 1.0], [tp, fn, fp, tn])
+
+
+def history(accuracies: list[float]) -> pd.DataFrame:
+    loss = np.linspace(0.6, 0.1, len(accuracies))
+    columns = {"train_loss": loss, "valid_loss": loss, "train_accuracy": accuracies, "valid_accuracy": accuracies}
+    return pd.DataFrame({"epoch": np.arange(1, len(accuracies) + 1), **columns})
+
+
+def trials(accuracies: list[float]) -> pd.DataFrame:
+    count = len(accuracies)
+    return pd.DataFrame(
+        {
+            "state": ["COMPLETE"] * (count - 1) + ["PRUNED"],
+            "optimizer": (["SGD", "Adam"] * count)[:count],
+            "learning_rate": np.logspace(-6, -4, count),
+            "valid_accuracy": accuracies,
+        }
+    )
+
+
+def accuracy_table(branches: list[str]) -> pd.DataFrame:
+    rows = [(arch, seed, branch) for arch in ("resnet18", "resnet50") for seed in (0, 1) for branch in branches]
+    table = pd.DataFrame(rows, columns=["arch", "seed", "branch"])
+    return table.assign(testset="faces140k", n=1234, accuracy=np.linspace(0.9, 1.0, len(table)))
+
+
+BRANCHES = ["baseline", "l1-00", "l1-10", "random-10"]
+DRAW = {
+    "samples.png": lambda path: figures.sample_grid(path, {"real": np.zeros((2, 8, 8, 3), np.uint8)}, "Title"),
+    "confusion.svg": lambda path: figures.confusion_matrices(path, {"baseline": predictions(5, 1, 2, 4)}, "Title"),
+    "curves.svg": lambda path: figures.training_curves(path, {b: history([0.5, 0.9]) for b in BRANCHES}, "Title"),
+    "search.svg": lambda path: figures.search_trials(path, {b: trials([0.8, 0.9]) for b in BRANCHES[1:]}, "Title"),
+    "sparsity.svg": lambda path: figures.accuracy_by_sparsity(path, accuracy_table(BRANCHES), "Title"),
+    "rules.svg": lambda path: figures.rule_graph(path, {"0": "one", "1": "two"}, [("0", "1")], "Title"),
+}
+
+
+@pytest.mark.parametrize("name", DRAW)
+def test_equal_data_give_equal_bytes_and_nothing_else_is_left(name: str, tmp_path: Path) -> None:
+    DRAW[name](tmp_path / "a" / name)
+    DRAW[name](tmp_path / "b" / name)
+    first = (tmp_path / "a" / name).read_bytes()
+    assert first == (tmp_path / "b" / name).read_bytes()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == [name]
+    if name.endswith(".svg"):
+        assert b">Title</text>" in first
+        assert first.endswith(b"</svg>\n")
+
+
+def test_a_figure_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "sparsity.svg"
+    path.write_text("old")
+    with pytest.raises(KeyError):
+        figures.accuracy_by_sparsity(path, accuracy_table(BRANCHES).drop(columns="n"))
+    assert path.read_text() == "old"
+    assert [found.name for found in tmp_path.iterdir()] == ["sparsity.svg"]
+
+
+def texts(path: Path) -> list[str]:
+    """The text elements of an SVG, in the order drawn."""
+    return re.findall(r"<text[^>]*>([^<]+)</text>", path.read_text())
+
+
+def test_confusion_shows_each_count_where_it_belongs(tmp_path: Path) -> None:
+    path = tmp_path / "confusion.svg"
+    shown = {"l1-10": predictions(9894, 106, 127, 9873), "fakes": predictions(7, 3, 0, 0)}
+    figures.confusion_matrices(path, shown, "Title")
+    found = texts(path)
+    cells = [text for text in found if re.fullmatch(r"[\d,]+|[\d.]+ %|no images", text)]
+    cells = cells[: cells.index("no images") + 1]  # what follows is the scale of the shades
+    first = ["9,894", "98.9 %", "106", "1.1 %", "127", "1.3 %", "9,873", "98.7 %"]
+    assert cells == [*first, "7", "70.0 %", "3", "30.0 %", "no images"]
+    assert "accuracy 98.83 %" in found
+
+
+def test_curves_name_the_first_best_epoch(tmp_path: Path) -> None:
+    path = tmp_path / "curves.svg"
+    figures.training_curves(path, {"l1-10": history([0.5, 0.75, 0.75, 0.6])}, "Title")
+    assert "75.00 % at epoch 2" in texts(path)
+
+
+def test_search_names_the_settings_of_the_best_trial(tmp_path: Path) -> None:
+    path = tmp_path / "search.svg"
+    figures.search_trials(path, {"l1-10": trials([0.8, 0.9, 0.85]), "l1-20": trials([0.9, 0.8, 0.7])}, "Title")
+    assert {"Adam, 1.00e-05", "SGD, 1.00e-06", "stopped early"} <= set(texts(path))
+
+
+def test_ten_branches_are_all_there(tmp_path: Path) -> None:
+    path = tmp_path / "confusion.svg"
+    branches = [f"l1-{percent}" for percent in range(10, 20)]
+    figures.confusion_matrices(path, {branch: predictions(1, 2, 3, 4) for branch in branches}, "Title")
+    assert [text for text in texts(path) if text.startswith("l1-")] == branches
+
+
+def test_a_sample_grid_keeps_the_pixels_and_says_what_it_left_out(tmp_path: Path) -> None:
+    red = np.zeros((9, 4, 4, 3), np.uint8)
+    red[..., 0] = 255
+    figures.sample_grid(tmp_path / "one.png", {"real": red}, "")
+    pixels = np.asarray(Image.open(tmp_path / "one.png").convert("RGB")).reshape(-1, 3)
+    assert (pixels == (255, 0, 0)).all(axis=1).mean() > 0.5
+    figures.sample_grid(tmp_path / "many.svg", {f"fake: {i}": red for i in range(15)}, "Many")
+    assert "Many (first 12 of 15 rows)" in texts(tmp_path / "many.svg")
+    with pytest.raises(DetectorError, match="no images"):
+        figures.sample_grid(tmp_path / "none.png", {"real": red[:0]}, "")
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "expected"),
+    # Newcombe 1998, Statistics in Medicine 17:857, Table I, method 3; the last is the third's mirror image.
+    [
+        (81, 263, (0.2553, 0.3662)),
+        (15, 148, (0.0624, 0.1605)),
+        (0, 20, (0.0, 0.1611)),
+        (1, 29, (0.0061, 0.1718)),
+        (20, 20, (0.8389, 1.0)),
+    ],
+)
+def test_wilson_agrees_with_published_values(right: int, n: int, expected: tuple[float, float]) -> None:
+    assert figures.wilson(right / n, n) == pytest.approx(expected, abs=5e-5)
+
+
+def test_rules_are_drawn_from_a_second_snakemake_while_the_first_runs(tmp_path: Path) -> None:
+    script = f"{sys.executable} {SCRIPTS / 'figure_rules.py'}"
+    (tmp_path / "Snakefile").write_text(SNAKEFILE.replace("SCRIPT", script))
+    command = [sys.executable, "-m", "snakemake", "fig.svg", "--cores", "1", "--config", "must_be_given=2"]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(texts(tmp_path / "fig.svg")) == ["Workflow", "a_long_name", "draw", "one", "three_with_", "two"]
+    dot = subprocess.run(
+        [*command[:3], "--rulegraph", "dot", "--config", "must_be_given=2"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    nodes, edges = figures.parse_dot(dot.stdout)
+    names = {(nodes[before], nodes[after]) for before, after in edges}
+    assert sorted(nodes.values()) == ["all", "draw", "one", "three_with_a_long_name", "two"]
+    assert names == {
+        ("draw", "all"),
+        ("three_with_a_long_name", "all"),
+        ("one", "three_with_a_long_name"),
+        ("one", "two"),
+        ("two", "three_with_a_long_name"),
+    }
+
+
+def test_a_rule_graph_does_not_depend_on_ids_and_leaves_out_what_is_implied(tmp_path: Path) -> None:
+    names = "abcd"
+    edges = [("a", "b"), ("b", "c"), ("a", "c"), ("c", "d"), ("a", "d")]
+    for file, ids in (("one.svg", "0123"), ("two.svg", "3102")):
+        by_name = dict(zip(names, ids, strict=True))
+        numbered = [(by_name[a], by_name[b]) for a, b in (edges if file == "one.svg" else reversed(edges))]
+        figures.rule_graph(tmp_path / file, {by_name[name]: name for name in names}, numbered)
+    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+    figures.rule_graph(tmp_path / "chain.svg", {n: n for n in names}, [("a", "b"), ("b", "c"), ("c", "d")])
+    assert (tmp_path / "chain.svg").read_bytes() == (tmp_path / "one.svg").read_bytes()
+
+
+def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match="rulegraph dot"):
+        figures.parse_dot("MissingInputException")
+    with pytest.raises(DetectorError, match="circle"):
+        figures.rule_graph(tmp_path / "x.svg", {"0": "a", "1": "b"}, [("0", "1"), ("1", "0")])
+
+
+def test_boxes_of_a_row_do_not_overlap_and_arrows_run_down() -> None:
+    rng = np.random.default_rng(0)
+    graph = nx.DiGraph((i, j) for i in range(25) for j in range(i + 1, 25) if rng.random() < 0.08)
+    x, row, routes = layout.layered(graph, box=1.5)
+    for level in set(row.values()):
+        places = sorted(
+            (x[place], 0.3 if isinstance(place, tuple) else 1.5) for place in row if row[place] == level
+        )
+        for (left, wide), (right, other) in zip(places, places[1:], strict=False):
+            assert right - left > (wide + other) / 2
+    assert {(route[0], route[-1]) for route in routes} == set(graph.edges)
+    assert all(
+        row[below] == row[above] + 1 for route in routes for above, below in zip(route, route[1:], strict=False)
+    )
+
+
+def test_no_figure_script_imports_torch() -> None:
+    scripts = sorted(SCRIPTS.glob("figure_*.py"))
+    assert len(scripts) == 6
+    code = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path)\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, *scripts], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+
+
+def test_samples_are_spread_over_the_sorted_paths_with_real_first() -> None:
+    spec = importlib.util.spec_from_file_location("figure_samples", SCRIPTS / "figure_samples.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    table = pd.DataFrame(
+        {
+            "path": [f"{i:03d}" for i in range(32)][::-1],
+            "label": [0] * 16 + [1] * 16,
+            "generator": ["b", "a"] * 8 + [""] * 16,
+            "row": range(32),
+        }
+    )
+    chosen = script.choose(table)
+    assert list(chosen) == ["real", "fake: a", "fake: b"]
+    assert list(chosen["real"]) == [31, 29, 27, 25, 22, 20, 18, 16]
+    assert list(chosen["fake: a"]) == [15, 13, 11, 9, 7, 5, 3, 1]
+
+
+@pytest.mark.parametrize("path", sorted((SCRIPTS.parent / "report").glob("*.rst")), ids=lambda path: path.stem)
+def test_captions_are_valid_and_short(path: Path) -> None:
+    core = pytest.importorskip("docutils.core")
+    core.publish_string(path.read_text(), settings_overrides={"halt_level": 2, "report_level": 5})
+    assert len(path.read_text().split()) < 150

@@ -1,0 +1,289 @@
+"""Every kind of pixels becomes RGB in the documented way, resizing is torchvision's, and what is broken raises."""
+
+import builtins
+
+import conftest
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from torchvision.transforms import v2
+
+from detector import headers, images
+from detector.errors import DetectorError
+from detector.headers import BadImage
+
+LIMIT = 1_000_000
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def rgb(image):
+    return np.asarray(images.to_rgb(image))
+
+
+def random_image(size=(37, 23), seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+# --- modes ----------------------------------------------------------------------------------------
+
+
+def test_rgb_is_untouched():
+    image = random_image()
+    assert np.array_equal(rgb(image), np.asarray(image))
+
+
+@pytest.mark.parametrize("mode", ["L", "1"])
+def test_grey_is_replicated(mode):
+    image = random_image().convert(mode)
+    expected = np.asarray(image.convert("L"))
+    assert all(np.array_equal(rgb(image)[..., channel], expected) for channel in range(3))
+
+
+@pytest.mark.parametrize("dtype", ["<u2", ">u2", "<i4"])
+def test_sixteen_bit_grey_is_divided_by_257_and_rounded(dtype):
+    values = np.array([[0, 128, 129, 257, 32768, 65406, 65407, 65535]])
+    image = Image.fromarray(values.astype(dtype))
+    assert image.mode.startswith("I")
+    assert rgb(image)[0, :, 1].tolist() == [0, 0, 1, 1, 128, 254, 255, 255]
+    assert rgb(image)[0, :, 1].tolist() == np.round(values[0] / 257).tolist()
+
+
+def test_sixteen_bit_png_from_a_file(tmp_path):
+    Image.fromarray(np.full((4, 4), 51400, np.uint16)).save(tmp_path / "a.png")
+    assert (images.load(tmp_path / "a.png", 4, max_pixels=LIMIT) == 200).all()
+
+
+def test_transparent_is_white_and_half_transparent_is_half_white():
+    image = Image.new("RGBA", (3, 1), (*RED, 255))
+    image.putpixel((1, 0), (*RED, 0))
+    image.putpixel((2, 0), (0, 0, 0, 51))
+    assert rgb(image)[0].tolist() == [list(RED), list(WHITE), [204, 204, 204]]
+    assert rgb(image.convert("RGBa"))[0].tolist() == rgb(image)[0].tolist()
+
+
+@pytest.mark.parametrize("mode", ["LA", "La"])
+def test_transparent_grey(mode):
+    image = Image.new("LA", (2, 1), (100, 255))
+    image.putpixel((1, 0), (100, 0))
+    if mode == "La":
+        image = image.convert("La")
+    assert rgb(image)[0].tolist() == [[100] * 3, [255] * 3]
+
+
+def test_palette_with_and_without_transparency(tmp_path):
+    image = Image.new("P", (2, 1))
+    image.putpalette([*RED, 0, 0, 255])
+    image.putpixel((1, 0), 1)
+    assert rgb(image)[0].tolist() == [list(RED), [0, 0, 255]]
+    image.save(tmp_path / "a.png", transparency=1)
+    with Image.open(tmp_path / "a.png") as opened:
+        assert opened.mode == "P"
+        assert rgb(opened)[0].tolist() == [list(RED), list(WHITE)]
+
+
+def test_palette_with_alpha():
+    image = Image.new("RGBA", (2, 1), (*RED, 255))
+    image.putpixel((1, 0), (*RED, 0))
+    assert rgb(image.convert("PA"))[0, 1].tolist() == list(WHITE)
+
+
+@pytest.mark.parametrize(("mode", "key"), [("RGB", RED), ("L", 76)])
+def test_colour_marked_as_transparent_is_white(tmp_path, mode, key):
+    image = Image.new(mode, (2, 1), key)
+    image.putpixel((1, 0), (1, 2, 3) if mode == "RGB" else 7)
+    image.save(tmp_path / "a.png", transparency=key)
+    with Image.open(tmp_path / "a.png") as opened:
+        assert rgb(opened)[0].tolist() == [list(WHITE), [1, 2, 3] if mode == "RGB" else [7] * 3]
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "HSV"])
+def test_other_colour_spaces_by_pillows_conversion(mode):
+    image = random_image().convert(mode)
+    assert np.array_equal(rgb(image), np.asarray(image.convert("RGB")))
+
+
+def test_cmyk_jpeg_has_the_right_sense(tmp_path):
+    """Adobe's CMYK JPEG files store inverted ink; taken at face value, red would come out as cyan."""
+    Image.new("RGB", (16, 16), RED).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    red, green, blue = images.load(tmp_path / "a.jpg", 16, max_pixels=LIMIT)[8, 8].astype(int)
+    assert red > 240
+    assert green < 15
+    assert blue < 15
+
+
+@pytest.mark.parametrize(
+    "image", [Image.new("F", (2, 2)), Image.new("LAB", (2, 2)), Image.new("I", (2, 2), 70_000)]
+)
+def test_pixels_of_unknown_range_are_refused(image):
+    with pytest.raises(BadImage):
+        images.to_rgb(image)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    """The tag says how the stored picture must be turned; all eight must show the same upright picture."""
+    upright = np.zeros((8, 8, 3), np.uint8)
+    upright[:4, :4] = 255
+    upright[:4, 4:] = 128
+    undo = {  # what a camera held that way stores
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, 1),
+        7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
+        8: lambda a: np.rot90(a, -1),
+    }
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.ascontiguousarray(undo[orientation](upright))).save(tmp_path / "a.png", exif=exif)
+    assert np.array_equal(images.load(tmp_path / "a.png", 8, max_pixels=LIMIT), upright)
+
+
+def test_first_frame_of_an_animation(tmp_path):
+    frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, WHITE)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert images.load(tmp_path / "a.gif", 8, max_pixels=LIMIT)[0, 0].tolist() == list(RED)
+
+
+# --- resizing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [8, 32, 50])
+@pytest.mark.parametrize("shape", [(37, 23), (200, 64), (32, 32), (5, 3)])
+def test_resize_is_torchvisions(shape, size):
+    image = random_image(shape)
+    ours = images.resize(image, size)
+    assert (ours.shape, ours.dtype) == ((size, size, 3), np.uint8)
+    transform = v2.Resize((size, size), antialias=True)
+    assert np.array_equal(ours, np.asarray(transform(image)))
+    tensor = transform(torch.from_numpy(np.array(image)).permute(2, 0, 1)).permute(1, 2, 0)
+    assert np.abs(ours.astype(int) - tensor.numpy().astype(int)).max() <= 1
+
+
+# --- files that are broken or too large -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "bmp", "tif"])
+def test_truncated_files_raise(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    random_image((64, 64)).save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    with pytest.raises((OSError, ValueError, SyntaxError)):
+        images.load(path, 8, max_pixels=LIMIT)
+
+
+def test_too_many_pixels_are_refused_before_decoding(tmp_path):
+    random_image((40, 25)).save(tmp_path / "a.png")
+    assert images.load(tmp_path / "a.png", 8, max_pixels=1000).shape == (8, 8, 3)
+    with pytest.raises(BadImage, match=r"40 x 25 pixels are more than data\.max_pixels, 999"):
+        images.load(tmp_path / "a.png", 8, max_pixels=999)
+
+
+def test_formats_are_those_of_photographs(tmp_path):
+    random_image().save(tmp_path / "a.png", format="PPM")
+    with pytest.raises(OSError, match="cannot identify"):
+        images.load(tmp_path / "a.png", 8, max_pixels=LIMIT)
+
+
+# --- videos ---------------------------------------------------------------------------------------
+
+
+def grey_of(image):
+    return int(np.median(np.asarray(image)))
+
+
+@pytest.mark.parametrize("frames", [1, 5, 30])
+@pytest.mark.parametrize("position", [0, 0.25, 0.5, 0.9, 1])
+def test_video_frame_is_the_one_at_the_position(tmp_path, frames, position):
+    conftest.write_video(tmp_path / "a.mp4", frames)
+    assert abs(grey_of(images.video_frame(tmp_path / "a.mp4", position)) - 8 * round(position * (frames - 1))) <= 3
+
+
+@pytest.mark.parametrize("container", ["h264", "mpegts", "matroska"])
+def test_video_without_times_or_frame_count(tmp_path, container):
+    """A raw stream has neither times nor a duration, MPEG-TS no count, and its times do not begin at 0."""
+    conftest.write_video(tmp_path / "a.mp4", 20, container=container)
+    for position, number in ((0, 0), (0.5, 10), (1, 19)):
+        assert abs(grey_of(images.video_frame(tmp_path / "a.mp4", position)) - 8 * number) <= 3
+
+
+def test_load_takes_a_frame_of_a_video(tmp_path):
+    conftest.write_video(tmp_path / "a.mp4", 11)
+    pixels = images.load(tmp_path / "a.mp4", 16, frame=0.5, max_pixels=LIMIT)
+    assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
+    assert abs(grey_of(pixels) - 40) <= 3
+    with pytest.raises(BadImage, match="32 x 32"):
+        images.load(tmp_path / "a.mp4", 16, frame=0.5, max_pixels=1000)
+
+
+def test_broken_videos_raise(tmp_path):
+    conftest.write_video(tmp_path / "a.mp4", 11)
+    content = (tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "a.mp4").write_bytes(content[: len(content) // 2])
+    with pytest.raises(Exception, match="Invalid data"):
+        images.video_frame(tmp_path / "a.mp4", 0.5)
+    assert "Invalid data" in headers.read(tmp_path / "a.mp4", LIMIT, video=True).error
+
+
+# --- faces ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cv2():
+    return pytest.importorskip("cv2", reason="face_crop needs the extra 'faces'")
+
+
+def drawn_face(centre, radius, size=(320, 240)):
+    """A cartoon that the Haar cascade takes for a face: bright oval, dark eyes, brows and mouth."""
+    image = Image.new("RGB", size, (90, 90, 90))
+    draw = ImageDraw.Draw(image)
+
+    def oval(x, y, width, height, colour):
+        x, y, width, height = (centre[0] + x * radius, centre[1] + y * radius, width * radius, height * radius)
+        draw.ellipse((x - width, y - height, x + width, y + height), fill=colour)
+
+    oval(0, 0, 0.85, 1.15, (225, 190, 165))
+    for side in (-1, 1):
+        oval(0.36 * side, -0.28, 0.24, 0.13, (120, 85, 70))
+        oval(0.36 * side, -0.22, 0.13, 0.08, (25, 20, 20))
+        oval(0.36 * side, -0.45, 0.26, 0.05, (60, 40, 30))
+    oval(0, 0.15, 0.12, 0.25, (240, 210, 185))
+    oval(0, 0.28, 0.16, 0.05, (140, 95, 80))
+    oval(0, 0.62, 0.34, 0.09, (130, 50, 50))
+    return image
+
+
+def test_face_box_holds_the_face(cv2):
+    left, top, right, bottom = images.face_box(drawn_face((220, 110), 60))
+    assert right - left == bottom - top < 240
+    assert left < 220 - 45 < 220 + 45 < right
+    assert top < 110 - 45 < 110 + 45 < bottom
+
+
+def test_face_box_without_a_face_is_the_centre(cv2):
+    assert images.face_box(Image.new("RGB", (60, 40))) == (10, 0, 50, 40)
+
+
+def test_face_crop_is_what_load_resizes(cv2, tmp_path):
+    image = drawn_face((220, 110), 60)
+    image.save(tmp_path / "a.png")
+    expected = images.resize(image.crop(images.face_box(image)), 32)
+    assert np.array_equal(images.load(tmp_path / "a.png", 32, face_crop=True, max_pixels=LIMIT), expected)
+
+
+def test_face_crop_without_opencv_says_what_to_install(monkeypatch):
+    original = builtins.__import__
+
+    def no_cv2(name, *args, **kwargs):
+        if name == "cv2":
+            raise ImportError(name)
+        return original(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", no_cv2)
+    images._cascade.cache_clear()
+    with pytest.raises(DetectorError, match=r"pip install '\.\[faces\]'"):
+        images.face_box(random_image())

@@ -1,0 +1,276 @@
+"""Packing survives being killed without doing work twice, is deterministic, and damage does not go unseen."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import conftest
+import numpy as np
+import pytest
+
+from detector import images, manifest, packing, parallel
+from detector.errors import DetectorError
+
+LIMIT, SIZE, PROMPTS = 1_000_000, 8, 3  # 27 images
+NAMES = ("pack.npy", "pack.json", "bad.csv")
+
+
+@pytest.fixture
+def root(tmp_path):
+    conftest.write_synthbuster(tmp_path / "data", PROMPTS)
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(packing, "CHUNK", 4)
+
+
+def scan(root: Path):
+    return manifest.scan_source("synth", "synthbuster", root, {}, max_pixels=LIMIT, max_bad=9)
+
+
+def pack(root: Path, out: Path, workers: int = 1, max_bad: int = 0, size: int = SIZE, **more) -> None:
+    out.mkdir(exist_ok=True)
+    files = [out / name for name in NAMES]
+    options = {"workers": workers, "max_bad": max_bad, "max_pixels": LIMIT, "meta": {"who": "test"}} | more
+    packing.pack(scan(root), root, size, *files, out / "state", **options)
+
+
+def contents(out: Path) -> list[bytes]:
+    return [(out / name).read_bytes() for name in NAMES]
+
+
+def count_decodes(monkeypatch) -> list[str]:
+    """Paths in the order in which they are decoded from now on, in this process."""
+    decoded, load = [], images.load
+
+    def counting(path, *args, **kwargs):
+        decoded.append(f"{path.parent.name}/{path.name}")
+        return load(path, *args, **kwargs)
+
+    monkeypatch.setattr(images, "load", counting)
+    return decoded
+
+
+def damage(root: Path) -> None:
+    """One file that is no image, and one whose header is fine and whose pixels are cut off."""
+    (root / "dalle2/r000.png").write_text("no image")
+    path = root / "glide/r001.png"
+    conftest.write_picture(path, size=(64, 64))
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def test_the_store_holds_what_load_gives_in_the_order_of_the_scan(root, tmp_path):
+    pack(root, tmp_path / "out")
+    store = packing.open_store(tmp_path / "out/pack.npy", tmp_path / "out/pack.json")
+    assert (store.shape, store.dtype) == ((27, SIZE, SIZE, 3), np.uint8)
+    assert not store.flags.writeable
+    for row, path in enumerate(scan(root).path):
+        assert np.array_equal(store[row], images.load(root / path, SIZE, max_pixels=LIMIT))
+    index = json.loads((tmp_path / "out/pack.json").read_text())
+    assert (index["format"], index["version"], index["layout"]) == ("detector-pack", 1, "NHWC")
+    assert (index["source"], index["bad"], index["meta"]) == ("synth", 0, {"who": "test"})
+    assert index["scan_sha256"] == packing.scan_hash(scan(root))
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(NAMES)
+
+
+def test_videos_are_packed_at_their_position(tmp_path):
+    conftest.write_celebdf(tmp_path / "data")
+    table = manifest.scan_source("celeb", "celebdf", tmp_path / "data", {"frame": 1.0}, max_pixels=LIMIT)
+    files = [tmp_path / name for name in NAMES]
+    packing.pack(
+        table, tmp_path / "data", SIZE, *files, tmp_path / "s", workers=1, max_pixels=LIMIT, max_bad=0, meta={}
+    )
+    store = packing.open_store(files[0], files[1])
+    assert abs(int(np.median(store)) - 32) <= 3  # the last of 5 frames has grey value 4 · 8
+
+
+def test_workers_make_the_same_bytes(root, tmp_path):
+    pack(root, tmp_path / "one", workers=1)
+    pack(root, tmp_path / "two", workers=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def run_script(body: str, *args: object) -> subprocess.Popen:
+    """Python in another process; it can import the tests' modules."""
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(body), *map(str, args)],
+        env=os.environ | {"PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def pack_and_die(root: Path, out: Path, after: int) -> None:
+    """Pack in another process that kills itself (-9) when it comes to decode image number `after`."""
+    body = """
+        import os, signal, sys
+        from pathlib import Path
+        import test_packing
+        from detector import images, packing
+        packing.CHUNK = 4
+        load, count = images.load, 0
+        def dying(*args, **kwargs):
+            global count
+            if count == int(sys.argv[3]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            count += 1
+            return load(*args, **kwargs)
+        images.load = dying
+        test_packing.pack(Path(sys.argv[1]), Path(sys.argv[2]))
+    """
+    process = run_script(body, root, out, after)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL
+    assert not any((out / name).exists() for name in NAMES)
+
+
+def test_resumes_after_kill_without_doing_finished_chunks_again(root, tmp_path, monkeypatch):
+    pack(root, tmp_path / "whole")
+    pack_and_die(root, tmp_path / "out", after=14)  # three chunks of four, and two images of the next
+    decoded = count_decodes(monkeypatch)
+    pack(root, tmp_path / "out")
+    assert decoded == list(scan(root).path[12:])
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert not (tmp_path / "out/state").exists()
+
+
+@pytest.mark.parametrize("torn", [b'{"start": 12, "crc', b'{"start": 12, "crc32": 5, "bad": []}'])
+def test_a_torn_last_line_does_not_count(root, tmp_path, monkeypatch, torn):
+    pack(root, tmp_path / "whole")
+    pack_and_die(root, tmp_path / "out", after=13)
+    with open(tmp_path / "out/state/done.jsonl", "ab") as journal:
+        journal.write(torn)
+    decoded = count_decodes(monkeypatch)
+    pack(root, tmp_path / "out")
+    assert decoded == list(scan(root).path[12:])
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_state_of_other_data_or_settings_is_thrown_away(root, tmp_path, monkeypatch):
+    pack_and_die(root, tmp_path / "out", after=13)
+    conftest.write_picture(root / "dalle2/r000.png", seed=99)
+    decoded = count_decodes(monkeypatch)
+    pack(root, tmp_path / "out")
+    assert len(decoded) == 27
+    pack_and_die(root, tmp_path / "other", after=13)
+    decoded.clear()
+    pack(root, tmp_path / "other", size=16)
+    assert len(decoded) == 27
+
+
+def test_scan_hash_follows_what_decides_on_pixels(root):
+    table = scan(root)
+    hashes = {packing.scan_hash(table)}
+    for column, value in (("path", "x"), ("sha256", "x"), ("frame", 0.5), ("error", "x")):
+        changed = table.copy()
+        changed.loc[2, column] = value
+        hashes.add(packing.scan_hash(changed))
+    hashes.add(packing.scan_hash(table[::-1]))
+    assert len(hashes) == 6
+    assert packing.scan_hash(scan(root)) == packing.scan_hash(table)
+    assert packing.scan_hash(table.assign(width=1)) == packing.scan_hash(table)
+
+
+def test_bad_files_are_listed_and_black(root, tmp_path):
+    damage(root)
+    pack(root, tmp_path / "out", max_bad=2, workers=2)
+    with open(tmp_path / "out/bad.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["path"] for row in rows] == ["dalle2/r000.png", "glide/r001.png"]
+    assert "cannot identify" in rows[0]["error"]
+    assert "truncated" in rows[1]["error"]
+    assert str(root) not in (tmp_path / "out/bad.csv").read_text()
+    store = packing.open_store(tmp_path / "out/pack.npy", tmp_path / "out/pack.json")
+    paths = list(scan(root).path)
+    assert [path for path, image in zip(paths, store, strict=True) if not image.any()] == [r["path"] for r in rows]
+    assert json.loads((tmp_path / "out/pack.json").read_text())["bad"] == 2
+
+
+def test_too_many_bad_files_leave_nothing_under_a_final_name(root, tmp_path, monkeypatch):
+    damage(root)
+    with pytest.raises(DetectorError, match=r"2 bad file\(s\) found, at most 1[\s\S]*glide/r001.png: OSError"):
+        pack(root, tmp_path / "out", max_bad=1)
+    assert not any((tmp_path / "out" / name).exists() for name in NAMES)
+    # Having accepted them, nobody waits a second time for what was decoded.
+    decoded = count_decodes(monkeypatch)
+    pack(root, tmp_path / "out", max_bad=2)
+    assert decoded == []
+
+
+def test_an_empty_scan_is_refused(root, tmp_path):
+    files = [tmp_path / name for name in NAMES]
+    with pytest.raises(DetectorError, match="no rows"):
+        packing.pack(
+            scan(root)[:0], root, SIZE, *files, tmp_path / "s", workers=1, max_pixels=LIMIT, max_bad=0, meta={}
+        )
+
+
+# --- damage ---------------------------------------------------------------------------------------
+
+
+def test_verify_finds_one_flipped_bit(root, tmp_path):
+    pack(root, tmp_path / "out")
+    npy, index = tmp_path / "out/pack.npy", tmp_path / "out/pack.json"
+    packing.verify(npy, index)
+    content = bytearray(npy.read_bytes())
+    content[-1] ^= 1
+    npy.write_bytes(content)
+    with pytest.raises(DetectorError, match=r"pack\.npy: corrupted: 1 of 7 chunks.*rows 24 to 26.*Delete"):
+        packing.verify(npy, index)
+
+
+def test_a_store_that_is_not_what_its_index_says(root, tmp_path):
+    pack(root, tmp_path / "out")
+    npy, index = tmp_path / "out/pack.npy", tmp_path / "out/pack.json"
+    npy.write_bytes(npy.read_bytes()[:-10])
+    with pytest.raises(DetectorError, match="no readable array"):
+        packing.open_store(npy, index)
+    np.save(npy, np.zeros((3, SIZE, SIZE, 3), np.uint8))
+    with pytest.raises(DetectorError, match=r"found uint8 \(3, 8, 8, 3\), expected uint8 \(27, 8, 8, 3\)"):
+        packing.open_store(npy, index)
+    index.write_text('{"format": "detector-pack", "version": 2}')
+    with pytest.raises(DetectorError, match="version 2, expected detector-pack version 1"):
+        packing.verify(npy, index)
+    index.write_text("{")
+    with pytest.raises(DetectorError, match="no index of a packed store"):
+        packing.verify(npy, index)
+
+
+# --- worker processes -----------------------------------------------------------------------------
+
+
+def test_a_killed_worker_is_an_error_that_says_so():
+    with pytest.raises(DetectorError, match="worker process was killed"):
+        list(parallel.run(os._exit, [(9,), (9,)], workers=2))
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_workers_end_when_their_parent_is_killed():
+    body = """
+        import os, time
+        from detector import parallel
+        jobs = [(0,)] * 2 + [(60,)] * 2
+        for done, _ in parallel.run(time.sleep, jobs, workers=2):
+            tasks = open(f"/proc/self/task/{os.getpid()}/children").read()
+            print(tasks, flush=True)
+    """
+    process = run_script(body)
+    workers = process.stdout.readline().split()
+    process.kill()
+    process.wait()
+    assert len(workers) >= 2
+    deadline = time.monotonic() + 20
+    while any(
+        Path(f"/proc/{pid}/cmdline").exists() and Path(f"/proc/{pid}/cmdline").read_bytes() for pid in workers
+    ):
+        assert time.monotonic() < deadline, "workers outlived their parent"
+        time.sleep(0.1)

@@ -1,0 +1,334 @@
+"""Each source lists exactly the files of its layout with label, generator, group and split, and says by name
+what is missing, unknown or contradictory."""
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import conftest
+import pytest
+
+from detector.errors import DetectorError
+from detector.sources import (
+    FAKE,
+    KINDS,
+    REAL,
+    STUDY_FRACTIONS,
+    celebdf,
+    cifake,
+    faces140k,
+    folder,
+    module,
+    synthbuster,
+)
+
+
+def touch(root: Path, *names: str) -> None:
+    """Empty files: the source modules never open an image."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def split_of(source, records, strategy=None, seed=0):
+    names = source.split(records, strategy or source.SPLITS[0], STUDY_FRACTIONS, seed)
+    return {record.path: name for record, name in zip(records, names, strict=True)}
+
+
+def test_modules_import_the_standard_library_only():
+    names = ", ".join(f"detector.sources.{kind}" for kind in KINDS)
+    code = f"import sys, {names}; print(*(sys.modules.keys() & {{'numpy', 'pandas', 'PIL', 'av', 'torch'}}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_module_keeps_the_contract(kind):
+    source = module(kind)
+    assert source.TITLE
+    assert source.LAYOUT
+    assert source.OBTAIN
+    assert source.SPLITS
+    assert all(split in ("train", "valid", "test") for split, _ in source.OFFICIAL)
+
+
+# --- 140k -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("root", ["", "real_vs_fake", "real_vs_fake/real-vs-fake"])
+def test_faces140k_from_each_root(tiny_tree, root):
+    records = faces140k.scan(tiny_tree / "faces140k" / root, {})
+    assert len(records) == 12
+    assert records == sorted(records)
+    for record in records:
+        assert (tiny_tree / "faces140k" / root / record.path).is_file()
+        assert f"{record.official}/{'real' if record.label == REAL else 'fake'}/" in record.path
+        assert record.generator == ("" if record.label == REAL else "stylegan")
+    assert set(split_of(faces140k, records).values()) == {"train", "valid", "test"}
+
+
+def test_faces140k_csv_against_folders(tmp_path):
+    root = tmp_path
+    conftest.write_faces140k(root, each=3)
+    base = root / "real_vs_fake/real-vs-fake"
+    touch(base, "train/real/new.jpg")
+    (base / "train/fake/00000.jpg").unlink()
+    (base / "train/fake/00001.jpg").rename(base / "train/real/moved.jpg")
+    text = (root / "train.csv").read_text().replace("train/fake/00001.jpg", "train/fake/moved.jpg")
+    (root / "train.csv").write_text(text)
+    touch(base, "valid/real/odd.jpg")
+    (root / "test.csv").write_text((root / "test.csv").read_text() + "9,n/a,odd,1,real,test/real/odd.jpg\n")
+    with pytest.raises(DetectorError) as caught:
+        faces140k.scan(root, {})
+    message = str(caught.value)
+    assert "label differs: 1\n  train.csv: train/fake/moved.jpg, on disk train/real/moved.jpg" in message
+    assert "split differs: 1\n  test.csv: test/real/odd.jpg, on disk valid/real/odd.jpg" in message
+    assert "missing on disk: 1\n  train.csv: train/fake/00000.jpg" in message
+    assert "not in the CSV: 1\n  train/real/new.jpg" in message
+
+
+def test_faces140k_without_csv_trusts_the_folders(tiny_tree):
+    root = tiny_tree / "faces140k"
+    for name in ("train", "valid", "test"):
+        (root / f"{name}.csv").unlink()
+    touch(root / "real_vs_fake/real-vs-fake", "train/real/new.jpg")
+    assert len(faces140k.scan(root, {})) == 13
+
+
+def test_faces140k_csv_with_another_header(tiny_tree):
+    (tiny_tree / "faces140k/train.csv").write_text("id,path\n1,train/real/00000.jpg\n")
+    with pytest.raises(DetectorError, match="no column label"):
+        faces140k.scan(tiny_tree / "faces140k", {})
+
+
+def test_faces140k_missing_parts(tiny_tree):
+    base = tiny_tree / "faces140k/real_vs_fake/real-vs-fake"
+    for path in (base / "test/fake").iterdir():
+        path.unlink()
+    with pytest.raises(DetectorError, match=r"test/fake: found no \.jpeg/\.jpg file"):
+        faces140k.scan(tiny_tree / "faces140k", {})
+    (base / "test/fake").rmdir()
+    with pytest.raises(DetectorError, match="test/fake: no such folder"):
+        faces140k.scan(tiny_tree / "faces140k", {})
+    (base / "valid").rename(base / "v")
+    with pytest.raises(DetectorError, match=r"missing folder\(s\) valid"):
+        faces140k.scan(tiny_tree / "faces140k", {})
+
+
+# --- Celeb-DF -------------------------------------------------------------------------------------
+
+
+def test_celebdf_names_say_who_is_in_a_video(tiny_tree):
+    records = {r.path: r for r in celebdf.scan(tiny_tree / "celebdf", {"youtube_real": True, "frame": 0.25})}
+    real, fake = records["Celeb-real/id1_0000.mp4"], records["Celeb-synthesis/id1_id0_0000.mp4"]
+    assert (real.label, real.group, real.generator) == (REAL, "id1", "")
+    assert (fake.label, fake.group, fake.generator) == (FAKE, "id1|id0", "celeb-df")
+    assert records["YouTube-real/00001.mp4"].group == ""
+    assert {record.frame for record in records.values()} == {0.25}
+    assert len(records) == 11
+
+
+def test_celebdf_leaves_youtube_out_unless_asked(tiny_tree):
+    records = celebdf.scan(tiny_tree / "celebdf", {})
+    assert len(records) == 9
+    assert not any(record.path.startswith("YouTube") for record in records)
+
+
+def test_celebdf_youtube_does_not_move_the_others(tmp_path):
+    touch(tmp_path, *(f"Celeb-real/id{i}_0000.mp4" for i in range(40)))
+    touch(tmp_path, *(f"Celeb-synthesis/id{i}_id0_0000.mp4" for i in range(1, 40)))
+    touch(tmp_path, *(f"YouTube-real/{i:05d}.mp4" for i in range(10)))
+    without = split_of(celebdf, celebdf.scan(tmp_path, {}))
+    with_youtube = split_of(celebdf, celebdf.scan(tmp_path, {"youtube_real": True}))
+    assert without.items() < with_youtube.items()
+
+
+def test_celebdf_official_split_is_the_list(tiny_tree):
+    records = celebdf.scan(tiny_tree / "celebdf", {"split": "official", "youtube_real": True})
+    names = split_of(celebdf, records, "official")
+    assert {path for path, name in names.items() if name == "test"} == {
+        "Celeb-real/id0_0000.mp4",
+        "Celeb-synthesis/id0_id1_0000.mp4",
+        "YouTube-real/00000.mp4",
+    }
+    assert Counter(names.values())["train"] > Counter(names.values())["valid"] > 0
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1 Celeb-real/id9_0000.mp4", "id9_0000.mp4 is not on disk"),
+        ("0 Celeb-real/id1_0000.mp4", "has label 0, its folder says 1"),
+        ("Celeb-real/id1_0000.mp4", "is not '1 FOLDER/NAME'"),
+    ],
+)
+def test_celebdf_list_that_does_not_fit(tiny_tree, line, message):
+    root = tiny_tree / "celebdf"
+    (root / celebdf.TEST_LIST).write_text(line + "\n")
+    with pytest.raises(DetectorError, match=message):
+        celebdf.scan(root, {})
+
+
+def test_celebdf_official_split_without_the_list(tiny_tree):
+    root = tiny_tree / "celebdf"
+    (root / celebdf.TEST_LIST).unlink()
+    with pytest.raises(DetectorError, match=celebdf.TEST_LIST):
+        split_of(celebdf, celebdf.scan(root, {}), "official")
+
+
+def test_celebdf_identity_split_shares_nobody(tmp_path):
+    people = range(20)
+    touch(tmp_path, *(f"Celeb-real/id{i}_0000.mp4" for i in people))
+    touch(tmp_path, *(f"Celeb-synthesis/id{a}_id{b}_0000.mp4" for a in people for b in people if a != b))
+    records = celebdf.scan(tmp_path, {})
+    names = split_of(celebdf, records, "identity")
+    seen = {name: set() for name in ("train", "valid", "test")}
+    for record in records:
+        if names[record.path]:
+            seen[names[record.path]] |= set(record.group.split("|"))
+    assert [len(seen[name]) for name in ("train", "valid", "test")] == [16, 2, 2]
+    assert not seen["train"] & seen["valid"]
+    assert not (seen["train"] | seen["valid"]) & seen["test"]
+    # Kept: 16·15 swaps within train, 2 within valid, 2 within test, and each of the 20 real videos.
+    assert sum(name != "" for name in names.values()) == 240 + 2 + 2 + 20
+
+
+@pytest.mark.parametrize(
+    "name", ["Celeb-real/0000.mp4", "Celeb-synthesis/id1_0000.mp4", "Celeb-real/id1_0000.avi"]
+)
+def test_celebdf_odd_names(tiny_tree, name):
+    touch(tiny_tree / "celebdf", name)
+    with pytest.raises(DetectorError, match=Path(name).name):
+        celebdf.scan(tiny_tree / "celebdf", {})
+
+
+def test_celebdf_frame_outside_the_video(tiny_tree):
+    with pytest.raises(DetectorError, match=r"frame is 1\.5"):
+        celebdf.scan(tiny_tree / "celebdf", {"frame": 1.5})
+
+
+# --- SynthBuster ----------------------------------------------------------------------------------
+
+
+def test_synthbuster_groups_by_stem(tmp_path):
+    conftest.write_synthbuster(tmp_path / "synthbuster", prompts=10)
+    records = synthbuster.scan(tmp_path, {})
+    assert len(records) == 90
+    assert {record.label for record in records} == {FAKE}
+    by_stem: dict[str, set[str]] = {}
+    for record, name in zip(records, split_of(synthbuster, records).values(), strict=True):
+        assert record.path == f"synthbuster/{record.generator}/{record.group}.png"
+        by_stem.setdefault(record.group, set()).add(name)
+    assert all(len(names) == 1 for names in by_stem.values())
+
+
+@pytest.mark.parametrize("strategy", synthbuster.SPLITS)
+def test_synthbuster_both_strategies_take_the_same_share_of_each_generator(tmp_path, strategy):
+    for generator in synthbuster.GENERATORS:
+        touch(tmp_path, *(f"{generator}/r{i}.png" for i in range(20)))
+    records = synthbuster.scan(tmp_path, {})
+    names = split_of(synthbuster, records, strategy)
+    counts = Counter((record.generator, names[record.path]) for record in records)
+    assert set(counts.values()) == {16, 2}
+    assert len(counts) == 27
+
+
+def test_synthbuster_missing_and_unknown_generators(tiny_tree):
+    root = tiny_tree / "synthbuster"
+    (root / "glide").rename(root / "glide2")
+    with pytest.raises(DetectorError, match=r"missing folder\(s\) glide;"):
+        synthbuster.scan(root, {})
+    conftest.write_picture(root / "glide" / "r000.png")
+    with pytest.raises(DetectorError, match=r"unknown folder\(s\) glide2;"):
+        synthbuster.scan(root, {})
+
+
+# --- CIFAKE ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["", "DATASET/"])
+def test_cifake_cuts_validation_from_train(tmp_path, prefix):
+    for own in ("train", "test"):
+        for name in ("REAL", "FAKE"):
+            touch(tmp_path, *(f"{prefix}{own}/{name}/{i:04d}.jpg" for i in range(90)))
+    records = cifake.scan(tmp_path, {})
+    names = split_of(cifake, records)
+    counts = Counter((names[record.path], record.label) for record in records)
+    assert counts == {
+        (split, label): n for split, n in (("train", 80), ("valid", 10), ("test", 90)) for label in (0, 1)
+    }
+    assert all((names[r.path] == "test") == (r.official == "test") for r in records)
+
+
+def test_cifake_missing_class(tmp_path):
+    touch(tmp_path, "train/REAL/1.jpg", "train/FAKE/1.jpg", "test/REAL/1.jpg")
+    with pytest.raises(DetectorError, match="test/FAKE: no such folder"):
+        cifake.scan(tmp_path, {})
+
+
+# --- the user's own folder ------------------------------------------------------------------------
+
+
+def test_folder_generators_and_clutter(tmp_path):
+    touch(tmp_path, "real/a.JPG", "real/deep/er/b.webp", "fake/c.png", "fake/dalle/x/d.png", "fake/dalle/e.gif")
+    touch(tmp_path, "readme.txt", "real/.hidden.bin", ".git/config", "fake/Thumbs.db", "fake/dalle/prompts.csv")
+    records = folder.scan(tmp_path, {})
+    assert [(r.path, r.label, r.generator) for r in records] == [
+        ("fake/c.png", FAKE, "unknown"),
+        ("fake/dalle/e.gif", FAKE, "dalle"),
+        ("fake/dalle/x/d.png", FAKE, "dalle"),
+        ("real/a.JPG", REAL, ""),
+        ("real/deep/er/b.webp", REAL, ""),
+    ]
+
+
+@pytest.mark.parametrize("only", ["real", "fake"])
+def test_folder_with_one_class(tmp_path, only):
+    touch(tmp_path, f"{only}/a.png")
+    assert len(folder.scan(tmp_path, {})) == 1
+
+
+def test_folder_uses_split_folders(tmp_path):
+    touch(tmp_path, "train/real/a.png", "val/real/b.png", "test/fake/c.png")
+    names = split_of(folder, folder.scan(tmp_path, {}))
+    assert names == {"train/real/a.png": "train", "val/real/b.png": "valid", "test/fake/c.png": "test"}
+
+
+def test_folder_cuts_a_missing_validation_from_train(tmp_path):
+    touch(tmp_path, *(f"train/real/{i}.png" for i in range(90)), *(f"test/real/{i}.png" for i in range(7)))
+    names = split_of(folder, folder.scan(tmp_path, {}))
+    assert Counter(names.values()) == {"train": 80, "valid": 10, "test": 7}
+
+
+def test_folder_stratified_ignores_split_folders(tmp_path):
+    touch(tmp_path, *(f"train/real/{i}.png" for i in range(50)), *(f"test/real/{i}.png" for i in range(50)))
+    names = split_of(folder, folder.scan(tmp_path, {}), "stratified")
+    assert Counter(names.values()) == {"train": 80, "valid": 10, "test": 10}
+    assert len({name for path, name in names.items() if path.startswith("test/")}) > 1
+
+
+def test_folder_without_splits_is_cut_by_class_and_generator(tmp_path):
+    touch(tmp_path, *(f"fake/{g}/{i}.png" for g in ("a", "b") for i in range(10)))
+    records = folder.scan(tmp_path, {})
+    names = split_of(folder, records)
+    counts = Counter((record.generator, names[record.path]) for record in records)
+    assert counts == {(g, s): n for g in "ab" for s, n in (("train", 8), ("valid", 1), ("test", 1))}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["real/a.png", "other/b.png"], "cannot place other/"),
+        (["real/a.png", "b.png"], r"cannot place b\.png"),
+        (["real/a.png", "train/real/b.png"], "holds both classes"),
+        (["train/real/a.png", "train/cats/b.png"], "cannot place cats/"),
+        (["real/a.png", "real/b.pdf"], r"real: found 1 file.*\n  b\.pdf"),
+        (["real/a.png", "fake/notes.txt"], "fake: no images in it"),
+        (["notes.txt"], "found no images"),
+    ],
+)
+def test_folder_names_what_it_cannot_place(tmp_path, names, message):
+    touch(tmp_path, *names)
+    with pytest.raises(DetectorError, match=message):
+        folder.scan(tmp_path, {})

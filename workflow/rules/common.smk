@@ -1,0 +1,148 @@
+# What the rules share: the checked config, names of files, and the code that a stage depends on.
+import ast
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+from detector import sources as _sources
+from detector.config import branches, complete, used_sources
+from detector.errors import DetectorError
+from detector.files import canonical
+
+# `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
+# Its safe path keeps scripts from shadowing modules of the same name.
+os.environ["PYTHONSAFEPATH"] = "1"
+os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+
+ROOT = Path(workflow.basedir)
+try:
+    CONFIG = complete(config, ROOT / "workflow/schemas/config.schema.yaml")
+except DetectorError as error:
+    raise WorkflowError(str(error))
+
+CONFIG_JSON = canonical(CONFIG)
+RESULTS = CONFIG["results"].rstrip("/")
+SOURCES = used_sources(CONFIG)
+BRANCHES = branches(CONFIG)
+ARCHITECTURES = CONFIG["architectures"]
+SEEDS = CONFIG["seeds"]
+TESTSETS = ["valid", *SOURCES]
+RUNTIME = {key: CONFIG["runtime"][key] for key in ("device", "precision")}
+
+RUN = f"{RESULTS}/runs/{{arch}}/seed{{seed}}"
+VARIANT = f"{RUN}/{{branch}}"
+DATA = f"{RESULTS}/data/{{source}}"
+MANIFEST = f"{RESULTS}/data/manifest.parquet"
+LOGS = f"{RESULTS}/logs"
+BENCHMARKS = f"{RESULTS}/benchmarks"
+STATE = f"{RESULTS}/state"
+PAPER = "workflow/resources/paper.yaml"
+
+# Linting reads the rules alone; all else needs the images.
+if not workflow.lint and (missing := _sources.missing_roots(SOURCES)):
+    raise WorkflowError(
+        f"data is missing; nothing was started.\n\n{missing}\n\n"
+        "To see the pipeline work without any data: make demo"
+    )
+
+
+wildcard_constraints:
+    source="|".join(SOURCES),
+    arch="|".join(ARCHITECTURES),
+    seed=r"\d+",
+    branch="|".join(["baseline", *BRANCHES]),
+
+
+def section(*keys, **more):
+    """These sections of the config as one JSON string: a stage sees, and depends on, these and no others."""
+    return canonical({**{key: CONFIG[key] for key in keys}, **more})
+
+
+@cache
+def code(script, *modules):
+    """The library files that a script reaches through its imports, and through `modules` imported by name.
+
+    Snakemake watches a rule's text and inputs, not what a script imports. Found in the syntax tree, without
+    importing anything; only `detector`'s own absolute imports count.
+    """
+    found, waiting = set(), [ROOT / script, *(_module_file(name) for name in modules)]
+    while waiting:
+        path = waiting.pop()
+        for name in _imported(path):
+            file = _module_file(name)
+            if file is not None and file not in found:
+                found.add(file)
+                waiting.append(file)
+    found |= {_module_file(name) for name in modules}
+    return sorted(str(path.relative_to(ROOT)) for path in found)
+
+
+@cache
+def _imported(path):
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names |= {
+                node.module,
+                *(f"{node.module}.{alias.name}" for alias in node.names),
+            }
+    parents = {
+        name.rsplit(".", depth)[0]
+        for name in names
+        for depth in range(name.count(".") + 1)
+    }
+    return sorted(name for name in parents | names if name.split(".")[0] == "detector")
+
+
+@cache
+def _module_file(name):
+    base = ROOT / "src" / name.replace(".", "/")
+    return next(
+        (
+            path
+            for path in (base.with_suffix(".py"), base / "__init__.py")
+            if path.is_file()
+        ),
+        None,
+    )
+
+
+@cache
+def fingerprint(source):
+    """Changes when a file of this source is added, removed, resized or rewritten."""
+    return _sources.fingerprint(Path(SOURCES[source]["root"]))
+
+
+def packed(wildcards=None):
+    """The packed images of every source that takes part."""
+    return expand(
+        f"{DATA}/{{file}}", source=SOURCES, file=["images.npy", "images.json"]
+    )
+
+
+def variants(file, branch=("baseline", *BRANCHES), arch=ARCHITECTURES, seed=SEEDS):
+    """One file of each variant, in the order of the tables; by default of all variants."""
+    return expand(f"{VARIANT}/{file}", arch=arch, seed=seed, branch=branch)
+
+
+def run_variants(file, branch=("baseline", *BRANCHES)):
+    """An input function: one file of each variant of the rule's own architecture and seed.
+
+    `file` may hold other wildcards of the rule.
+    """
+    return lambda wc: variants(
+        file.format(**dict(wc.items())), branch, wc.arch, wc.seed
+    )
+
+
+def folders(paths):
+    """The folders of these files, each once."""
+    return list(dict.fromkeys(str(Path(path).parent) for path in paths))
+
+
+def by_folder(paths, above=1):
+    """NAME=PATH for each file, the name being that of its folder, or of one further above."""
+    return [f"{Path(path).parents[above - 1].name}={path}" for path in paths]

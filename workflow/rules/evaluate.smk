@@ -1,0 +1,74 @@
+# What each variant says of each image, and how long it takes. The last stages that run a network.
+#
+# needs   runs/{arch}/seed{seed}/{branch}/model.safetensors, the manifest and the packed images
+# gives   runs/{arch}/seed{seed}/{branch}/predictions/{valid, source …}.parquet   one logit an image
+#         runs/{arch}/seed{seed}/latency.csv                                      all branches, interleaved
+
+
+rule predict:
+    input:
+        script="workflow/scripts/predict.py",
+        code=code("workflow/scripts/predict.py"),
+        manifest=MANIFEST,
+        packs=packed(),
+        model=f"{VARIANT}/model.safetensors",
+    output:
+        predictions=expand(
+            f"{VARIANT}/predictions/{{testset}}.parquet",
+            testset=TESTSETS,
+            allow_missing=True,
+        ),
+    log:
+        f"{LOGS}/predict-{{arch}}-seed{{seed}}-{{branch}}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=120,
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        folder=f"{VARIANT}/predictions",
+        device=RUNTIME["device"],
+    shell:
+        "python {input.script:q}"
+        " --arch {wildcards.arch}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --model {input.model:q}"
+        " --device {params.device}"
+        " --threads {threads}"
+        " --folder {params.folder:q}"
+        " --log {log:q}"
+
+
+rule latency:
+    input:
+        script="workflow/scripts/latency.py",
+        code=code("workflow/scripts/latency.py"),
+        models=run_variants("model.safetensors"),
+    output:
+        latency=f"{RUN}/latency.csv",
+    log:
+        f"{LOGS}/latency-{{arch}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/latency-{{arch}}-seed{{seed}}.tsv"
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime=60,
+    params:
+        models=lambda wc, input: by_folder(input.models),
+        config=section(
+            "latency", size=CONFIG["images"]["size"], device=RUNTIME["device"]
+        ),
+    shell:
+        "python {input.script:q}"
+        " --arch {wildcards.arch}"
+        " --models {params.models:q}"
+        " --config {params.config:q}"
+        " --threads {threads}"
+        " --latency {output.latency:q}"
+        " --log {log:q}"

@@ -1,0 +1,318 @@
+# What people read: the study's tables and figures. No network runs here, only saved results are counted.
+#
+# needs   the manifest, predictions, searches, histories, models and latencies of all variants
+# gives   tables/*.csv, figures/*.{svg,png}; `snakemake --report report.html` binds them into one page
+
+TABLE_DIR = f"{RESULTS}/tables"
+FIGURE_DIR = f"{RESULTS}/figures"
+RUN_NAME = "{arch}_seed{seed}"
+
+TABLES = expand(
+    f"{TABLE_DIR}/{{name}}.csv",
+    name=[
+        "dataset_composition",
+        "baseline_performance",
+        "best_hyperparameters",
+        "final_accuracy",
+        "efficiency",
+        "prior_work",
+    ],
+)
+FIGURES = [
+    *expand(f"{FIGURE_DIR}/samples_{{source}}.png", source=SOURCES),
+    f"{FIGURE_DIR}/rules.svg",
+    *expand(f"{FIGURE_DIR}/curves_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
+    *expand(f"{FIGURE_DIR}/search_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
+    *expand(
+        f"{FIGURE_DIR}/confusion_{RUN_NAME}_{{source}}.svg",
+        arch=ARCHITECTURES,
+        seed=SEEDS,
+        source=SOURCES,
+    ),
+    f"{FIGURE_DIR}/accuracy_by_sparsity.svg",
+]
+
+
+def table(name):
+    """A table as an output that the report shows."""
+    return report(
+        f"{TABLE_DIR}/{name}.csv", caption=f"../report/{name}.rst", category="Tables"
+    )
+
+
+def figure(name, caption, **more):
+    """A figure as an output that the report shows."""
+    return report(
+        f"{FIGURE_DIR}/{name}",
+        caption=f"../report/{caption}.rst",
+        category="Figures",
+        **more,
+    )
+
+
+rule dataset_composition:
+    input:
+        script="workflow/scripts/tables.py",
+        code=code("workflow/scripts/tables.py"),
+        paper=PAPER,
+        manifest=MANIFEST,
+    output:
+        table("dataset_composition"),
+    log:
+        f"{LOGS}/dataset_composition.log",
+    params:
+        strategies=canonical(
+            {name: options["split"] for name, options in SOURCES.items()}
+        ),
+        sources=list(SOURCES),
+    shell:
+        "python {input.script:q} dataset_composition"
+        " --inputs {input.manifest:q}"
+        " --strategies {params.strategies:q}"
+        " --sets {params.sources:q}"
+        " --paper {input.paper:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule baseline_performance:
+    input:
+        script="workflow/scripts/tables.py",
+        code=code("workflow/scripts/tables.py"),
+        paper=PAPER,
+        predictions=expand(
+            variants("predictions/{{testset}}.parquet", ["baseline"]), testset=TESTSETS
+        ),
+    output:
+        table("baseline_performance"),
+    log:
+        f"{LOGS}/baseline_performance.log",
+    params:
+        folders=folders(variants("meta.json", ["baseline"])),
+        sets=TESTSETS,
+    shell:
+        "python {input.script:q} baseline_performance"
+        " --inputs {params.folders:q}"
+        " --sets {params.sets:q}"
+        " --paper {input.paper:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule best_hyperparameters:
+    input:
+        script="workflow/scripts/tables.py",
+        code=code("workflow/scripts/tables.py"),
+        paper=PAPER,
+        best=variants("hpo/best.json", BRANCHES),
+    output:
+        table("best_hyperparameters"),
+    log:
+        f"{LOGS}/best_hyperparameters.log",
+    shell:
+        "python {input.script:q} best_hyperparameters"
+        " --inputs {input.best:q}"
+        " --paper {input.paper:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule final_accuracy:
+    input:
+        script="workflow/scripts/tables.py",
+        code=code("workflow/scripts/tables.py"),
+        paper=PAPER,
+        predictions=expand(
+            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+        ),
+    output:
+        table("final_accuracy"),
+    log:
+        f"{LOGS}/final_accuracy.log",
+    params:
+        folders=folders(variants("meta.json")),
+        sets=TESTSETS,
+    shell:
+        "python {input.script:q} final_accuracy"
+        " --inputs {params.folders:q}"
+        " --sets {params.sets:q}"
+        " --paper {input.paper:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule efficiency:
+    input:
+        script="workflow/scripts/tables.py",
+        code=code("workflow/scripts/tables.py"),
+        paper=PAPER,
+        models=variants("model.safetensors"),
+        latencies=expand(f"{RUN}/latency.csv", arch=ARCHITECTURES, seed=SEEDS),
+    output:
+        table("efficiency"),
+    log:
+        f"{LOGS}/efficiency.log",
+    shell:
+        "python {input.script:q} efficiency"
+        " --inputs {input.models:q}"
+        " --latencies {input.latencies:q}"
+        " --paper {input.paper:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule prior_work:
+    input:
+        script="workflow/scripts/tables.py",
+        code=code("workflow/scripts/tables.py"),
+        paper=PAPER,
+        accuracy=f"{TABLE_DIR}/final_accuracy.csv",
+    output:
+        table("prior_work"),
+    log:
+        f"{LOGS}/prior_work.log",
+    shell:
+        "python {input.script:q} prior_work"
+        " --inputs {input.accuracy:q}"
+        " --paper {input.paper:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_samples:
+    input:
+        script="workflow/scripts/figure_samples.py",
+        code=code("workflow/scripts/figure_samples.py"),
+        manifest=MANIFEST,
+        images=f"{DATA}/images.npy",
+        index=f"{DATA}/images.json",
+    output:
+        figure(
+            "samples_{source}.png",
+            "samples",
+            labels={"figure": "samples", "of": "{source}"},
+        ),
+    log:
+        f"{LOGS}/figure_samples-{{source}}.log",
+    params:
+        pack=lambda wc, input: Path(input.images).parent,
+    shell:
+        "python {input.script:q}"
+        " --manifest {input.manifest:q}"
+        " --pack {params.pack:q}"
+        " --source {wildcards.source:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_rules:
+    input:
+        script="workflow/scripts/figure_rules.py",
+        code=code("workflow/scripts/figure_rules.py"),
+        snakefile="Snakefile",
+        rules=sorted(
+            str(path.relative_to(ROOT)) for path in ROOT.glob("workflow/rules/*.smk")
+        ),
+    output:
+        figure("rules.svg", "rules", labels={"figure": "rules", "of": "the pipeline"}),
+    log:
+        f"{LOGS}/figure_rules.log",
+    # The config is no parameter here: its values do not change which rules there are.
+    shell:
+        "python {input.script:q}"
+        " --snakefile {input.snakefile:q}"
+        " --config {CONFIG_JSON:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_curves:
+    input:
+        script="workflow/scripts/figure_curves.py",
+        code=code("workflow/scripts/figure_curves.py"),
+        histories=run_variants("history.csv"),
+    output:
+        figure(
+            f"curves_{RUN_NAME}.svg",
+            "curves",
+            labels={"figure": "training curves", "of": "{arch} seed {seed}"},
+        ),
+    log:
+        f"{LOGS}/figure_curves-{RUN_NAME}.log",
+    params:
+        histories=lambda wc, input: by_folder(input.histories),
+    shell:
+        "python {input.script:q}"
+        " --history {params.histories:q}"
+        " --title '{wildcards.arch}, seed {wildcards.seed}'"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_search:
+    input:
+        script="workflow/scripts/figure_search.py",
+        code=code("workflow/scripts/figure_search.py"),
+        trials=run_variants("hpo/trials.csv", BRANCHES),
+    output:
+        figure(
+            f"search_{RUN_NAME}.svg",
+            "search",
+            labels={"figure": "search", "of": "{arch} seed {seed}"},
+        ),
+    log:
+        f"{LOGS}/figure_search-{RUN_NAME}.log",
+    params:
+        trials=lambda wc, input: by_folder(input.trials, above=2),
+    shell:
+        "python {input.script:q}"
+        " --trials {params.trials:q}"
+        " --title '{wildcards.arch}, seed {wildcards.seed}'"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_confusion:
+    input:
+        script="workflow/scripts/figure_confusion.py",
+        code=code("workflow/scripts/figure_confusion.py"),
+        predictions=run_variants("predictions/{source}.parquet"),
+    output:
+        figure(
+            f"confusion_{RUN_NAME}_{{source}}.svg",
+            "confusion",
+            labels={
+                "figure": "confusion matrices",
+                "of": "{arch} seed {seed} on {source}",
+            },
+        ),
+    log:
+        f"{LOGS}/figure_confusion-{RUN_NAME}-{{source}}.log",
+    params:
+        predictions=lambda wc, input: by_folder(input.predictions, above=2),
+    shell:
+        "python {input.script:q}"
+        " --predictions {params.predictions:q}"
+        " --title '{wildcards.arch}, seed {wildcards.seed}, test images of {wildcards.source}'"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_sparsity:
+    input:
+        script="workflow/scripts/figure_sparsity.py",
+        code=code("workflow/scripts/figure_sparsity.py"),
+        table=f"{TABLE_DIR}/final_accuracy.csv",
+    output:
+        figure(
+            "accuracy_by_sparsity.svg",
+            "sparsity",
+            labels={"figure": "accuracy by sparsity", "of": "all"},
+        ),
+    log:
+        f"{LOGS}/figure_sparsity.log",
+    shell:
+        "python {input.script:q}"
+        " --table {input.table:q}"
+        " --output {output:q}"
+        " --log {log:q}"

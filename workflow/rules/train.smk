@@ -1,0 +1,42 @@
+# The baseline: one network from scratch for each architecture and seed.
+#
+# needs   data/manifest.parquet and the packed images
+# gives   runs/{arch}/seed{seed}/baseline/{model.safetensors, meta.json, history.csv}
+
+
+rule baseline:
+    input:
+        script="workflow/scripts/baseline.py",
+        code=code("workflow/scripts/baseline.py"),
+        manifest=MANIFEST,
+        packs=packed(),
+    output:
+        model=f"{RUN}/baseline/model.safetensors",
+        meta=f"{RUN}/baseline/meta.json",
+        history=f"{RUN}/baseline/history.csv",
+    log:
+        f"{LOGS}/baseline-{{arch}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/baseline-{{arch}}-seed{{seed}}.tsv"
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime=1440,
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        config=section("train", runtime=RUNTIME),
+        state=f"{STATE}/baseline-{{arch}}-seed{{seed}}",
+    shell:
+        "python {input.script:q}"
+        " --arch {wildcards.arch}"
+        " --seed {wildcards.seed}"
+        " --config {params.config:q}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --threads {threads}"
+        " --state {params.state:q}"
+        " --model {output.model:q}"
+        " --meta {output.meta:q}"
+        " --history {output.history:q}"
+        " --log {log:q}"

@@ -1,0 +1,36 @@
+"""Train one network from scratch: the baseline of an architecture and seed."""
+
+import argparse
+import json
+from pathlib import Path
+
+from detector import entry, models, runs
+from detector.checkpoints import ResumeState, fingerprint, forget
+from detector.training import Recipe, fit
+
+
+def main(args: argparse.Namespace) -> None:
+    settings = json.loads(args.config)
+    images, where, train, valid = runs.prepare(args, settings)
+    model = models.build(args.arch, args.seed)
+    recipe = Recipe(**settings["train"], seed=args.seed)
+    key = fingerprint(args.arch, settings, args.seed, where.as_dict(), images.fingerprint())
+    state = ResumeState(args.state / key)
+    result = fit(model, train, valid, recipe, where, state=state, title=f"baseline {args.arch} seed {args.seed}")
+    runs.write_variant(args, model, result, images, where, branch="baseline", sparsity=0.0, config=settings)
+    forget(args.state)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--seed", type=int, required=True, help="of initial weights, order and flips")
+    parser.add_argument("--config", required=True, help="JSON: sections train and runtime")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
+    parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
+    parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row an epoch")
+    entry.run(main, parser)

@@ -1,0 +1,31 @@
+"""Confusion matrices of all branches on one test set, side by side (the study's Fig 5)."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from detector import entry, figures
+
+
+def main(args: argparse.Namespace) -> None:
+    predictions = {}
+    for branch, path in args.predictions:
+        table = pd.read_parquet(path, columns=["label", "logit"])
+        predictions[branch] = table["label"].to_numpy(), table["logit"].to_numpy()
+    figures.confusion_matrices(args.output, predictions, f"Confusion matrices: {args.title}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--predictions",
+        type=entry.pair,
+        nargs="+",
+        required=True,
+        metavar="BRANCH=FILE",
+        help="predictions of each branch (parquet), in the order of the panels",
+    )
+    parser.add_argument("--title", required=True, help="which models (and images) these are")
+    parser.add_argument("--output", type=Path, required=True, help="figure to write (.svg)")
+    entry.run(main, parser)

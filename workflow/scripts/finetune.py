@@ -1,0 +1,60 @@
+"""Prune the baseline again and fine-tune it with the best that its search found."""
+
+import argparse
+import json
+from pathlib import Path
+
+from detector import checkpoints, entry, masks, models, runs
+from detector.files import read_json, sha256
+from detector.training import Recipe, fit
+
+
+def main(args: argparse.Namespace) -> None:
+    settings, pruning = json.loads(args.config), json.loads(args.pruning)
+    found = read_json(args.best)
+    images, where, train, valid = runs.prepare(args, settings)
+    model = models.load(args.arch, checkpoints.load_weights(args.baseline))
+    kept = masks.make(pruning["method"], models.prunable(model), pruning["sparsity"], args.seed)
+    recipe = Recipe(
+        **settings["finetune"],
+        optimizer=found["optimizer"],
+        learning_rate=found["learning_rate"],
+        momentum=settings["momentum"],
+        flip=settings["flip"],
+        seed=args.seed,
+    )
+    parent = sha256(args.baseline)
+    key = checkpoints.fingerprint(
+        *(args.arch, settings, pruning, found, args.seed, where.as_dict(), images.fingerprint(), parent)
+    )
+    state = checkpoints.ResumeState(args.state / key)
+    title = f"finetune {args.branch} seed {args.seed}"
+    result = fit(model, train, valid, recipe, where, masks=kept, state=state, title=title)
+    runs.write_variant(
+        *(args, model, result, images, where),
+        branch=args.branch,
+        **pruning,
+        config=settings,
+        hyperparameters=found,
+        baseline_sha256=parent,
+    )
+    checkpoints.forget(args.state)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--seed", type=int, required=True, help="of order, flips and random masks")
+    parser.add_argument("--branch", required=True, help="its name, for the log and meta.json")
+    parser.add_argument("--pruning", required=True, help="JSON: method and sparsity")
+    parser.add_argument("--config", required=True, help="JSON: sections finetune and runtime, flip, momentum")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
+    parser.add_argument("--best", type=Path, required=True, help="best.json of the branch's search")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
+    parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
+    parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row an epoch")
+    entry.run(main, parser)

@@ -1,0 +1,37 @@
+"""One logit for each validation and test image of one variant."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from detector import checkpoints, devices, entry, inference, manifest, models
+from detector.runs import Images
+
+
+def main(args: argparse.Namespace) -> None:
+    images = Images.open(args.manifest, args.packs)
+    where = devices.plan(args.device, "fp32", args.threads, images.size)
+    model = models.load(args.arch, checkpoints.load_weights(args.model))
+    sets = {"valid": images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
+    for name, rows in sets.items():
+        values = np.empty(0, np.float32)
+        if rows.empty:
+            logging.warning("%s: no images; its numbers will be empty", name)
+        else:
+            values = inference.logits(model, images.batches(rows, where.torch_device), where, name)
+        manifest.write(inference.predictions(rows, values), args.folder / f"{name}.parquet")
+        logging.info("%s: %d images", name, len(rows))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--model", type=Path, required=True, help="model.safetensors of the variant")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--folder", type=Path, required=True, help="where valid.parquet and SOURCE.parquet go")
+    entry.run(main, parser)

@@ -1,0 +1,77 @@
+"""Build one of the study's tables from result files."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from detector import entry, manifest, tables
+from detector.files import read_json
+from detector.tables import Variant
+
+
+def main(args: argparse.Namespace) -> None:
+    paper = yaml.safe_load(args.paper.read_text())
+    rows, columns = BUILDERS[args.table](args, paper)
+    tables.write(rows, columns, args.output)
+
+
+def composition(args: argparse.Namespace, paper: dict) -> tuple:
+    strategies = json.loads(args.strategies)
+    rows = tables.composition(manifest.read(args.inputs[0]), {name: strategies[name] for name in args.sets}, paper)
+    return rows, tables.COMPOSITION_COLUMNS
+
+
+def baseline(args: argparse.Namespace, paper: dict) -> tuple:
+    return tables.baseline_performance(predictions(args), paper), tables.BASELINE_COLUMNS
+
+
+def hyperparameters(args: argparse.Namespace, paper: dict) -> tuple:
+    searches = {Variant.of(path.parent.parent): read_json(path) for path in args.inputs}
+    return tables.best_hyperparameters(searches, paper), tables.HYPERPARAMETER_COLUMNS
+
+
+def accuracy(args: argparse.Namespace, paper: dict) -> tuple:
+    return tables.final_accuracy(predictions(args), paper), tables.ACCURACY_COLUMNS
+
+
+def efficiency(args: argparse.Namespace, paper: dict) -> tuple:
+    latencies = {Variant.of(path).run: pd.read_csv(path) for path in args.latencies}
+    models = {Variant.of(path.parent): path for path in args.inputs}
+    return tables.efficiency(models, latencies, paper), tables.EFFICIENCY_COLUMNS
+
+
+def prior(args: argparse.Namespace, paper: dict) -> tuple:
+    return tables.prior_work(pd.read_csv(args.inputs[0]), paper), tables.PRIOR_WORK_COLUMNS
+
+
+BUILDERS = {
+    "dataset_composition": composition,
+    "baseline_performance": baseline,
+    "best_hyperparameters": hyperparameters,
+    "final_accuracy": accuracy,
+    "efficiency": efficiency,
+    "prior_work": prior,
+}
+
+
+def predictions(args: argparse.Namespace) -> dict[Variant, dict[str, pd.DataFrame]]:
+    """The predictions of each variant's folder on each of `--sets`."""
+    return {
+        Variant.of(folder): {name: manifest.read(folder / "predictions" / f"{name}.parquet") for name in args.sets}
+        for folder in args.inputs
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", choices=list(BUILDERS), help="which table")
+    parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="files or folders of variants")
+    parser.add_argument("--sets", nargs="+", help="in order: the sources, or the sets of predictions")
+    parser.add_argument("--strategies", help="JSON: how each source was split")
+    parser.add_argument("--latencies", type=Path, nargs="+", help="latency.csv of each architecture and seed")
+    parser.add_argument("--paper", type=Path, required=True, help="the study's own numbers")
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    entry.run(main, parser)
