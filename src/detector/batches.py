@@ -39,7 +39,7 @@ class Batches:
     ):
         self._stores = list(stores)
         self._store, self._row = np.asarray(store), np.asarray(row)
-        self._label = torch.as_tensor(np.asarray(label), dtype=torch.float32)
+        self._label = torch.from_numpy(np.array(label, dtype=np.float32))
         self._device = device
         # (x/255 - mean) / std as one multiplication and one addition
         std = torch.tensor(STD, device=device).view(1, 3, 1, 1)

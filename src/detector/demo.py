@@ -20,12 +20,10 @@ import hashlib
 import json
 import logging
 import math
-import multiprocessing
 import os
 import shutil
-import sys
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,9 +33,10 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import nn
-from tqdm import tqdm
 
+from detector import parallel
 from detector.errors import DetectorError
+from detector.sources.synthbuster import GENERATORS
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +63,15 @@ DECODERS = {
     "stable-diffusion-2": "nearest",
     "stable-diffusion-xl": "bilinear",
 }
-SYNTHBUSTER = tuple(name for name in DECODERS if name not in ("faces140k", "celebdf"))
 
 TRAIN_STEPS, TRAIN_SCENES, CROP = 50, 64, 32  # of each autoencoder; crops keep a step at milliseconds
 FRAMES, FPS, PAN = 7, 25, 2  # a clip; the scene moves by PAN pixels a frame
 CHUNK = 40  # images a job: short enough for a bar that moves
+
+
+# An autoencoder on its way between processes. Not tensors: torch would send those through shared memory,
+# which is scarce in containers.
+Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ def make_demo(
     try:
         for path, text in tables.items():
             _ready(fresh / path).write_text(text)
-        _make_files(fresh, items, seed, size, threads)
+        _make_files(fresh, items, seed, size, threads or min(os.cpu_count() or 1, 8))
         (fresh / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
         if found:
             os.replace(root, old)
@@ -159,7 +162,7 @@ def _plan(seed: int, scale: float) -> tuple[list[Item], dict[str, str]]:
     stems = _rng(seed, "names/prompts").choice(16**8, count(*PROMPTS), replace=False)
     prompts = [
         Item(f"synthbuster/{generator}/r{stem:08x}t.png", f"prompt {stem}", generator)
-        for generator in SYNTHBUSTER
+        for generator in GENERATORS
         for stem in sorted(stems)
     ]
     return faces + videos + prompts, tables | testing
@@ -218,56 +221,33 @@ def _counts(items: Sequence[Item]) -> dict[str, int]:
 # Making it.
 
 
-def _make_files(folder: Path, items: list[Item], seed: int, size: int, steps: int, threads: int | None) -> None:
-    """Train the autoencoders, then write every item below `folder`, in worker processes.
-
-    A worker computes on one thread: floating-point sums depend on the number of threads, processes do not.
-    """
-    by_decoder: dict[str, list[Item]] = {}
-    for item in items:
-        by_decoder.setdefault(item.decoder, []).append(item)
-    workers = threads or min(os.cpu_count() or 1, 8)
-    # spawn: a fork of a process in which torch has already started threads can hang
-    spawn = multiprocessing.get_context("spawn")
-    with (
-        ProcessPoolExecutor(workers, spawn, initializer=_start_worker) as pool,
-        _Progress(len(DECODERS) + len(items)) as progress,
-    ):
-        try:
-            training = {pool.submit(_train, name, seed, size): name for name in DECODERS}
-            trained: dict[str, dict | None] = {"": None}
-            for done in as_completed(training):
-                trained[training[done]] = done.result()
-                progress.step(1)
-            writing = []
-            for name, own in by_decoder.items():
-                for i in range(0, len(own), CHUNK):
-                    writing.append(pool.submit(_write, folder, own[i : i + CHUNK], trained[name], seed, size))
-            for done in as_completed(writing):
-                progress.step(done.result())
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+def _make_files(folder: Path, items: list[Item], seed: int, size: int, workers: int) -> None:
+    """Train the autoencoders, then write every item below `folder`, in worker processes."""
+    progress = parallel.Progress("demo", len(items))
+    names = list(DECODERS)
+    weights: dict[str, Weights | None] = {"": None}
+    for index, trained in parallel.run(_train, [(name, seed, size) for name in names], workers):
+        weights[names[index]] = trained
+    chunks = []
+    for decoder in ("", *names):
+        own = [item for item in items if item.decoder == decoder]
+        chunks += [own[i : i + CHUNK] for i in range(0, len(own), CHUNK)]
+    jobs = [(folder, chunk, weights[chunk[0].decoder], seed, size) for chunk in chunks]
+    for index, _ in parallel.run(_write, jobs, workers):
+        progress.add(len(chunks[index]))
 
 
-class _Progress:
-    """A bar on a terminal; elsewhere a log line each tenth, so that a log file stays readable."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.done = total, 0
-        self.bar = tqdm(total=total, desc="demo", unit="file", disable=not sys.stderr.isatty())
-
-    def step(self, n: int) -> None:
-        before, self.done = self.done, self.done + n
-        self.bar.update(n)
-        if self.bar.disable and 10 * before // self.total < 10 * self.done // self.total:
-            log.info("demo: %d of %d", self.done, self.total)
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.bar.close()
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """One thread of torch: floating-point sums depend on how many threads share them."""
+    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(strict)
 
 
 def _rng(seed: int, name: str) -> np.random.Generator:
@@ -275,25 +255,20 @@ def _rng(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16]))
 
 
-def _start_worker() -> None:
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-
-
-def _write(folder: Path, items: list[Item], weights: dict | None, seed: int, size: int) -> int:
-    """Render, decode if fake, photograph and save; returns how many."""
+@_reproducible()
+def _write(folder: Path, items: list[Item], weights: Weights | None, seed: int, size: int) -> None:
+    """Render, decode what is fake, photograph and save."""
     model = None
     if weights is not None:
         model = Autoencoder(DECODERS[items[0].decoder])
         model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     for item in items:
-        video = item.path.endswith(".mp4")
-        frames = _scene(_rng(seed, f"scene/{item.scene}"), size, FRAMES if video else 1)
+        path = folder / item.path
+        frames = _scene(_rng(seed, f"scene/{item.scene}"), size, FRAMES if path.suffix == ".mp4" else 1)
         if model is not None:
             frames = _decoded(model, frames)
         rng = _rng(seed, f"camera/{item.path}")
-        _save(_ready(folder / item.path), _sensor(rng, frames), rng)
-    return len(items)
+        _save(_ready(path), _sensor(rng, frames), rng)
 
 
 def _ready(path: Path) -> Path:
@@ -408,11 +383,11 @@ class Autoencoder(nn.Module):
         return self.layers(images - 0.5) + 0.5
 
 
-def _train(name: str, seed: int, size: int) -> dict[str, np.ndarray]:
-    """Weights of the autoencoder of generator `name`, trained by mean squared error on scenes of its own.
+@_reproducible()
+def _train(name: str, seed: int, size: int) -> Weights:
+    """The autoencoder of generator `name`, trained by mean squared error.
 
-    They travel between processes as arrays: torch would send tensors through shared memory, which is scarce
-    in containers.
+    Stopped early: the longer it learns, the fainter its traces, and the demo has minutes.
     """
     rng = _rng(seed, f"weights/{name}")
     torch.manual_seed(int(rng.integers(2**31)))

@@ -1,0 +1,66 @@
+"""Damaged or foreign files are found out: a torn state costs one step, and nothing is ever unpickled into code."""
+
+import pickle
+
+import pytest
+import torch
+
+from detector import checkpoints
+from detector.checkpoints import ResumeState
+from detector.errors import DetectorError
+
+
+def test_the_newest_state_comes_back(tmp_path):
+    state = ResumeState(tmp_path)
+    assert state.load() is None
+    for step in (1, 2, 3):
+        state.save(step, {"step": step, "tensor": torch.full((3,), float(step))})
+    assert state.load()["step"] == 3
+    assert torch.equal(state.load()["tensor"], torch.full((3,), 3.0))
+    assert len(list(tmp_path.iterdir())) == 2, "two states are kept, no more"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty"])
+def test_a_damaged_state_falls_back_one_step(tmp_path, damage):
+    state = ResumeState(tmp_path)
+    for step in (1, 2):
+        state.save(step, {"step": step, "tensor": torch.arange(1000)})
+    newest = max(tmp_path.iterdir())
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes({"truncated": content[: len(content) // 2], "flipped": content, "empty": b""}[damage])
+    assert state.load()["step"] == 1
+
+
+def test_weights_round_trip(tmp_path):
+    weights = {"a": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last), "n": torch.tensor(7)}
+    checkpoints.save_weights(tmp_path / "w.safetensors", weights)
+    loaded = checkpoints.load_weights(tmp_path / "w.safetensors")
+    assert all(torch.equal(weights[name], loaded[name]) for name in weights)
+
+
+class Bomb:
+    def __reduce__(self):
+        return (pytest.fail, ("unpickled",))
+
+
+def test_a_pickle_posing_as_weights_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(DetectorError, match="not a readable safetensors"):
+        checkpoints.load_weights(path)
+
+
+def test_fingerprint_depends_on_content_not_on_order():
+    assert checkpoints.fingerprint({"a": 1, "b": 2}) == checkpoints.fingerprint({"b": 2, "a": 1})
+    assert checkpoints.fingerprint({"a": 1}) != checkpoints.fingerprint({"a": 2})
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "w.safetensors"
+    checkpoints.save_weights(path, {"a": torch.ones(2)})
+    before = path.read_bytes()
+    with pytest.raises(AttributeError):
+        checkpoints.save_weights(path, {"a": "no tensor"})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == [path.name], "a temporary file was left behind"

@@ -1,0 +1,44 @@
+"""Latency is measured on all models in turn, in milliseconds a batch, and tells a slow model from a fast one."""
+
+import time
+
+import torch
+from torch import nn
+
+from detector import latency
+
+
+class Sleeper(nn.Module):
+    """A model that takes a known time, and writes down when it is called."""
+
+    def __init__(self, name, seconds, calls):
+        super().__init__()
+        self.name, self.seconds, self.calls = name, seconds, calls
+
+    def forward(self, images):
+        self.calls.append(self.name)
+        time.sleep(self.seconds)
+        return images.flatten(1).sum(1, keepdim=True)
+
+
+def run(calls):
+    models = {"fast": Sleeper("fast", 0.002, calls), "slow": Sleeper("slow", 0.02, calls)}
+    return latency.measure(models, 8, 2, warmup=2, rounds=5, device=torch.device("cpu"), threads=1)
+
+
+def test_rows_say_what_was_measured():
+    fast, slow = run([])
+    assert tuple(fast) == latency.LATENCY_COLUMNS
+    assert (fast["branch"], fast["batch"], fast["rounds"], fast["device"]) == ("fast", 2, 5, "cpu")
+    assert fast["latency_ms_median"] >= 2.0
+    assert slow["latency_ms_median"] >= 20.0
+    assert fast["latency_ms_p90"] >= fast["latency_ms_median"]
+
+
+def test_models_are_interleaved_and_take_turns_at_being_first():
+    calls = []
+    run(calls)
+    rounds = [calls[i : i + 2] for i in range(0, len(calls), 2)]
+    assert len(rounds) == 7
+    assert all(sorted(pair) == ["fast", "slow"] for pair in rounds)
+    assert {pair[0] for pair in rounds} == {"fast", "slow"}

@@ -1,0 +1,51 @@
+"""The numbers equal scikit-learn's with fake as the positive class, and what is undefined is empty, never 0."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from detector import metrics
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-3, 3)), min_size=1, max_size=60))
+def test_equal_to_scikit_learn(rows):
+    """Integer logits: ties, and logits of exactly 0, come up often."""
+    label, logit = np.array([r[0] for r in rows]), np.array([r[1] for r in rows], float)
+    got = metrics.measure(label, logit)
+    fake, called = label == 0, logit < 0
+    assert got["n"] == len(rows)
+    assert got["accuracy"] == pytest.approx(reference.accuracy_score(fake, called))
+    tn, fp, fn, tp = reference.confusion_matrix(fake, called, labels=[False, True]).ravel()
+    assert (got["tp"], got["fp"], got["tn"], got["fn"]) == (tp, fp, tn, fn)
+    for name, function in (
+        ("precision", reference.precision_score),
+        ("recall", reference.recall_score),
+        ("f1", reference.f1_score),
+    ):
+        expected = function(fake, called, zero_division=np.nan)
+        assert got[name] == pytest.approx(expected, nan_ok=True)
+    if 0 < fake.sum() < len(fake):
+        assert got["auc"] == pytest.approx(reference.roc_auc_score(fake, -logit))
+    else:
+        assert math.isnan(got["auc"])
+
+
+def test_a_fake_only_test_set():
+    got = metrics.measure(np.zeros(4, int), np.array([-1.0, -2.0, 3.0, -0.5]))
+    assert got["accuracy"] == got["recall"] == 0.75
+    assert got["precision"] == 1.0
+    assert math.isnan(got["auc"])
+
+
+def test_no_images_at_all():
+    got = metrics.measure(np.empty(0, int), np.empty(0))
+    assert got["n"] == 0
+    assert all(math.isnan(got[name]) for name in ("accuracy", "precision", "recall", "f1", "auc"))
+
+
+def test_a_logit_above_zero_is_real():
+    assert metrics.measure(np.array([1, 0]), np.array([2.0, -2.0]))["accuracy"] == 1.0

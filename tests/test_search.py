@@ -1,0 +1,72 @@
+"""A search ends with exactly the configured trials, and a killed one draws what an unbroken one does."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from detector import search
+
+SPACE = search.Space(("Adam", "SGD"), (1e-6, 1e-4))
+
+
+def score(number, values):
+    """A made-up accuracy that prefers large learning rates."""
+    return values["learning_rate"] * 1e3 + (values["optimizer"] == "Adam") * 0.01, 3
+
+
+def drawn(outcome):
+    return [(row["optimizer"], row["learning_rate"], row["valid_accuracy"]) for row in outcome.trials]
+
+
+def test_values_are_in_the_space_and_the_best_is_the_best(tmp_path):
+    outcome = search.run(tmp_path / "journal.log", SPACE, 12, 0, score)
+    assert [row["trial"] for row in outcome.trials] == list(range(12))
+    assert {row["optimizer"] for row in outcome.trials} == {"Adam", "SGD"}
+    assert all(1e-6 <= row["learning_rate"] <= 1e-4 for row in outcome.trials)
+    assert outcome.best["valid_accuracy"] == max(row["valid_accuracy"] for row in outcome.trials)
+
+
+def test_the_seed_decides(tmp_path):
+    first = search.run(tmp_path / "a.log", SPACE, 4, 0, score)
+    again = search.run(tmp_path / "b.log", SPACE, 4, 0, score)
+    other = search.run(tmp_path / "c.log", SPACE, 4, 1, score)
+    assert drawn(first) == drawn(again)
+    assert drawn(first) != drawn(other)
+
+
+@pytest.mark.parametrize("dies_in", [0, 2, 4])
+def test_a_killed_search_goes_on_to_the_same_end(tmp_path, dies_in):
+    whole = search.run(tmp_path / "whole.log", SPACE, 5, 0, score)
+    program = textwrap.dedent(
+        """
+        import os, signal, sys
+        sys.path.insert(0, sys.argv[1])
+        import test_search as t
+        def objective(number, values):
+            if number == int(sys.argv[3]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return t.score(number, values)
+        t.search.run(__import__("pathlib").Path(sys.argv[2]), t.SPACE, 5, 0, objective)
+        """
+    )
+    here = str(__import__("pathlib").Path(__file__).parent)
+    journal = tmp_path / "broken.log"
+    done = subprocess.run([sys.executable, "-c", program, here, str(journal), str(dies_in)])
+    assert done.returncode == -9
+    calls = []
+
+    def counted(number, values):
+        calls.append(number)
+        return score(number, values)
+
+    resumed = search.run(journal, SPACE, 5, 0, counted)
+    assert calls == list(range(dies_in, 5)), "a finished trial was done again, or one is missing"
+    assert drawn(resumed) == drawn(whole)
+
+
+def test_a_finished_search_trains_nothing(tmp_path):
+    first = search.run(tmp_path / "j.log", SPACE, 3, 0, score)
+    second = search.run(tmp_path / "j.log", SPACE, 3, 0, lambda number, values: pytest.fail("a trial ran"))
+    assert first.trials == second.trials

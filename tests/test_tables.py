@@ -1,0 +1,154 @@
+"""The tables hold what the files say, in the columns promised, beside the study's values where it gives any."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from detector import checkpoints, masks, models, tables
+from detector.tables import Variant
+
+ROOT = Path(__file__).parents[1]
+PAPER = yaml.safe_load((ROOT / "workflow/resources/paper.yaml").read_text())
+
+
+def predictions(label, logit):
+    return pd.DataFrame({"label": label, "logit": logit})
+
+
+def variant(branch, arch="resnet50", seed=0):
+    return Variant(arch, seed, branch)
+
+
+@pytest.fixture
+def sets():
+    """Three variants on a validation set, a set with both classes and one with fakes alone."""
+    valid = predictions([1, 0], [1.0, -1.0])
+    fakes = predictions([0, 0, 0, 0], [-1.0, -2.0, 1.0, -0.5])
+    right, wrong = [1.0, 2.0, -1.0, -2.0], [1.0, -2.0, -1.0, 2.0]
+    return {
+        variant("baseline"): {
+            "valid": valid,
+            "faces140k": predictions([1, 1, 0, 0], wrong),
+            "synthbuster": fakes,
+        },
+        variant("l1-00"): {"valid": valid, "faces140k": predictions([1, 1, 0, 0], right), "synthbuster": fakes},
+        variant("l1-40"): {"valid": valid, "faces140k": predictions([1, 1, 0, 0], right), "synthbuster": fakes},
+    }
+
+
+def written(rows, columns, tmp_path):
+    tables.write(rows, columns, tmp_path / "table.csv")
+    text = (tmp_path / "table.csv").read_text()
+    assert text.splitlines()[0].split(",") == list(columns)
+    return pd.read_csv(tmp_path / "table.csv")
+
+
+def test_composition(tmp_path):
+    manifest = pd.DataFrame(
+        {
+            "source": ["faces140k"] * 4 + ["synthbuster"] * 2,
+            "split": ["train", "train", "train", "test", "train", "valid"],
+            "label": [1, 0, 0, 1, 0, 0],
+        }
+    )
+    rows = tables.composition(manifest, {"faces140k": "official", "synthbuster": "stem"}, PAPER)
+    got = written(rows, tables.COMPOSITION_COLUMNS, tmp_path).set_index(["source", "split"])
+    assert list(got.index)[::3] == [("faces140k", "train"), ("synthbuster", "train"), ("combined", "train")]
+    assert got.loc[("faces140k", "train"), ["real", "fake", "total"]].tolist() == [1, 2, 3]
+    assert got.loc[("combined", "train"), ["real", "fake", "total"]].tolist() == [1, 3, 4]
+    assert got.loc[("combined", "train"), "paper_total"] == 112_183
+    assert got.loc[("combined", "valid"), "paper_total"] == 21_523
+    assert pd.isna(got.loc[("synthbuster", "test"), "paper_total"]), "the study gives no such number"
+
+
+def test_the_study_s_own_table_adds_up():
+    for split in ("train", "valid"):
+        parts = [PAPER["composition"][name][split] for name in ("faces140k", "celebdf", "synthbuster")]
+        assert [sum(column) for column in zip(*parts, strict=True)] == PAPER["composition"]["combined"][split]
+
+
+def test_baseline_performance(sets, tmp_path):
+    got = written(tables.baseline_performance(sets, PAPER), tables.BASELINE_COLUMNS, tmp_path)
+    assert got["dataset"].tolist() == ["valid", "faces140k", "synthbuster", "combined"]
+    assert got["n"].tolist() == [2, 4, 4, 8]
+    got = got.set_index("dataset")
+    assert got.loc["faces140k", "accuracy"] == 0.5
+    assert got.loc["combined", "accuracy"] == 0.625
+    assert got.loc["faces140k", "paper_accuracy"] == 0.9879
+    assert (got["positive"] == "fake").all()
+    assert pd.isna(got.loc["synthbuster", "auc"]), "undefined without real images"
+
+
+def test_final_accuracy(sets, tmp_path):
+    got = written(tables.final_accuracy(sets, PAPER), tables.ACCURACY_COLUMNS, tmp_path)
+    got = got.set_index(["branch", "testset"])
+    assert "valid" not in got.index.get_level_values("testset")
+    assert got.loc[("l1-40", "faces140k"), "delta_vs_baseline"] == 0.5
+    assert got.loc[("l1-40", "faces140k"), "delta_vs_dense_control"] == 0.0
+    assert got.loc[("baseline", "faces140k"), "delta_vs_dense_control"] == -0.5
+    assert got.loc[("baseline", "faces140k"), "paper_accuracy"] == 0.9548
+    assert got.loc[("l1-40", "faces140k"), ["tp", "fp", "tn", "fn"]].tolist() == [2, 0, 2, 0]
+    assert pd.isna(got.loc[("l1-00", "faces140k"), "paper_accuracy"]), "the study has no dense control"
+
+
+def test_deltas_compare_within_a_run(sets):
+    """Another seed's baseline is no reference; without a dense control its column is empty."""
+    other = {variant("l1-40", seed=1): sets[variant("l1-40")]}
+    rows = tables.final_accuracy({**sets, **other}, PAPER)
+    lonely = [row for row in rows if row["seed"] == 1]
+    assert lonely
+    assert all(row["delta_vs_baseline"] is None and row["delta_vs_dense_control"] is None for row in lonely)
+
+
+def test_efficiency_counts_what_is_in_the_file(tmp_path):
+    model = models.build("resnet18")
+    weights = models.prunable(model)
+    kept = masks.global_l1(weights, 0.3)
+    masks.apply(weights, masks.like(weights, kept))
+    path = tmp_path / "model.safetensors"
+    checkpoints.save_weights(path, model.state_dict())
+    latency = pd.DataFrame(
+        [
+            {
+                "branch": "l1-30",
+                "latency_ms_median": 5,
+                "latency_ms_p90": 7,
+                "batch": 1,
+                "device": "cpu",
+                "threads": 2,
+            }
+        ]
+    )
+    rows = tables.efficiency({variant("l1-30", "resnet18"): path}, {("resnet18", 0): latency}, PAPER)
+    row = written(rows, tables.EFFICIENCY_COLUMNS, tmp_path).iloc[0]
+    assert row["nonzero_weights"] == sum(int(mask.sum()) for mask in kept)
+    assert row["total_parameters"] == models.parameter_count(model)
+    assert row["file_mib"] == pytest.approx(path.stat().st_size / 2**20, abs=1e-3)
+    assert (row["sparsity_percent"], row["latency_ms_median"]) == (30, 5)
+    assert row["paper_nonzero_weights"] == 16_419_872
+
+
+def test_best_hyperparameters(tmp_path):
+    best = {"optimizer": "SGD", "learning_rate": 1.2345e-6, "valid_accuracy": 0.9, "trials": 5}
+    rows = tables.best_hyperparameters({variant("l1-30"): best, variant("l1-00"): best}, PAPER)
+    got = written(rows, tables.HYPERPARAMETER_COLUMNS, tmp_path)
+    assert got["learning_rate"].tolist() == [1.2345e-6, 1.2345e-6]
+    assert got["paper_optimizer"].fillna("").tolist() == ["SGD", ""]
+    assert got["sparsity_percent"].tolist() == [30, 0]
+
+
+def test_prior_work_ends_with_this_run(sets, tmp_path):
+    accuracy = written(tables.final_accuracy(sets, PAPER), tables.ACCURACY_COLUMNS, tmp_path)
+    got = written(tables.prior_work(accuracy, PAPER), tables.PRIOR_WORK_COLUMNS, tmp_path)
+    ours = got[got["source"] == "this run"]
+    assert len(got) - len(ours) == len(PAPER["prior_work"]) == 18
+    assert ours["accuracy"].tolist() == accuracy["accuracy"].tolist()
+    assert ours["train_test"].iloc[0] == "faces140k + synthbuster → faces140k"
+
+
+def test_variants_are_read_from_their_folder():
+    assert Variant.of("results/runs/resnet18/seed3/random-40") == Variant("resnet18", 3, "random-40")
+    assert Variant("resnet18", 3, "random-40").sparsity_percent == 40
+    assert Variant("resnet18", 3, "baseline").sparsity_percent == 0

@@ -1,0 +1,155 @@
+"""A run keeps its best weights, stops early, repeats byte for byte, and a killed run ends like an unbroken one."""
+
+import dataclasses
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from detector import checkpoints, devices, masks, models, training
+from detector.batches import Batches
+from detector.errors import DetectorError
+from detector.training import Epoch, Recipe, fit
+
+RECIPE = Recipe("Adam", 3e-3, batch_size=8, epochs=4, patience=None, flip=0.5, seed=0)
+PLAN = devices.plan("cpu", "fp32", 1, 8)
+
+
+def small_net(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1))
+    )
+
+
+def make_batches(count, seed):
+    """Images whose left half is brighter where the label is 1, in noise: learnable, but not at once."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(0, 2, count)
+    pixels = rng.integers(0, 200, (count, 8, 8, 3))
+    pixels[..., 0] += (label * 40)[:, None, None]
+    return Batches([pixels.astype(np.uint8)], np.zeros(count, int), np.arange(count), label, torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_batches(61, 0), make_batches(40, 1)
+
+
+def equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def timeless(history):
+    """The history without its measured times."""
+    return [dataclasses.replace(row, seconds=0, images_per_second=0) for row in history]
+
+
+def test_it_learns_and_keeps_the_best_epoch(data):
+    model = small_net()
+    result = fit(model, *data, dataclasses.replace(RECIPE, epochs=12), PLAN)
+    assert result.best.valid_accuracy > 0.75
+    assert result.best.valid_accuracy == max(row.valid_accuracy for row in result.history)
+    assert equal(result.weights, model.state_dict())
+    _, accuracy = training._evaluate(model, data[1], PLAN)
+    assert accuracy == result.best.valid_accuracy
+
+
+def test_the_same_seed_gives_the_same_bytes(data):
+    first, second = (fit(small_net(), *data, RECIPE, PLAN) for _ in range(2))
+    assert equal(first.weights, second.weights)
+    assert timeless(first.history) == timeless(second.history)
+    other = fit(small_net(), *data, dataclasses.replace(RECIPE, seed=1), PLAN)
+    assert not equal(first.weights, other.weights)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "stops"),
+    [
+        ([0.5], False),
+        ([0.5, 0.6, 0.6, 0.6], False),
+        ([0.5, 0.6, 0.6, 0.6, 0.6], True),  # equal is not better
+        ([0.9, 0.1, 0.2, 0.3], True),
+        ([0.9, 0.1, 0.2, 0.91], False),
+    ],
+)
+def test_early_stopping_waits_patience_epochs(accuracies, stops):
+    history = [Epoch(i + 1, 0, 0, 0, value, 0, 0, 0) for i, value in enumerate(accuracies)]
+    assert training._finished(history, dataclasses.replace(RECIPE, epochs=100, patience=3)) is stops
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+def test_pruned_weights_stay_zero(data, optimizer):
+    model = small_net()
+    kept = masks.global_l1(models.prunable(model), 0.5)
+    recipe = dataclasses.replace(RECIPE, optimizer=optimizer, momentum=0.9)
+    result = fit(model, *data, recipe, PLAN, masks=kept)
+    assert masks.violations(models.prunable(model), kept) == 0
+    assert sum(int((w == 0).sum()) for w in models.prunable(model)) == sum(int((~k).sum()) for k in kept)
+    assert masks.violations([result.weights["0.weight"], result.weights["5.weight"]], kept) == 0
+
+
+@pytest.mark.parametrize("stop_after", [1, 3, 4])
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(data, tmp_path, stop_after):
+    class Killed(Exception):
+        pass
+
+    def kill(row):
+        if row.epoch == stop_after:
+            raise Killed
+
+    whole = fit(small_net(), *data, RECIPE, PLAN)
+    state = checkpoints.ResumeState(tmp_path / "state")
+    with pytest.raises(Killed):
+        fit(small_net(), *data, RECIPE, PLAN, state=state, after_epoch=kill)
+    trained = []
+    resumed = fit(small_net(seed=5), *data, RECIPE, PLAN, state=state, after_epoch=trained.append)
+    assert [row.epoch for row in trained] == list(range(stop_after + 1, 5)), "a finished epoch was done again"
+    assert equal(whole.weights, resumed.weights)
+    assert timeless(whole.history) == timeless(resumed.history)
+
+
+def test_killed_with_sigkill_in_mid_epoch(tmp_path):
+    """The same through the operating system: SIGKILL at a random step of the third epoch, in another process."""
+    program = textwrap.dedent(
+        """
+        import os, signal, sys
+        sys.path.insert(0, sys.argv[1])
+        import test_training as t
+        from detector import checkpoints
+        train, valid = t.make_batches(61, 0), t.make_batches(40, 1)
+        if sys.argv[3] == "kill":
+            gather, calls = train.gather, []
+            def counted(indices):
+                calls.append(1)
+                if len(calls) == 19:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return gather(indices)
+            train.gather = counted
+        state = checkpoints.ResumeState(sys.argv[2])
+        result = t.fit(t.small_net(), train, valid, t.RECIPE, t.PLAN, state=state)
+        checkpoints.save_weights(sys.argv[2] + ".safetensors", result.weights)
+        """
+    )
+
+    def run(folder, how):
+        here = str(__import__("pathlib").Path(__file__).parent)
+        return subprocess.run([sys.executable, "-c", program, here, str(tmp_path / folder), how]).returncode
+
+    assert run("broken", "kill") == -9
+    assert not (tmp_path / "broken.safetensors").exists()
+    assert run("broken", "go") == 0
+    assert run("whole", "go") == 0
+    assert (tmp_path / "broken.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+def test_a_loss_that_is_no_number_is_an_error(data):
+    model = small_net()
+    with torch.no_grad():
+        model[0].weight.fill_(float("nan"))
+    with pytest.raises(DetectorError, match="lower the learning rate"):
+        fit(model, *data, RECIPE, PLAN)
