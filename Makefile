@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= $(shell nproc 2>/dev/null || echo 2)
-DEMO := --cores $(CORES) --configfile configs/demo.yaml
+# without a GPU, `gpu` only counts training jobs: one a core here, for each has one thread
+DEMO := --cores $(CORES) --resources gpu=$(CORES) --configfile configs/demo.yaml
 
 .PHONY: demo test lint clean
 
