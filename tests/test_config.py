@@ -73,6 +73,10 @@ def test_the_dense_control_comes_first(study):
         ({"data": {"fractions": [0.8, 0.1, 0.2]}}, "expected 1"),
         ({"data": {"sources": {"celebdf": {"split": "offical"}}}}, "expected one of paper, official, identity"),
         ({"data": {"sources": {"mine": {"root": "x"}}}}, "data.sources.mine: no `type`"),
+        (
+            {"data": {"use": ["valid"], "sources": {"valid": {"type": "folder", "root": "x"}}}},
+            "cannot be called 'valid'",
+        ),
         ({"search": {"learning_rate": [1.0e-3, 1.0e-5]}}, "swap them"),
     ],
 )

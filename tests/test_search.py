@@ -7,6 +7,7 @@ import textwrap
 import pytest
 
 from detector import search
+from detector.errors import DetectorError, Diverged
 
 SPACE = search.Space(("Adam", "SGD"), (1e-6, 1e-4))
 
@@ -70,3 +71,23 @@ def test_a_finished_search_trains_nothing(tmp_path):
     first = search.run(tmp_path / "j.log", SPACE, 3, 0, score)
     second = search.run(tmp_path / "j.log", SPACE, 3, 0, lambda number, values: pytest.fail("a trial ran"))
     assert first.trials == second.trials
+
+
+def test_a_diverged_trial_counts_and_is_never_the_best(tmp_path):
+    def objective(number, values):
+        if number == 1:
+            raise Diverged("no number")
+        return score(number, values)
+
+    outcome = search.run(tmp_path / "j.log", SPACE, 3, 0, objective)
+    assert [row["state"] for row in outcome.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert outcome.trials[1]["valid_accuracy"] is None
+    assert outcome.best["trial"] in (0, 2)
+
+
+def test_a_search_in_which_all_diverge_is_an_error(tmp_path):
+    def objective(number, values):
+        raise Diverged("no number")
+
+    with pytest.raises(DetectorError, match=r"lower search\.learning_rate"):
+        _ = search.run(tmp_path / "j.log", SPACE, 2, 0, objective).best

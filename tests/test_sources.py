@@ -18,6 +18,7 @@ from detector.sources import (
     celebdf,
     cifake,
     faces140k,
+    fingerprint,
     folder,
     module,
     synthbuster,
@@ -332,3 +333,15 @@ def test_folder_names_what_it_cannot_place(tmp_path, names, message):
     touch(tmp_path, *names)
     with pytest.raises(DetectorError, match=message):
         folder.scan(tmp_path, {})
+
+
+def test_fingerprint_follows_links_and_ends(tmp_path):
+    """A link to nothing and a circle of links must not stop a workflow that only asks whether data changed."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "file").write_text("x")
+    (tmp_path / "a" / "circle").symlink_to(tmp_path)
+    (tmp_path / "nothing").symlink_to(tmp_path / "gone")
+    before = fingerprint(tmp_path)
+    assert before == fingerprint(tmp_path)
+    (tmp_path / "a" / "file").write_text("xy")
+    assert before != fingerprint(tmp_path)

@@ -141,11 +141,12 @@ def test_best_hyperparameters(tmp_path):
 
 def test_prior_work_ends_with_this_run(sets, tmp_path):
     accuracy = written(tables.final_accuracy(sets, PAPER), tables.ACCURACY_COLUMNS, tmp_path)
-    got = written(tables.prior_work(accuracy, PAPER), tables.PRIOR_WORK_COLUMNS, tmp_path)
+    manifest = pd.DataFrame({"source": ["faces140k", "celebdf"], "split": ["train", "test"]})
+    got = written(tables.prior_work(accuracy, manifest, PAPER), tables.PRIOR_WORK_COLUMNS, tmp_path)
     ours = got[got["source"] == "this run"]
     assert len(got) - len(ours) == len(PAPER["prior_work"]) == 18
     assert ours["accuracy"].tolist() == accuracy["accuracy"].tolist()
-    assert ours["train_test"].iloc[0] == "faces140k + synthbuster → faces140k"
+    assert ours["train_test"].iloc[0] == "faces140k → faces140k"
 
 
 def test_variants_are_read_from_their_folder():

@@ -13,6 +13,8 @@ import yaml
 from detector import sources
 from detector.errors import DetectorError, listing
 
+RESERVED = ("valid", "combined")  # rows of the tables and names of prediction files
+
 
 def complete(config: Mapping, schema_file: Path) -> dict:
     """A checked copy of `config` with every default filled in; `config` itself is left as it is.
@@ -23,7 +25,8 @@ def complete(config: Mapping, schema_file: Path) -> dict:
     schema = yaml.safe_load(Path(schema_file).read_text())
     config = copy.deepcopy(dict(config))
     validator = jsonschema.Draft202012Validator(schema)
-    problems = [line for error in validator.iter_errors(config) for line in _explain(error, schema)]
+    lines = [line for error in validator.iter_errors(config) for line in _explain(error, schema)]
+    problems = list(dict.fromkeys(lines))
     if not problems:
         _fill(config, schema, schema)
         problems = _cross_checks(config)
@@ -56,6 +59,8 @@ def _cross_checks(config: Mapping) -> list[str]:
     problems = []
     data = config["data"]
     for name in data["use"]:
+        if name in RESERVED:
+            problems.append(f"data.use: a source cannot be called {name!r}, a name that the tables use; rename it")
         if name not in data["sources"]:
             known = ", ".join(data["sources"])
             problems.append(f"data.use: {name!r} has no section in data.sources (there are: {known})")

@@ -49,13 +49,14 @@ def plan(device: str, precision: str, threads: int, image_size: int) -> Plan:
     if device == "cpu":
         # On CUDA this would rule out the fastest kernels; there results repeat only within rounding.
         torch.use_deterministic_algorithms(True)
+    # PyTorch's convolutions round to TF32 on CUDA unless told otherwise; fp32 by name means fp32.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "auto"
     if precision != "auto":
         return Plan(device, precision, True, threads, f"{precision} as asked for in runtime.precision")
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Plan(device, "bf16", True, threads, f"bf16: {torch.cuda.get_device_name()} has it")
-        torch.set_float32_matmul_precision("high")
-        return Plan(device, "fp32", True, threads, f"fp32: {torch.cuda.get_device_name()} has no bf16")
+        return Plan(device, "fp32", True, threads, f"fp32 with TF32: {torch.cuda.get_device_name()} has no bf16")
     flags = cpu_flags()
     if image_size >= 128 and {"amx_bf16", "avx512_bf16"} & flags:
         return Plan(device, "bf16", True, threads, "bf16: this CPU multiplies in it, and images are ≥ 128 px")

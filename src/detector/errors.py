@@ -10,6 +10,10 @@ class DetectorError(Exception):
     """
 
 
+class Diverged(DetectorError):
+    """A training whose loss is no longer a number."""
+
+
 def listing(items: Sequence[str], most: int = 10) -> str:
     """The first `most` items, one indented line each, and how many more there are."""
     lines = [f"  {item}" for item in items[:most]]

@@ -15,6 +15,7 @@ each image that is used:
     height      int32
     format      str    Pillow's format name, or "MP4/<codec>"
     sha256      str    of the file
+    frame       float32  position of the frame in a video, 0 = first, 1 = last; NaN for images
     row         int32  the image's row in its source's packed store = its row in its source's scan
 """
 
@@ -32,7 +33,7 @@ from detector.sources import SPLIT_NAMES, STUDY_FRACTIONS, Record
 
 COLUMNS = (
     *("path", "label", "source", "generator", "group", "split"),
-    *("width", "height", "format", "sha256", "row"),
+    *("width", "height", "format", "sha256", "frame", "row"),
 )
 SCAN_CHUNK = 512  # files a job: large enough that handing out jobs costs nothing
 

@@ -55,9 +55,11 @@ class Images:
         return Batches.of(rows, self.stores, device)
 
     def fingerprint(self) -> str:
-        """Of what training sees: files, labels and order of the training and validation images, and their pixels'
-        preprocessing. Test images have no part in it."""
-        seen = self.table.loc[self.table["split"] != "test", ["source", "path", "sha256", "label", "split"]]
+        """Of what training sees: files, labels and order of the training and validation images, and how their
+        pixels were made. Test images have no part in it."""
+        seen = self.table.loc[
+            self.table["split"] != "test", ["source", "path", "sha256", "frame", "label", "split"]
+        ]
         text = seen.to_csv(index=False) + repr(sorted(self.preprocessing.items()))
         return hashlib.sha256(text.encode()).hexdigest()
 

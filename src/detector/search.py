@@ -11,6 +11,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from detector.errors import DetectorError, Diverged
+
 log = logging.getLogger(__name__)
 
 TRIAL_COLUMNS = ("trial", "state", "optimizer", "learning_rate", "valid_accuracy", "epochs", "seconds")
@@ -27,13 +29,19 @@ class Space:
 
 @dataclass
 class Outcome:
-    """The table of finished trials, and the best of them (the first of equals)."""
+    """The table of finished trials, and the best of them (the first of equals).
+
+    `best` raises `DetectorError` where every trial diverged.
+    """
 
     trials: list[dict] = field(default_factory=list)
 
     @property
     def best(self) -> dict:
-        return max(self.trials, key=lambda row: row["valid_accuracy"])
+        scored = [row for row in self.trials if row["valid_accuracy"] is not None]
+        if not scored:
+            raise DetectorError("every trial of the search diverged; lower search.learning_rate")
+        return max(scored, key=lambda row: row["valid_accuracy"])
 
 
 def run(
@@ -47,7 +55,8 @@ def run(
     """Bring the study in `journal` to exactly `trials` finished trials, whatever is in it already.
 
     `objective(number, {"optimizer": …, "learning_rate": …})` returns the validation accuracy reached and the
-    epochs trained. A trial that a kill left running is marked failed and its number is tried again.
+    epochs trained; where it raises `Diverged`, the trial counts as done, without an accuracy (state PRUNED).
+    A trial that a kill left running is marked failed and its number is tried again.
 
     The sampler is seeded anew for each number, from (seed, number): a study that was killed and went on draws
     the same values as one that was not.
@@ -71,10 +80,14 @@ def run(
         }
         log.info("%s: trial %d/%d  %s", title, number + 1, trials, values)
         started = time.perf_counter()
-        accuracy, epochs = objective(number, values)
+        try:
+            accuracy, epochs = objective(number, values)
+        except Diverged as error:
+            log.warning("%s", error)
+            accuracy, epochs = None, None
         trial.set_user_attr("epochs", epochs)
         trial.set_user_attr("seconds", time.perf_counter() - started)
-        study.tell(trial, accuracy)
+        study.tell(trial, accuracy, TrialState.COMPLETE if accuracy is not None else TrialState.PRUNED)
     finished = study.get_trials(deepcopy=False, states=FINISHED)[:trials]
     return Outcome(
         [

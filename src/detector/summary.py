@@ -23,7 +23,7 @@ def text(results: Path) -> str:
             raise DetectorError(f"{path}: not there; run the pipeline first (make demo, or snakemake --cores 1)")
         table = pd.read_csv(path)[list(columns)]
         parts.append(f"{name}\n{table.to_string(index=False, na_rep='', float_format=lambda v: f'{v:.4f}')}")
-    found = sorted(p for folder in ("tables", "figures") for p in (results / folder).iterdir())
+    found = sorted(p for folder in ("tables", "figures") for p in (results / folder).glob("*"))
     report = results / "report.html"
     parts.append("\n".join(["Files", *(f"  {path}" for path in found)]))
     parts.append(f"Report: {report}" if report.is_file() else f"Report: not made; snakemake --report {report}")

@@ -219,12 +219,12 @@ def efficiency(
 PRIOR_WORK_COLUMNS = ("model", "train_test", "accuracy", "source")
 
 
-def prior_work(accuracy: pd.DataFrame, paper: Mapping) -> list[dict]:
+def prior_work(accuracy: pd.DataFrame, manifest: pd.DataFrame, paper: Mapping) -> list[dict]:
     """Table 7: what the study compares itself with, then this run's variants on each test set.
 
     `accuracy`: final_accuracy.csv. Only rows with the same `train_test` are about the same images.
     """
-    trained_on = " + ".join(name for name in accuracy["testset"].unique() if name != COMBINED)
+    trained_on = " + ".join(manifest.loc[manifest["split"] == "train", "source"].unique())
     ours = [
         {
             "model": f"{row.arch} ({row.branch}, seed {row.seed})",

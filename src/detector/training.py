@@ -16,7 +16,7 @@ from detector import masks as pruning
 from detector.batches import Batches
 from detector.checkpoints import ResumeState
 from detector.devices import Plan
-from detector.errors import DetectorError
+from detector.errors import DetectorError, Diverged
 from detector.models import prunable
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def fit(
     last (checked at the end). `state`: where each finished epoch is saved and, if something is there already,
     what to go on from; the caller clears it. `after_epoch` is called with each new row.
 
-    Raises `DetectorError` where the loss is no longer a number.
+    Raises `Diverged`, a `DetectorError`, where the loss is no longer a number.
     """
     model = plan.place(model)
     weights = prunable(model)
@@ -119,7 +119,7 @@ def fit(
         trained = time.perf_counter() - started
         valid_loss, valid_accuracy = _evaluate(model, valid, plan)
         if not (math.isfinite(loss) and math.isfinite(valid_loss)):
-            raise DetectorError(
+            raise Diverged(
                 f"{title}: the loss is {loss} (validation {valid_loss}) in epoch {number}; "
                 f"lower the learning rate ({recipe.learning_rate:g}) or set runtime.precision: fp32"
             )

@@ -12,8 +12,10 @@ from detector.files import canonical
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
 # Its safe path keeps scripts from shadowing modules of the same name.
-os.environ["PYTHONSAFEPATH"] = "1"
-os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]
+os.environ.update(
+    PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]),
+    PYTHONSAFEPATH="1",
+)
 
 ROOT = Path(workflow.basedir)
 try:
@@ -21,7 +23,6 @@ try:
 except DetectorError as error:
     raise WorkflowError(str(error))
 
-CONFIG_JSON = canonical(CONFIG)
 RESULTS = CONFIG["results"].rstrip("/")
 SOURCES = used_sources(CONFIG)
 BRANCHES = branches(CONFIG)
@@ -37,10 +38,13 @@ MANIFEST = f"{RESULTS}/data/manifest.parquet"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
 STATE = f"{RESULTS}/state"
+TABLE_DIR = f"{RESULTS}/tables"
+FIGURE_DIR = f"{RESULTS}/figures"
+RUN_NAME = "{arch}_seed{seed}"
 PAPER = "workflow/resources/paper.yaml"
 
 # Linting reads the rules alone; all else needs the images.
-if not workflow.lint and (missing := _sources.missing_roots(SOURCES)):
+if "--lint" not in sys.argv and (missing := _sources.missing_roots(SOURCES)):
     raise WorkflowError(
         f"data is missing; nothing was started.\n\n{missing}\n\n"
         "To see the pipeline work without any data: make demo"
@@ -59,6 +63,10 @@ def section(*keys, **more):
     return canonical({**{key: CONFIG[key] for key in keys}, **more})
 
 
+# Logs and error texts: they change what people read, never a result.
+MESSAGES_ONLY = ("detector.entry", "detector.errors")
+
+
 @cache
 def code(script, *modules):
     """The library files that a script reaches through its imports, and through `modules` imported by name.
@@ -71,7 +79,7 @@ def code(script, *modules):
         path = waiting.pop()
         for name in _imported(path):
             file = _module_file(name)
-            if file is not None and file not in found:
+            if file is not None and file not in found and name not in MESSAGES_ONLY:
                 found.add(file)
                 waiting.append(file)
     found |= {_module_file(name) for name in modules}
@@ -146,3 +154,59 @@ def folders(paths):
 def by_folder(paths, above=1):
     """NAME=PATH for each file, the name being that of its folder, or of one further above."""
     return [f"{Path(path).parents[above - 1].name}={path}" for path in paths]
+
+
+def kind(wildcards):
+    return SOURCES[wildcards.source]["type"]
+
+
+def scan_options(source):
+    """What decides which files a source has; how they are split or limited comes later."""
+    return {
+        key: value
+        for key, value in SOURCES[source].items()
+        if key not in ("split", "limit", "face_crop")
+    }
+
+
+def table(name):
+    """A table as an output that the report shows."""
+    return report(
+        f"{TABLE_DIR}/{name}.csv", caption=f"../report/{name}.rst", category="Tables"
+    )
+
+
+def figure(name, caption, **more):
+    """A figure as an output that the report shows."""
+    return report(
+        f"{FIGURE_DIR}/{name}",
+        caption=f"../report/{caption}.rst",
+        category="Figures",
+        **more,
+    )
+
+
+TABLES = expand(
+    f"{TABLE_DIR}/{{name}}.csv",
+    name=[
+        "dataset_composition",
+        "baseline_performance",
+        "best_hyperparameters",
+        "final_accuracy",
+        "efficiency",
+        "prior_work",
+    ],
+)
+FIGURES = [
+    *expand(f"{FIGURE_DIR}/samples_{{source}}.png", source=SOURCES),
+    f"{FIGURE_DIR}/rules.svg",
+    *expand(f"{FIGURE_DIR}/curves_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
+    *expand(f"{FIGURE_DIR}/search_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
+    *expand(
+        f"{FIGURE_DIR}/confusion_{RUN_NAME}_{{source}}.svg",
+        arch=ARCHITECTURES,
+        seed=SEEDS,
+        source=SOURCES,
+    ),
+    f"{FIGURE_DIR}/accuracy_by_sparsity.svg",
+]

@@ -7,19 +7,6 @@
 #         data/manifest.parquet         the one table that later stages read: scans, less bad images, split
 
 
-def kind(wildcards):
-    return SOURCES[wildcards.source]["type"]
-
-
-def scan_options(source):
-    """What decides which files a source has; how they are split or limited comes later."""
-    return {
-        key: value
-        for key, value in SOURCES[source].items()
-        if key not in ("split", "limit", "face_crop")
-    }
-
-
 rule scan:
     input:
         script="workflow/scripts/scan.py",

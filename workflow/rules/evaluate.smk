@@ -54,12 +54,14 @@ rule latency:
         f"{LOGS}/latency-{{arch}}-seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/latency-{{arch}}-seed{{seed}}.tsv"
-    threads: CONFIG["runtime"]["threads"]
+    # All cores, whatever it uses: another job beside it would be in the times.
+    threads: workflow.cores or CONFIG["runtime"]["threads"]
     resources:
         gpu=1,
         mem_mb=8000,
         runtime=60,
     params:
+        threads=CONFIG["runtime"]["threads"],
         models=lambda wc, input: by_folder(input.models),
         config=section(
             "latency", size=CONFIG["images"]["size"], device=RUNTIME["device"]
@@ -69,6 +71,6 @@ rule latency:
         " --arch {wildcards.arch}"
         " --models {params.models:q}"
         " --config {params.config:q}"
-        " --threads {threads}"
+        " --threads {params.threads}"
         " --latency {output.latency:q}"
         " --log {log:q}"

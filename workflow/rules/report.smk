@@ -3,52 +3,6 @@
 # needs   the manifest, predictions, searches, histories, models and latencies of all variants
 # gives   tables/*.csv, figures/*.{svg,png}; `snakemake --report report.html` binds them into one page
 
-TABLE_DIR = f"{RESULTS}/tables"
-FIGURE_DIR = f"{RESULTS}/figures"
-RUN_NAME = "{arch}_seed{seed}"
-
-TABLES = expand(
-    f"{TABLE_DIR}/{{name}}.csv",
-    name=[
-        "dataset_composition",
-        "baseline_performance",
-        "best_hyperparameters",
-        "final_accuracy",
-        "efficiency",
-        "prior_work",
-    ],
-)
-FIGURES = [
-    *expand(f"{FIGURE_DIR}/samples_{{source}}.png", source=SOURCES),
-    f"{FIGURE_DIR}/rules.svg",
-    *expand(f"{FIGURE_DIR}/curves_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
-    *expand(f"{FIGURE_DIR}/search_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
-    *expand(
-        f"{FIGURE_DIR}/confusion_{RUN_NAME}_{{source}}.svg",
-        arch=ARCHITECTURES,
-        seed=SEEDS,
-        source=SOURCES,
-    ),
-    f"{FIGURE_DIR}/accuracy_by_sparsity.svg",
-]
-
-
-def table(name):
-    """A table as an output that the report shows."""
-    return report(
-        f"{TABLE_DIR}/{name}.csv", caption=f"../report/{name}.rst", category="Tables"
-    )
-
-
-def figure(name, caption, **more):
-    """A figure as an output that the report shows."""
-    return report(
-        f"{FIGURE_DIR}/{name}",
-        caption=f"../report/{caption}.rst",
-        category="Figures",
-        **more,
-    )
-
 
 rule dataset_composition:
     input:
@@ -167,13 +121,14 @@ rule prior_work:
         code=code("workflow/scripts/tables.py"),
         paper=PAPER,
         accuracy=f"{TABLE_DIR}/final_accuracy.csv",
+        manifest=MANIFEST,
     output:
         table("prior_work"),
     log:
         f"{LOGS}/prior_work.log",
     shell:
         "python {input.script:q} prior_work"
-        " --inputs {input.accuracy:q}"
+        " --inputs {input.accuracy:q} {input.manifest:q}"
         " --paper {input.paper:q}"
         " --output {output:q}"
         " --log {log:q}"
@@ -217,11 +172,13 @@ rule figure_rules:
         figure("rules.svg", "rules", labels={"figure": "rules", "of": "the pipeline"}),
     log:
         f"{LOGS}/figure_rules.log",
-    # The config is no parameter here: its values do not change which rules there are.
+    params:
+        # Enough to find the images; no other key changes which rules there are.
+        config=section("results", "data"),
     shell:
         "python {input.script:q}"
         " --snakefile {input.snakefile:q}"
-        " --config {CONFIG_JSON:q}"
+        " --config {params.config:q}"
         " --output {output:q}"
         " --log {log:q}"
 

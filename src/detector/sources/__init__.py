@@ -57,17 +57,21 @@ def fingerprint(root: Path) -> str:
     """A hash over the relative path, size and modification time of each file below `root`.
 
     Cheap (one `stat` a file, nothing is opened), so a workflow can ask at every start whether data changed.
+    Links are followed, each folder is read once, and a link to nothing counts by its name.
     """
     digest = hashlib.sha256()
-    stack = [str(root)]
+    stack, seen = [str(root)], set()
     while stack:
         folder = stack.pop()
+        if (real := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(real)
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda e: e.name):
                 if entry.is_dir():
                     stack.append(entry.path)
                 else:
-                    stat = entry.stat()
+                    stat = entry.stat(follow_symlinks=os.path.exists(entry.path))
                     name = os.path.relpath(entry.path, root)
                     digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]

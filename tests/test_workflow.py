@@ -1,0 +1,232 @@
+"""The graph runs end to end, repeats byte for byte, and reruns exactly what a change made stale."""
+
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from workspace import TINY, Workspace
+
+TABLES = {
+    *("dataset_composition", "baseline_performance", "best_hyperparameters"),
+    *("final_accuracy", "efficiency", "prior_work"),
+}
+# What follows a new baseline: everything but what only counts or shows images.
+AFTER_BASELINE = {
+    **{"search": 2, "finetune": 2, "predict": 3, "latency": 1},
+    **{
+        "baseline_performance": 1,
+        "best_hyperparameters": 1,
+        "final_accuracy": 1,
+        "efficiency": 1,
+        "prior_work": 1,
+    },
+    **{"figure_curves": 1, "figure_search": 1, "figure_confusion": 2, "figure_sparsity": 1},
+}
+FROM_MANIFEST = {**AFTER_BASELINE, "manifest": 1, "baseline": 1, "dataset_composition": 1, "figure_samples": 2}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A workspace in which the tiny study has run."""
+    workspace = Workspace(tmp_path_factory.mktemp("finished"))
+    done = workspace.snakemake()
+    assert done.returncode == 0, done.stdout
+    return workspace
+
+
+@contextmanager
+def edited(path: Path, old: str, new: str):
+    """`path` with `old` replaced by `new`, put back afterwards."""
+    before = path.read_text()
+    assert old in before, f"{path} holds no {old!r}"
+    path.write_text(before.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(before)
+
+
+@contextmanager
+def configured(workspace: Workspace, **sections):
+    """The tiny config with some sections replaced."""
+    workspace.configure({**TINY, **sections})
+    try:
+        yield
+    finally:
+        workspace.configure(TINY)
+
+
+def test_it_leaves_what_it_promises(finished):
+    assert {path.stem for path in (finished.results / "tables").glob("*.csv")} == TABLES
+    accuracy = pd.read_csv(finished.results / "tables/final_accuracy.csv")
+    assert accuracy["branch"].unique().tolist() == ["baseline", "l1-00", "l1-40"]
+    assert accuracy["testset"].unique().tolist() == ["faces140k", "synthbuster", "combined"]
+    assert accuracy.loc[accuracy["testset"] == "synthbuster", "auc"].isna().all()
+    efficiency = pd.read_csv(finished.results / "tables/efficiency.csv").set_index("branch")
+    ratio = efficiency.loc["l1-40", "nonzero_weights"] / efficiency.loc["baseline", "nonzero_weights"]
+    assert ratio == pytest.approx(0.6, abs=1e-6)
+    trials = pd.read_csv(finished.results / "runs/resnet18/seed0/l1-40/hpo/trials.csv")
+    assert len(trials) == TINY["search"]["trials"]
+    assert list((finished.results / "state").iterdir()) == [], "resume state of finished jobs was left behind"
+    assert not list(finished.results.rglob("*.tmp")), "a half-written file was left behind"
+
+
+def test_nothing_is_stale_when_it_is_done(finished):
+    assert finished.stale() == {}
+
+
+def test_a_table_s_code_reruns_tables(finished):
+    with edited(finished.folder / "src/detector/tables.py", "import csv", "import csv  # changed"):
+        assert finished.stale() == {**dict.fromkeys(TABLES, 1), "figure_sparsity": 1}
+
+
+def test_training_code_reruns_training_and_after(finished):
+    with edited(finished.folder / "src/detector/training.py", "import logging", "import logging  # changed"):
+        assert finished.stale() == {**AFTER_BASELINE, "baseline": 1}
+
+
+def test_search_code_leaves_the_baseline(finished):
+    with edited(finished.folder / "src/detector/search.py", "import logging", "import logging  # changed"):
+        stale = finished.stale()
+    assert "baseline" not in stale
+    assert (stale["search"], stale["finetune"], stale["predict"]) == (2, 2, 2)
+
+
+def test_the_search_space_leaves_the_baseline(finished):
+    with configured(finished, search={**TINY["search"], "learning_rate": [1.0e-5, 1.0e-4]}):
+        stale = finished.stale()
+    assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k != "baseline_performance"}, "predict": 2}
+
+
+def test_a_new_sparsity_runs_its_branch_and_the_tables(finished):
+    with configured(finished, prune={"methods": {"l1": [0.2, 0.4]}}):
+        stale = finished.stale()
+    branch = {"search": 1, "finetune": 1, "predict": 1}
+    assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k != "baseline_performance"}, **branch}
+
+
+def test_one_data_set_s_module_rescans_that_data_set(finished):
+    path = finished.folder / "src/detector/sources/synthbuster.py"
+    with edited(path, "\nfrom detector", "\n# changed\nfrom detector"):
+        assert finished.stale() == {**FROM_MANIFEST, "scan": 1, "pack": 1}
+
+
+def test_a_changed_image_reruns_its_source_and_after(finished):
+    image = next((finished.folder / "data/synthbuster/glide").glob("*.png"))
+    stat, content = image.stat(), image.read_bytes()
+    image.write_bytes(content + b"\0")
+    try:
+        assert finished.stale() == {**FROM_MANIFEST, "scan": 1, "pack": 1}
+    finally:
+        image.write_bytes(content)
+        os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert finished.stale() == {}
+
+
+def test_a_comment_or_another_order_of_keys_reruns_nothing(finished):
+    path = finished.folder / "config.yaml"
+    before = path.read_text()
+    reordered = yaml.safe_dump(dict(reversed(yaml.safe_load(before).items())), sort_keys=False)
+    try:
+        path.write_text("# another comment\n" + reordered)
+        assert finished.stale() == {}
+    finally:
+        path.write_text(before)
+
+
+def test_touching_every_source_file_reruns_nothing(finished):
+    for path in finished.folder.rglob("*"):
+        if path.is_file() and path.relative_to(finished.folder).parts[0] in ("src", "workflow", "Snakefile"):
+            path.touch()
+    assert finished.stale() == {}
+
+
+def test_the_same_seed_gives_the_same_bytes(finished, tmp_path):
+    """A second run from nothing, in another folder: equal but for measured times."""
+    other = Workspace(tmp_path / "again")
+    done = other.snakemake()
+    assert done.returncode == 0, done.stdout
+    compared = 0
+    for path in sorted(finished.results.rglob("*")):
+        name = path.relative_to(finished.results)
+        if path.is_dir() or name.parts[0] in ("logs", "benchmarks") or name.name == "latency.csv":
+            continue
+        compared += 1
+        twin = other.results / name
+        if name.suffix == ".csv":
+            measured = ["seconds", "images_per_second", "latency_ms_median", "latency_ms_p90"]
+            first, second = (pd.read_csv(p).drop(columns=measured, errors="ignore") for p in (path, twin))
+            pd.testing.assert_frame_equal(first, second, check_exact=True, obj=str(name))
+        else:
+            assert path.read_bytes() == twin.read_bytes(), f"{name} differs"
+    assert compared > 40
+
+
+def test_missing_data_stops_before_any_work(tmp_path):
+    workspace = Workspace(tmp_path / "empty")
+    shutil.rmtree(workspace.folder / "data")
+    done = workspace.snakemake(config="")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stdout
+    for name in ("faces140k", "celebdf", "synthbuster"):
+        assert f"{name}: " in done.stdout, f"{name} is not named"
+    for word in ("data/140k-real-and-fake-faces", "data/Celeb-DF-v2", "data/synthbuster"):
+        assert word in done.stdout
+    assert done.stdout.count("how to obtain it") == done.stdout.count("expected layout") == 3
+    for word in ("Kaggle", "request form", "Zenodo", "make demo"):
+        assert word.lower() in done.stdout.lower()
+    assert not (workspace.folder / "results").exists()
+
+
+def test_a_wrong_config_is_one_readable_error(finished):
+    with configured(finished, train={"epoch": 3}):
+        done = finished.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "train.epoch: unknown key; did you mean 'epochs'?" in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_the_plain_config_plans_the_study(finished):
+    """With data in place, config.yaml asks for one baseline, five branches, six variants on three test sets."""
+    data = finished.folder / "data"
+    shutil.copytree(data / "faces140k", data / "140k-real-and-fake-faces")
+    (data / "Celeb-DF-v2").mkdir()
+    stale = finished.stale(config="")
+    assert {rule: stale[rule] for rule in ("scan", "pack", "baseline", "search", "finetune", "predict")} == {
+        **{"scan": 3, "pack": 3, "baseline": 1, "search": 5, "finetune": 5, "predict": 6}
+    }
+
+
+def test_a_truncated_image_is_named_or_left_out(tmp_path):
+    workspace = Workspace(tmp_path / "bad")
+    image = workspace.folder / "data/synthbuster/glide/r000.png"
+    image.write_bytes(image.read_bytes()[:-40])
+    manifest = "results/tiny/data/manifest.parquet"
+    done = workspace.snakemake(manifest)
+    assert done.returncode != 0
+    assert "glide/r000.png" in done.stdout
+    assert "max_bad_images" in done.stdout
+    assert not (workspace.results / "data/synthbuster/images.npy").exists()
+
+    workspace.configure({**TINY, "data": {**TINY["data"], "max_bad_images": 1}})
+    done = workspace.snakemake(manifest)
+    assert done.returncode == 0, done.stdout
+    assert pd.read_csv(workspace.results / "data/synthbuster/bad.csv")["path"].tolist() == ["glide/r000.png"]
+    table = pd.read_parquet(workspace.folder / manifest)
+    assert len(table) == 30 + 45 - 1
+    assert "glide/r000.png" not in set(table["path"])
+
+
+def test_meta_says_where_a_model_comes_from(finished):
+    meta = json.loads((finished.results / "runs/resnet18/seed0/l1-40/meta.json").read_text())
+    assert meta["method"] == "l1"
+    assert meta["sparsity"] == 0.4
+    assert meta["nonzero_weights"] == round(0.6 * meta["prunable_weights"])
+    assert meta["libraries"]["torch"]
+    assert meta["plan"]["why"]
+    assert len(meta["data_fingerprint"]) == len(meta["baseline_sha256"]) == 64
