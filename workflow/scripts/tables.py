@@ -44,9 +44,9 @@ def efficiency(args: argparse.Namespace, paper: dict) -> tuple:
 
 
 def prior(args: argparse.Namespace, paper: dict) -> tuple:
-    return tables.prior_work(
-        pd.read_csv(args.inputs[0]), manifest.read(args.inputs[1]), paper
-    ), tables.PRIOR_WORK_COLUMNS
+    accuracy_file, manifest_file = args.inputs
+    rows = tables.prior_work(pd.read_csv(accuracy_file), manifest.read(manifest_file), paper)
+    return rows, tables.PRIOR_WORK_COLUMNS
 
 
 BUILDERS = {

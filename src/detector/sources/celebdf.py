@@ -41,8 +41,9 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     """All videos below `root`, sorted by path.
 
     options: `frame`, the position of the frame to take (0 = first, 1 = last; default 0.5); `youtube_real`,
-    whether YouTube-real is used (default no, as in the study). `group` is the identity, or "target|donor" of a swap. `official` is "test" for listed
-    videos and "" for the others: the data set itself has no validation split.
+    whether YouTube-real is used (default no, as in the study). `group` is the identity, or "target|donor" of
+    a swap. `official` is "test" for listed videos and "" for the others: the data set itself has no
+    validation split.
 
     Raises DetectorError where a folder is missing or a name is not of the data set.
     """
