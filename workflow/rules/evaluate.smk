@@ -54,8 +54,8 @@ rule latency:
         f"{LOGS}/latency-{{arch}}-seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/latency-{{arch}}-seed{{seed}}.tsv"
-    # All cores, whatever it uses: another job beside it would be in the times.
-    threads: workflow.cores or CONFIG["runtime"]["threads"]
+    # All cores of this machine, whatever it uses: another job beside it would be in the times.
+    threads: workflow.resource_settings.cores or CONFIG["runtime"]["threads"]
     resources:
         gpu=1,
         mem_mb=8000,
