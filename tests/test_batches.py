@@ -63,10 +63,11 @@ def test_labels_stay_with_their_images(stores, table):
             assert by_image[float(image[None].sum())] == float(label)
 
 
-def test_order_depends_on_seed_and_epoch_alone():
+def test_order_depends_on_seed_epoch_and_stream_alone():
     assert np.array_equal(epoch_order(50, 1, 2)[0], epoch_order(50, 1, 2)[0])
-    orders = {tuple(epoch_order(50, seed, epoch)[0]) for seed in (0, 1) for epoch in (1, 2)}
-    assert len(orders) == 4
+    each = [(seed, epoch, stream) for seed in (0, 1) for epoch in (1, 2) for stream in (0, 1)]
+    assert len({tuple(epoch_order(50, *which)[0]) for which in each}) == 8
+    assert len({tuple(epoch_order(50, *which)[1]) for which in each}) == 8
 
 
 def test_an_empty_split_is_an_error(stores, table):

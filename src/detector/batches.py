@@ -12,13 +12,15 @@ MEAN = (0.485, 0.456, 0.406)  # ImageNet, as in the study
 STD = (0.229, 0.224, 0.225)
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+def epoch_order(count: int, seed: int, epoch: int, stream: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """The order of an epoch's images, and a number in [0, 1) for each that decides its flip.
 
-    Both depend on (seed, epoch) alone, so a resumed training sees what an uninterrupted one would have.
+    Both depend on (seed, epoch, stream) alone, so a resumed training sees what an uninterrupted one would
+    have. Stages have streams of their own: fine-tuning that replayed the baseline's flips would see images
+    that are remembered exactly so.
     Returns an int64 permutation (count,) and float32 (count,) by position in that order.
     """
-    rng = np.random.default_rng([seed, epoch])
+    rng = np.random.default_rng([seed, epoch, stream])
     return rng.permutation(count), rng.random(count, dtype=np.float32)
 
 
@@ -88,14 +90,14 @@ class Batches:
         return x
 
     def train(
-        self, batch_size: int, seed: int, epoch: int, flip: float
+        self, batch_size: int, seed: int, epoch: int, flip: float, stream: int = 0
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """One epoch, each image once: batches of images and labels, float32 (n,), both on the device.
 
         A last batch of a single image joins the one before it: batch normalisation cannot train on one value
         a channel, and dropping it would leave an image out of every epoch.
         """
-        order, chance = epoch_order(len(self), seed, epoch)
+        order, chance = epoch_order(len(self), seed, epoch, stream)
         flips = chance < flip
         for start, stop in _spans(len(self), batch_size, avoid_single=True):
             chosen = order[start:stop]

@@ -22,11 +22,15 @@ from detector.models import prunable
 log = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 256
+BASELINE, SEARCH, FINETUNE = 0, 1, 2  # streams
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `patience` None trains every epoch; `momentum` is SGD's and ignored by Adam."""
+    """How to train. `patience` None trains every epoch; `momentum` is SGD's and ignored by Adam.
+
+    `stream` sets the order and flips of a stage apart from those of the others with the same seed.
+    """
 
     optimizer: str
     learning_rate: float
@@ -36,6 +40,7 @@ class Recipe:
     flip: float
     seed: int
     momentum: float = 0.0
+    stream: int = 0
 
 
 @dataclass(frozen=True)
@@ -193,7 +198,7 @@ def _train_epoch(
         disable=not sys.stderr.isatty(),
     )
     with bar:
-        for images, labels in train.train(recipe.batch_size, recipe.seed, number, recipe.flip):
+        for images, labels in train.train(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream):
             optimizer.zero_grad(set_to_none=True)
             with plan.autocast():
                 logits = model(images).squeeze(1)

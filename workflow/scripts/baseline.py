@@ -6,14 +6,14 @@ from pathlib import Path
 
 from detector import entry, models, runs
 from detector.checkpoints import ResumeState, fingerprint, forget
-from detector.training import Recipe, fit
+from detector.training import BASELINE, Recipe, fit
 
 
 def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
     images, where, train, valid = runs.prepare(args, settings)
     model = models.build(args.arch, args.seed)
-    recipe = Recipe(**settings["train"], seed=args.seed)
+    recipe = Recipe(**settings["train"], seed=args.seed, stream=BASELINE)
     key = fingerprint(args.arch, settings, args.seed, where.as_dict(), images.fingerprint())
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, where, state=state, title=f"baseline {args.arch} seed {args.seed}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detector import checkpoints, entry, masks, models, runs
 from detector.files import read_json, sha256
-from detector.training import Recipe, fit
+from detector.training import FINETUNE, Recipe, fit
 
 
 def main(args: argparse.Namespace) -> None:
@@ -22,6 +22,7 @@ def main(args: argparse.Namespace) -> None:
         momentum=settings["momentum"],
         flip=settings["flip"],
         seed=args.seed,
+        stream=FINETUNE,
     )
     parent = sha256(args.baseline)
     key = checkpoints.fingerprint(

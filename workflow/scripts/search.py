@@ -9,7 +9,7 @@ import pandas as pd
 
 from detector import checkpoints, entry, masks, models, runs, search
 from detector.files import replacing, sha256, write_json
-from detector.training import Recipe, fit
+from detector.training import SEARCH, Recipe, fit
 
 
 def main(args: argparse.Namespace) -> None:
@@ -36,6 +36,7 @@ def main(args: argparse.Namespace) -> None:
             flip=settings["flip"],
             seed=args.seed,
             momentum=space["momentum"],
+            stream=SEARCH,
         )
         model = models.load(args.arch, weights)
         trial_state = checkpoints.ResumeState(state / f"trial-{number}")
