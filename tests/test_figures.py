@@ -257,3 +257,13 @@ def test_captions_are_valid_and_short(path: Path) -> None:
     core = pytest.importorskip("docutils.core")
     core.publish_string(path.read_text(), settings_overrides={"halt_level": 2, "report_level": 5})
     assert len(path.read_text().split()) < 150
+
+
+def test_combined_is_drawn_only_beside_several_test_sets(tmp_path):
+    one = accuracy_table(BRANCHES)
+    two = one.assign(testset="celebdf")
+    combined = one.assign(testset="combined")
+    for name, parts, expected in (("one", [one, combined], 0), ("two", [one, two, combined], 2)):
+        path = tmp_path / f"{name}.svg"
+        figures.accuracy_by_sparsity(path, pd.concat(parts, ignore_index=True))
+        assert sum("combined" in text for text in texts(path)) == expected

@@ -192,9 +192,11 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
     `table`: final_accuracy.csv. The dashed line is the unpruned baseline and the band its 95 % interval; bars
     are 95 % intervals (Wilson). Each seed has its own line. The diamond at 0 % is the dense control: its
     distance to the baseline is what more training did, the slope from it to the right is what pruning did.
-    Each panel has its own accuracy axis.
+    Each panel has its own accuracy axis. With one test set alone, `combined` would repeat it and is left out.
     """
     table = table.dropna(subset=["accuracy"])
+    if table["testset"].nunique() == 2:
+        table = table[table["testset"] != "combined"]
     groups = list(table.groupby(["arch", "testset"], sort=False))
     if not groups:
         raise DetectorError(f"{path}: the table of accuracies has no number in it")
