@@ -52,7 +52,7 @@ PROMPTS = (20, 10)
 # The layer with which each generator doubles its code to the size of the image.
 DECODERS = {
     "faces140k": "transposed4",
-    "celebdf": "shuffle",
+    "celebdf": "transposed4",
     "dalle2": "nearest",
     "dalle3": "bilinear",
     "firefly": "transposed3",
@@ -64,8 +64,9 @@ DECODERS = {
     "stable-diffusion-xl": "bilinear",
 }
 
-TRAIN_STEPS, TRAIN_SCENES, CROP = 50, 64, 32  # of each autoencoder; crops keep a step at milliseconds
+TRAIN_STEPS, TRAIN_SCENES, CROP = 30, 64, 32  # of each autoencoder; crops keep a step at milliseconds
 FRAMES, FPS, PAN = 7, 25, 2  # a clip; the scene moves by PAN pixels a frame
+MARGIN = 4  # pixels made on each side and cut off: a decoder's zero padding would mark the border
 CHUNK = 40  # images a job: short enough for a bar that moves
 
 
@@ -88,7 +89,7 @@ def make_demo(
 ) -> None:
     """Make `root`/faces140k, `root`/celebdf and `root`/synthbuster: 8-bit RGB files of `size` x `size` pixels.
 
-    `scale` multiplies every count and the autoencoders' training; `threads` worker processes share the work
+    `scale` multiplies every count; `threads` worker processes share the work
     (None: one a core, at most 8). The folder appears complete or not at all. A demo made with the same
     arguments is left as it is; one made with others is replaced. Raises DetectorError if `root` holds
     anything else.
@@ -120,7 +121,7 @@ def make_demo(
             _ready(fresh / path).write_text(text)
         _make_files(fresh, items, seed, size, threads or min(os.cpu_count() or 1, 8))
         (fresh / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
-        if found:
+        if found is not None:
             os.replace(root, old)
         os.replace(fresh, root)
     finally:
@@ -264,9 +265,11 @@ def _write(folder: Path, items: list[Item], weights: Weights | None, seed: int, 
         model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     for item in items:
         path = folder / item.path
-        frames = _scene(_rng(seed, f"scene/{item.scene}"), size, FRAMES if path.suffix == ".mp4" else 1)
+        count = FRAMES if path.suffix == ".mp4" else 1
+        frames = _scene(_rng(seed, f"scene/{item.scene}"), size + 2 * MARGIN, count)
         if model is not None:
             frames = _decoded(model, frames)
+        frames = frames[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         rng = _rng(seed, f"camera/{item.path}")
         _save(_ready(path), _sensor(rng, frames), rng)
 
@@ -277,12 +280,12 @@ def _ready(path: Path) -> Path:
 
 
 def _scene(rng: np.random.Generator, size: int, frames: int = 1) -> np.ndarray:
-    """float32 (frames, size, size, 3) in 0..1: a dead-leaves scene behind a lens, panned by a pixel a frame."""
-    h, w, n = size, size + PAN * (frames - 1), 2 * size
+    """float32 (frames, size, size, 3) in 0..1: a dead-leaves scene behind a lens, panned by PAN pixels a frame."""
+    h, w, n = size, size + PAN * (frames - 1), size
     y, x = np.mgrid[:h, :w].astype(np.float32)
     texture = _pink(rng, 2 * w)
     # Radii of density r^-2 make areas, and so the picture, look alike at every scale. The first is the background.
-    low, high = 1.5, size / 2.5
+    low, high = 2.5, size / 2.5
     radii = low / (1 - rng.random(n) * (1 - low / high))
     radii[0] = 8 * size
     centres = rng.uniform(-0.1, 1.1, (n, 2)) * (h, w)
@@ -293,8 +296,8 @@ def _scene(rng: np.random.Generator, size: int, frames: int = 1) -> np.ndarray:
     # Of a scene's few hues, as a place has few materials; shaded across by `slopes`, roughened by `grains`.
     hues = rng.choice(rng.uniform(0, 2 * np.pi, 3), n) + rng.normal(0, 0.2, n)
     phases = hues[:, None] + np.arange(3) * 2 * np.pi / 3
-    colours = rng.beta(1.6, 1.8, (n, 1)) * (1 + rng.beta(1.5, 6, (n, 1)) * np.cos(phases))
-    slopes, grains = rng.uniform(0, 0.35, n), rng.uniform(0.02, 0.16, n)
+    colours = rng.uniform(0.1, 0.75, (n, 1)) * (1 + rng.beta(1.5, 9, (n, 1)) * np.cos(phases))
+    slopes, grains = rng.uniform(0, 0.35, n), rng.uniform(0.01, 0.08, n)
 
     scene = np.zeros((h, w, 3), np.float32)
     for i, radius in enumerate(radii):
@@ -348,7 +351,7 @@ def _save(path: Path, frames: np.ndarray, rng: np.random.Generator) -> None:
     else:
         with av.open(str(path), "w", options={"fflags": "+bitexact"}) as video:
             # one thread and a low quantiser: the same bytes everywhere, and the traces survive
-            stream = video.add_stream("libx264", FPS, options={"crf": "4", "g": "1", "threads": "1"})
+            stream = video.add_stream("libx264", FPS, options={"crf": "1", "g": "1", "threads": "1"})
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = "yuv420p"
             for frame in frames:
@@ -387,7 +390,7 @@ class Autoencoder(nn.Module):
 def _train(name: str, seed: int, size: int) -> Weights:
     """The autoencoder of generator `name`, trained by mean squared error.
 
-    Stopped early: the longer it learns, the fainter its traces, and the demo has minutes.
+    Stopped early: the longer it learns, the fainter its traces, and the demo's detectors have minutes.
     """
     rng = _rng(seed, f"weights/{name}")
     torch.manual_seed(int(rng.integers(2**31)))
@@ -415,20 +418,19 @@ def _training_scenes(seed: int, size: int) -> torch.Tensor:
 
 @torch.inference_mode()
 def _decoded(model: nn.Module, frames: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) through the autoencoder, coarse and fine detail then each as strong as before it.
+    """(N, H, W, 3) through the autoencoder, each channel's mean and power spectrum then those of `frames`.
 
-    Squared error makes blurred images, which any sharpness filter would tell; a discriminator would have
-    sharpened them. What it would not have removed stays: where on the pixel grid the detail lies.
+    Squared error makes blurred images, which a mere sharpness filter would tell; a discriminator would have
+    sharpened them. It would not have removed what stays: where on the pixel grid the detail lies, and how the
+    detail of one colour follows that of another.
     """
     out = model(torch.from_numpy(frames).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    result = 0
-    for new, old in zip(_bands(out), _bands(frames), strict=True):
-        mean, spread = new.mean((0, 1, 2)), new.std((0, 1, 2))
-        result += (new - mean) / spread * old.std((0, 1, 2)) + old.mean((0, 1, 2))
-    return result
-
-
-def _bands(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coarse and fine detail; their sum is `frames`."""
-    coarse = np.stack([_blurred(frame, 1.0) for frame in frames])
-    return coarse, frames - coarse
+    height, width = frames.shape[1:3]
+    old, new = (np.fft.rfft2(images, axes=(1, 2)) for images in (frames, out))
+    # the spectrum averaged over directions: power in rings of equal frequency
+    rings = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)) * max(height, width)
+    rings = np.rint(rings).astype(int)
+    for channel in range(3):
+        power = [np.bincount(rings.ravel(), (abs(x[..., channel]) ** 2).sum(0).ravel()) for x in (old, new)]
+        new[..., channel] *= np.sqrt(power[0] / np.maximum(power[1], 1e-12))[rings]
+    return np.fft.irfft2(new, s=(height, width), axes=(1, 2)).astype(np.float32)
