@@ -6,6 +6,7 @@ not depend on who made them.
 
 import csv
 import hashlib
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -103,28 +104,36 @@ def test_pictures_of_different_splits_are_of_different_scenes(root):
     assert prompt.min() > 0.97
 
 
+def jpeg_settings(image: Image.Image) -> tuple:
+    """Quantisation tables and chroma subsampling."""
+    return tuple(map(tuple, image.quantization.values())), tuple(image.layer)
+
+
 def test_files_of_both_classes_are_encoded_alike(root):
-    """Size, mode, chroma subsampling and the range of JPEG qualities; every setting of the video encoder."""
-    tables = {"real": set(), "fake": set()}
-    for path in root.glob("faces140k/**/*.jpg"):
-        with Image.open(path) as image:
-            assert (image.size, image.mode, image.format) == ((64, 64), "RGB", "JPEG")
-            tables[path.parent.name].add((tuple(image.quantization[0]), tuple(image.layer)))
-    assert tables["real"] == tables["fake"]
-    assert len(tables["real"]) == 4  # qualities 95 to 98
-    videos = {"Celeb-real": set(), "Celeb-synthesis": set(), "YouTube-real": set()}
+    """Size, mode, chroma subsampling and the choice of JPEG qualities; every setting of the video encoder."""
+    allowed = set()
+    for quality in demo.QUALITIES:
+        Image.new("RGB", (64, 64)).save(file := io.BytesIO(), "JPEG", quality=quality)
+        allowed.add(jpeg_settings(Image.open(file)))
+    for label in ("real", "fake"):
+        found = set()
+        for path in root.glob(f"faces140k/**/{label}/*.jpg"):
+            with Image.open(path) as image:
+                assert (image.size, image.mode, image.format) == ((64, 64), "RGB", "JPEG")
+                found.add(jpeg_settings(image))
+        assert found <= allowed
+        assert len(found) > 1  # one quality each would not do: it could be another for each class
+    videos: dict[str, set] = {"Celeb-real": set(), "Celeb-synthesis": set(), "YouTube-real": set()}
     for path in root.glob("celebdf/*/*.mp4"):
         with av.open(str(path)) as video:
-            stream = video.streams.video[0]
-            context = stream.codec_context
-            videos[path.parent.name].add(
-                (context.name, context.profile, context.pix_fmt, stream.frames, context.width, stream.average_rate)
-            )
+            stream, codec = video.streams.video[0], video.streams.video[0].codec_context
+            settings = (codec.name, codec.profile, codec.pix_fmt, codec.width, codec.height)
+            videos[path.parent.name].add((*settings, stream.frames, stream.average_rate))
     assert videos["Celeb-real"] == videos["Celeb-synthesis"] == videos["YouTube-real"]
     assert len(videos["Celeb-real"]) == 1
 
 
-def test_decoding_leaves_colours_and_spectrum_but_not_the_picture():
+def test_decoding_leaves_colours_and_contrast_but_not_the_picture():
     model = demo.Autoencoder("transposed4")
     scene = demo._scene(np.random.default_rng(0), 64)
     fake = demo._decoded(model, scene)

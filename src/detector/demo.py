@@ -53,20 +53,21 @@ PROMPTS = (20, 10)
 DECODERS = {
     "faces140k": "transposed4",
     "celebdf": "transposed4",
-    "dalle2": "nearest",
-    "dalle3": "bilinear",
-    "firefly": "transposed3",
+    "dalle2": "transposed3",
+    "dalle3": "nearest",
+    "firefly": "shuffle",
     "glide": "transposed4",
     "midjourney-v5": "shuffle",
     "stable-diffusion-1-3": "transposed2",
     "stable-diffusion-1-4": "transposed2",
-    "stable-diffusion-2": "nearest",
-    "stable-diffusion-xl": "bilinear",
+    "stable-diffusion-2": "transposed4",
+    "stable-diffusion-xl": "transposed3",
 }
 
-TRAIN_STEPS, TRAIN_SCENES, CROP = 30, 64, 32  # of each autoencoder; crops keep a step at milliseconds
+TRAIN_STEPS, TRAIN_SCENES, CROP = 20, 64, 32  # of each autoencoder; crops keep a step at milliseconds
 FRAMES, FPS, PAN = 7, 25, 2  # a clip; the scene moves by PAN pixels a frame
 MARGIN = 4  # pixels made on each side and cut off: a decoder's zero padding would mark the border
+QUALITIES = (95, 96, 97, 98)  # of JPEG: lower ones erase the traces
 CHUNK = 40  # images a job: short enough for a bar that moves
 
 
@@ -337,7 +338,7 @@ def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 def _sensor(rng: np.random.Generator, frames: np.ndarray) -> np.ndarray:
     """uint8, the frames with shot noise (variance grows with light) and read noise of one random exposure."""
-    read, shot = rng.uniform(0.004, 0.012), rng.uniform(0.01, 0.02)
+    read, shot = rng.uniform(0.003, 0.009), rng.uniform(0.007, 0.015)
     noise = rng.standard_normal(frames.shape, np.float32) * np.sqrt(read**2 + shot**2 * np.clip(frames, 0, 1))
     return np.clip((frames + noise) * 255 + 0.5, 0, 255).astype(np.uint8)
 
@@ -347,7 +348,7 @@ def _save(path: Path, frames: np.ndarray, rng: np.random.Generator) -> None:
     if path.suffix == ".png":
         Image.fromarray(frames[0]).save(path)
     elif path.suffix == ".jpg":
-        Image.fromarray(frames[0]).save(path, quality=int(rng.integers(95, 99)))
+        Image.fromarray(frames[0]).save(path, quality=int(rng.choice(QUALITIES)))
     else:
         with av.open(str(path), "w", options={"fflags": "+bitexact"}) as video:
             # one thread and a low quantiser: the same bytes everywhere, and the traces survive
