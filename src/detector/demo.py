@@ -9,7 +9,7 @@ artifacts"; Durall et al. 2020, "Watch your up-convolution"; Frank et al. 2020, 
 for deep fake image recognition"). Each generator has its own decoder, as in the data sets imitated.
 
 No short cut tells the classes apart: scenes, noise, file format and encoder settings have one distribution, and
-a decoded image gets back the mean and spread of its scene. No scene is used twice, except that Synthbuster's
+a decoded image gets back the mean and the spectrum of its scene. No scene is used twice, except that Synthbuster's
 nine generators draw the same prompts. Images are made at the size at which the demo trains: resizing them
 would erase the traces.
 
@@ -241,12 +241,13 @@ def _make_files(folder: Path, items: list[Item], seed: int, size: int, workers: 
 
 @contextmanager
 def _reproducible() -> Iterator[None]:
-    """One thread of torch: floating-point sums depend on how many threads share them."""
+    """One thread of torch, since floating-point sums depend on how many share them; its settings come back."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(strict)
