@@ -1,5 +1,6 @@
 """What the training jobs have in common: the images they read and the files they leave."""
 
+import argparse
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -64,11 +65,21 @@ class Images:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def prepare(args, settings: Mapping) -> tuple[Images, Plan, Batches, Batches]:
-    """Images, device, training and validation batches of a training script's arguments.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that every training script has; `prepare` and `write_variant` read them."""
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument(
+        "--seed", type=int, required=True, help="of initial weights, order, flips and random masks"
+    )
+    parser.add_argument("--config", required=True, help="JSON: the stage's settings and runtime")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
 
-    `args` has manifest, packs and threads; `settings` is its config section, with `runtime`.
-    """
+
+def prepare(args: argparse.Namespace, settings: Mapping) -> tuple[Images, Plan, Batches, Batches]:
+    """Images, device, training and validation batches, by `add_arguments` and the settings, with `runtime`."""
     images = Images.open(args.manifest, args.packs)
     where = plan(settings["runtime"]["device"], settings["runtime"]["precision"], args.threads, images.size)
     log.info("%s on %d threads (%s)", where.device, where.threads, where.why)
@@ -84,11 +95,13 @@ def write_history(path: Path, history: Sequence) -> None:
         )
 
 
-def write_variant(args, model: nn.Module, fit: Fit, images: Images, where: Plan, **facts: object) -> None:
+def write_variant(
+    args: argparse.Namespace, model: nn.Module, fit: Fit, images: Images, where: Plan, **facts: object
+) -> None:
     """model.safetensors, meta.json and history.csv of a trained variant.
 
-    `args` has model, meta, history, arch, seed. The weights are written first: files that describe them never
-    stand alone.
+    `args` has model, meta and history beside those of `add_arguments`. The weights are written first: files
+    that describe them never stand alone.
     """
     save_weights(args.model, fit.weights)
     write_history(args.history, fit.history)

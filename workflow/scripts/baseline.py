@@ -23,13 +23,7 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
-    parser.add_argument("--seed", type=int, required=True, help="of initial weights, order and flips")
-    parser.add_argument("--config", required=True, help="JSON: sections train and runtime")
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
-    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
+    runs.add_arguments(parser)
     parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
     parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
     parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row an epoch")

@@ -69,16 +69,10 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
-    parser.add_argument("--seed", type=int, required=True, help="of order, flips, sampler and random masks")
+    runs.add_arguments(parser)
     parser.add_argument("--branch", required=True, help="its name, for the log and best.json")
     parser.add_argument("--pruning", required=True, help="JSON: method and sparsity")
-    parser.add_argument("--config", required=True, help="JSON: sections search and runtime, and flip")
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
-    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
     parser.add_argument("--best", type=Path, required=True, help="JSON to write")
     parser.add_argument("--trials", type=Path, required=True, help="CSV to write, one row a trial")
     entry.run(main, parser)
