@@ -10,9 +10,9 @@ for deep fake image recognition"). Each generator has its own decoder, as in the
 
 Scenes, noise, file format and encoder settings have one distribution in both classes, and a decoded image gets
 back the mean and the spectrum of its scene: brightness, contrast and file size tell little (docs/datasets.md has
-figures). Sharpness statistics tell much; they are what learned upsampling leaves in images this small. No scene is used twice, except that Synthbuster's
-nine generators draw the same prompts. Images are made at the size at which the demo trains: resizing them
-would erase the traces.
+figures). Sharpness statistics tell much; they are what learned upsampling leaves in images this small. No scene
+is used twice, except that Synthbuster's nine generators draw the same prompts. Images are made at the size at
+which the demo trains: resizing them would erase the traces.
 
 The same arguments give the same bytes, whatever `threads` is, on the same kind of CPU with the same libraries.
 """
