@@ -27,7 +27,17 @@ rule all:
     input:
         TABLES,
         FIGURES,
+        FURTHER_WORKERS,
 
 
 localrules:
     all,
+
+
+# Jobs that are done keep their state until Snakemake has noted that they are.
+onsuccess:
+    clean_states(STATE)
+
+
+onerror:
+    clean_states(STATE)

@@ -12,7 +12,7 @@ from detector.errors import DetectorError, Diverged
 SPACE = search.Space(("Adam", "SGD"), (1e-6, 1e-4))
 
 
-def score(number, values):
+def score(number, values, report):
     """A made-up accuracy that prefers large learning rates."""
     return values["learning_rate"] * 1e3 + (values["optimizer"] == "Adam") * 0.01, 3
 
@@ -45,10 +45,10 @@ def test_a_killed_search_goes_on_to_the_same_end(tmp_path, dies_in):
         import os, signal, sys
         sys.path.insert(0, sys.argv[1])
         import test_search as t
-        def objective(number, values):
+        def objective(number, values, report):
             if number == int(sys.argv[3]):
                 os.kill(os.getpid(), signal.SIGKILL)
-            return t.score(number, values)
+            return t.score(number, values, report)
         t.search.run(__import__("pathlib").Path(sys.argv[2]), t.SPACE, 5, 0, objective)
         """
     )
@@ -58,9 +58,9 @@ def test_a_killed_search_goes_on_to_the_same_end(tmp_path, dies_in):
     assert done.returncode == -9
     calls = []
 
-    def counted(number, values):
+    def counted(number, values, report):
         calls.append(number)
-        return score(number, values)
+        return score(number, values, report)
 
     resumed = search.run(journal, SPACE, 5, 0, counted)
     assert calls == list(range(dies_in, 5)), "a finished trial was done again, or one is missing"
@@ -69,24 +69,24 @@ def test_a_killed_search_goes_on_to_the_same_end(tmp_path, dies_in):
 
 def test_a_finished_search_trains_nothing(tmp_path):
     first = search.run(tmp_path / "j.log", SPACE, 3, 0, score)
-    second = search.run(tmp_path / "j.log", SPACE, 3, 0, lambda number, values: pytest.fail("a trial ran"))
+    second = search.run(tmp_path / "j.log", SPACE, 3, 0, lambda number, values, report: pytest.fail("a trial ran"))
     assert first.trials == second.trials
 
 
 def test_a_diverged_trial_counts_and_is_never_the_best(tmp_path):
-    def objective(number, values):
+    def objective(number, values, report):
         if number == 1:
             raise Diverged("no number")
-        return score(number, values)
+        return score(number, values, report)
 
     outcome = search.run(tmp_path / "j.log", SPACE, 3, 0, objective)
-    assert [row["state"] for row in outcome.trials] == ["COMPLETE", "PRUNED", "COMPLETE"]
+    assert [row["state"] for row in outcome.trials] == ["COMPLETE", "DIVERGED", "COMPLETE"]
     assert outcome.trials[1]["valid_accuracy"] is None
     assert outcome.best["trial"] in (0, 2)
 
 
 def test_a_search_in_which_all_diverge_is_an_error(tmp_path):
-    def objective(number, values):
+    def objective(number, values, report):
         raise Diverged("no number")
 
     with pytest.raises(DetectorError, match=r"lower search\.learning_rate"):

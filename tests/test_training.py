@@ -1,6 +1,7 @@
 """A run keeps its best weights, stops early, repeats byte for byte, and a killed run ends like an unbroken one."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 import textwrap
@@ -94,7 +95,7 @@ def test_pruned_weights_stay_zero(data, optimizer):
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 4])
-def test_a_run_that_was_stopped_ends_like_one_that_was_not(data, tmp_path, stop_after):
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(data, tmp_path, stop_after, caplog):
     class Killed(Exception):
         pass
 
@@ -106,9 +107,12 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(data, tmp_path, stop_
     state = checkpoints.ResumeState(tmp_path / "state")
     with pytest.raises(Killed):
         fit(small_net(), *data, RECIPE, PLAN, state=state, after_epoch=kill)
-    trained = []
-    resumed = fit(small_net(seed=5), *data, RECIPE, PLAN, state=state, after_epoch=trained.append)
-    assert [row.epoch for row in trained] == list(range(stop_after + 1, 5)), "a finished epoch was done again"
+    seen = []
+    with caplog.at_level("INFO"):
+        resumed = fit(small_net(seed=5), *data, RECIPE, PLAN, state=state, after_epoch=seen.append)
+    trained = [int(number) for number in re.findall(r"epoch (\d+)/", caplog.text)]
+    assert trained == list(range(stop_after + 1, 5)), "a finished epoch was done again"
+    assert [row.epoch for row in seen] == [1, 2, 3, 4], "a pruner must see the curve from its start"
     assert equal(whole.weights, resumed.weights)
     assert timeless(whole.history) == timeless(resumed.history)
 

@@ -90,28 +90,48 @@ class Batches:
         return x
 
     def train(
-        self, batch_size: int, seed: int, epoch: int, flip: float, stream: int = 0
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        flip: float,
+        stream: int = 0,
+        *,
+        first: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """One epoch, each image once: batches of images and labels, float32 (n,), both on the device.
 
-        A last batch of a single image joins the one before it: batch normalisation cannot train on one value
-        a channel, and dropping it would leave an image out of every epoch.
+        first: the number of the step to begin with. Of `ranks` processes that share each batch, number `rank`
+        gets its part. Which images make which batch is `steps`.
         """
         order, chance = epoch_order(len(self), seed, epoch, stream)
         flips = chance < flip
-        for start, stop in _spans(len(self), batch_size, avoid_single=True):
-            chosen = order[start:stop]
-            yield self.images(chosen, flips[start:stop]), self._label[chosen].to(self._device)
+        for start, stop in self.steps(batch_size, ranks)[first:]:
+            chosen = order[start:stop][rank::ranks]
+            yield self.images(chosen, flips[start:stop][rank::ranks]), self._label[chosen].to(self._device)
 
-    def evaluate(self, batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All images in order, without flips."""
-        for start, stop in _spans(len(self), batch_size):
+    def steps(self, batch_size: int, ranks: int = 1) -> list[tuple[int, int]]:
+        """From and to which position of the epoch's order each training step goes.
+
+        A last batch of a single image joins the one before it: batch normalisation cannot train on one value
+        a channel, and dropping it would leave an image out of every epoch. So does one of fewer images than
+        `ranks`.
+        """
+        spans = _spans(len(self), batch_size)
+        if len(spans) > 1 and spans[-1][1] - spans[-1][0] < max(2, ranks):
+            spans[-2:] = [(spans[-2][0], spans[-1][1])]
+        return spans
+
+    def evaluate(
+        self, batch_size: int, *, rank: int = 0, ranks: int = 1
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All images in order, without flips; of several processes each gets other batches."""
+        for start, stop in _spans(len(self), batch_size)[rank::ranks]:
             chosen = np.arange(start, stop)
             yield self.images(chosen), self._label[start:stop].to(self._device)
 
 
-def _spans(count: int, size: int, avoid_single: bool = False) -> list[tuple[int, int]]:
-    starts = list(range(0, count, size))
-    if avoid_single and len(starts) > 1 and count - starts[-1] == 1:
-        starts.pop()
-    return list(zip(starts, [*starts[1:], count], strict=True))
+def _spans(count: int, size: int) -> list[tuple[int, int]]:
+    return [(start, min(start + size, count)) for start in range(0, count, size)]

@@ -3,14 +3,14 @@
 import hashlib
 import io
 import logging
-import shutil
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from detector.errors import DetectorError
 from detector.files import canonical, replacing
@@ -18,22 +18,45 @@ from detector.files import canonical, replacing
 log = logging.getLogger(__name__)
 
 _DIGEST_BYTES = 32
+CHECKSUM = "tensors_sha256"  # key of the metadata in a safetensors file
 
 
 def save_weights(path: Path | str, weights: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors as safetensors, on the CPU and contiguous, the file whole or not there."""
+    """Write tensors as safetensors, on the CPU and contiguous, the file whole or not there.
+
+    Their SHA-256 goes into the file's metadata. Raises `OSError`, naming the file, where it cannot be written.
+    """
+    tensors = {name: t.detach().cpu().contiguous() for name, t in weights.items()}
     with replacing(path) as temporary:
-        save_file({name: t.detach().cpu().contiguous() for name, t in weights.items()}, temporary)
+        # Written by Python, whose errors say what is wrong; the library's own do not.
+        temporary.write_bytes(save(tensors, {CHECKSUM: _digest(tensors)}))
 
 
 def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors file. Anything else, a pickle too, raises `DetectorError`."""
+    """Tensors of a safetensors file.
+
+    Raises `DetectorError` for anything else, a pickle too, and where the tensors do not have the checksum that
+    the file gives for them. A file without one, made by another program, is taken as it is.
+    """
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            checksum = (file.metadata() or {}).get(CHECKSUM)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise DetectorError(
             f"{path}: not a readable safetensors file ({error}); delete it and run snakemake again"
         ) from None
+    if checksum not in (None, _digest(tensors)):
+        raise DetectorError(f"{path}: damaged (its checksum does not hold); delete it and run snakemake again")
+    return tensors
+
+
+def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def fingerprint(*parts: object) -> str:
@@ -45,28 +68,27 @@ def fingerprint(*parts: object) -> str:
     return digest.hexdigest()[:16]
 
 
-def forget(folder: Path | str) -> None:
-    """Remove all resume states of a job, those of other settings too: its outputs are in place."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 class ResumeState:
     """The newest whole state of a job, kept in `folder` as one file a step.
 
-    A file is the SHA-256 of what follows, then a `torch.save` of tensors and plain values. The last two steps
-    are kept, so that a torn or rotten file costs one step, not the job.
+    A file is the SHA-256 of what follows, then a `torch.save` of tensors and plain values. The last two are
+    kept, so that a rotten file costs what lies between them, not the job.
     """
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
 
-    def save(self, step: int, state: Mapping) -> None:
+    def save(self, epoch: int, state: Mapping, step: int = 0, keep: int = 2) -> None:
+        """`epoch`: how many are finished; `step`: how many steps of the next one; `keep`: how many states."""
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
-        payload = buffer.getvalue()
-        with replacing(self.folder / f"{step:06d}.state") as temporary:
-            temporary.write_bytes(hashlib.sha256(payload).digest() + payload)
-        for old in self._files()[2:]:
+        payload = buffer.getbuffer()
+        with replacing(self.folder / f"{epoch:06d}-{step:09d}.state") as temporary, open(temporary, "wb") as file:
+            file.write(hashlib.sha256(payload).digest())
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        for old in self._files()[keep:]:
             old.unlink()
 
     def load(self) -> dict | None:

@@ -1,25 +1,36 @@
 """Files that are whole or not there: every output is written beside its place and moved in at the end."""
 
+import glob
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+DONE = "done"  # name of the file that marks a state as no longer needed
 
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in `path`'s folder; on success it becomes `path`, on an error it goes.
 
-    The folder is made where it is missing. The move is atomic (`os.replace` within one file system).
+    The folder is made where it is missing. The move is atomic (`os.replace` within one file system). What a
+    killed process left of the same file goes too. An `OSError` that names no file (a full disk) names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None or Path(error.filename) == temporary:
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,3 +53,23 @@ def read_json(path: Path | str) -> dict:
 def sha256(path: Path | str) -> str:
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def finish_state(folder: Path | str, key: str) -> None:
+    """Note that a job is through with its state `folder/key`; states of other settings in `folder` go.
+
+    It is kept until `clean_states`: the workflow may be killed before it notes that the job is done, and would
+    start it again.
+    """
+    own = Path(folder) / key
+    own.mkdir(parents=True, exist_ok=True)
+    for other in Path(folder).iterdir():
+        if other != own:
+            shutil.rmtree(other, ignore_errors=True)
+    (own / DONE).touch()
+
+
+def clean_states(root: Path | str) -> None:
+    """Remove the states of all jobs below `root` that are through with them."""
+    for done in Path(root).glob(f"*/*/{DONE}"):
+        shutil.rmtree(done.parents[1], ignore_errors=True)

@@ -12,13 +12,13 @@ import pandas as pd
 import torch
 from torch import nn
 
-from detector import manifest, provenance
+from detector import distributed, manifest, provenance
 from detector.batches import Batches
 from detector.checkpoints import save_weights
 from detector.devices import Plan, plan
-from detector.files import read_json, replacing, write_json
+from detector.files import finish_state, read_json, replacing, write_json
 from detector.models import parameter_count, prunable
-from detector.packing import open_store
+from detector.packing import open_store, verify
 from detector.training import HISTORY_COLUMNS, Fit
 
 log = logging.getLogger(__name__)
@@ -34,9 +34,14 @@ class Images:
 
     @classmethod
     def open(cls, manifest_file: Path, packs: Sequence[Path]) -> "Images":
-        """`packs`: a folder for each source, holding images.npy and images.json."""
+        """`packs`: a folder for each source, holding images.npy and images.json.
+
+        Raises `DetectorError` where a store is not what its index says. Every byte is read for that, which an
+        epoch does too; it is a second for each GiB or two, and leaves the store in the system's cache.
+        """
         stores, preprocessing = {}, {}
         for folder in map(Path, packs):
+            verify(folder / "images.npy", folder / "images.json")
             index = read_json(folder / "images.json")
             stores[index["source"]] = open_store(folder / "images.npy", folder / "images.json")
             preprocessing[index["source"]] = index["preprocessing"]
@@ -75,6 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--gpus", type=int, default=1, help="processes that train together, one a GPU")
     parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
 
 
@@ -83,6 +89,7 @@ def prepare(args: argparse.Namespace, settings: Mapping) -> tuple[Images, Plan, 
     images = Images.open(args.manifest, args.packs)
     where = plan(settings["runtime"]["device"], settings["runtime"]["precision"], args.threads, images.size)
     log.info("%s on %d threads (%s)", where.device, where.threads, where.why)
+    distributed.join(where.device)
     train, valid = (images.batches(images.part(split), where.torch_device) for split in ("train", "valid"))
     log.info("%d training and %d validation images of %d px", len(train), len(valid), images.size)
     return images, where, train, valid
@@ -96,13 +103,15 @@ def write_history(path: Path, history: Sequence) -> None:
 
 
 def write_variant(
-    args: argparse.Namespace, model: nn.Module, fit: Fit, images: Images, where: Plan, **facts: object
+    args: argparse.Namespace, key: str, model: nn.Module, fit: Fit, images: Images, where: Plan, **facts: object
 ) -> None:
-    """model.safetensors, meta.json and history.csv of a trained variant.
+    """model.safetensors, meta.json and history.csv of a trained variant, and a note that the state `key` served.
 
     `args` has model, meta and history beside those of `add_arguments`. The weights are written first: files
-    that describe them never stand alone.
+    that describe them never stand alone. Of several processes only the first one writes.
     """
+    if distributed.team().rank:
+        return
     save_weights(args.model, fit.weights)
     write_history(args.history, fit.history)
     write_json(
@@ -119,6 +128,7 @@ def write_variant(
             "total_parameters": parameter_count(model),
             "prunable_weights": sum(w.numel() for w in prunable(model)),
             "nonzero_weights": sum(int(torch.count_nonzero(w)) for w in prunable(model)),
+            "processes": distributed.team().size,
             "labels": {"0": "fake", "1": "real"},
             "logit": "above 0 means real",
             "plan": where.as_dict(),
@@ -126,3 +136,4 @@ def write_variant(
             **facts,
         },
     )
+    finish_state(args.state, key)

@@ -4,7 +4,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 
 import torch
@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from tqdm import tqdm
 
+from detector import distributed, interrupts
 from detector import masks as pruning
 from detector.batches import Batches
 from detector.checkpoints import ResumeState
@@ -97,72 +98,26 @@ def fit(
 
     `masks`: boolean, as `masks.make` gives them; the weights they drop are zero from the first step to the
     last (checked at the end). `state`: where each finished epoch is saved and, if something is there already,
-    what to go on from; the caller clears it. `after_epoch` is called with each new row.
+    what to go on from. `after_epoch` is called with each row, on going on first with those that are there.
 
-    Raises `Diverged`, a `DetectorError`, where the loss is no longer a number.
+    Where the process is asked to end (`interrupts`), it saves the steps done and raises `Stopped`. Raises
+    `Diverged`, a `DetectorError`, where the loss is no longer a number. Called in each process of a team
+    (`distributed`), all return the same; the first one saves.
     """
-    model = plan.place(model)
-    weights = prunable(model)
-    if masks is not None:
-        kept = pruning.like(weights, masks)
-        pruning.apply(weights, kept)
-    optimizer = make_optimizer(recipe.optimizer, list(model.parameters()), recipe)
-    history: list[Epoch] = []
-    best: dict[str, torch.Tensor] = {}
-    if state is not None and (saved := state.load()):
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        best, history = saved["best"], [Epoch(**row) for row in saved["history"]]
-        log.info("%s: going on after epoch %d", title, len(history))
-
-    while not _finished(history, recipe):
-        number = len(history) + 1
-        started = time.perf_counter()
-        loss, accuracy = _train_epoch(
-            model, train, recipe, plan, optimizer, kept if masks is not None else None, number, title
-        )
-        trained = time.perf_counter() - started
-        valid_loss, valid_accuracy = _evaluate(model, valid, plan)
-        if not (math.isfinite(loss) and math.isfinite(valid_loss)):
-            raise Diverged(
-                f"{title}: the loss is {loss} (validation {valid_loss}) in epoch {number}; "
-                f"lower the learning rate ({recipe.learning_rate:g}) or set runtime.precision: fp32"
-            )
-        seconds = time.perf_counter() - started
-        row = Epoch(
-            number,
-            loss,
-            accuracy,
-            valid_loss,
-            valid_accuracy,
-            recipe.learning_rate,
-            seconds,
-            len(train) / trained,
-        )
-        history.append(row)
-        if max(history, key=lambda r: r.valid_accuracy) is row:
-            best = {name: t.detach().cpu().clone() for name, t in model.state_dict().items()}
-        log.info(
-            "%s: epoch %d/%d  loss %.4f  accuracy %.4f  validation %.4f  %.0f images/s",
-            *(title, number, recipe.epochs, loss, accuracy, valid_accuracy, row.images_per_second),
-        )
-        if state is not None:
-            state.save(
-                number,
-                {
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "best": best,
-                    "history": [asdict(r) for r in history],
-                },
-            )
-        if after_epoch is not None:
+    run = _Run(model, train, valid, recipe, plan, masks, state, title)
+    if after_epoch is not None:
+        for row in run.history:
             after_epoch(row)
-
-    model.load_state_dict(best)
-    if masks is not None and (wrong := pruning.violations(weights, masks)):
+    with interrupts.deferred():
+        while not _finished(run.history, recipe):
+            row = run.epoch()
+            if after_epoch is not None:
+                after_epoch(row)
+            interrupts.check()
+    model.load_state_dict(run.best)
+    if masks is not None and (wrong := pruning.violations(prunable(model), masks)):
         raise RuntimeError(f"{title}: {wrong} pruned weights are not zero after training; this is a bug")
-    return Fit(best, history)
+    return Fit(run.best, run.history)
 
 
 def _finished(history: Sequence[Epoch], recipe: Recipe) -> bool:
@@ -174,54 +129,165 @@ def _finished(history: Sequence[Epoch], recipe: Recipe) -> bool:
     return len(history) - best.epoch >= recipe.patience
 
 
-def _train_epoch(
-    model: nn.Module,
-    train: Batches,
-    recipe: Recipe,
-    plan: Plan,
-    optimizer: torch.optim.Optimizer,
-    masks: Sequence[torch.Tensor] | None,
-    number: int,
-    title: str,
-) -> tuple[float, float]:
-    """Mean loss and accuracy over the epoch, as the model was at each step."""
-    model.train()
-    weights = prunable(model)
-    # Sums stay on the device and are read once, at the end: reading a value makes a GPU wait for the CPU.
-    loss_sum = torch.zeros((), device=plan.torch_device)
-    correct = torch.zeros((), device=plan.torch_device)
-    bar = tqdm(
-        total=len(train),
-        unit="image",
-        desc=f"{title} epoch {number}",
-        leave=False,
-        disable=not sys.stderr.isatty(),
-    )
-    with bar:
-        for images, labels in train.train(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream):
-            optimizer.zero_grad(set_to_none=True)
-            with plan.autocast():
-                logits = model(images).squeeze(1)
-            loss = binary_cross_entropy_with_logits(logits.float(), labels)
-            loss.backward()
-            optimizer.step()
-            if masks is not None:
-                pruning.apply(weights, masks)
-            loss_sum += loss.detach() * len(labels)
-            correct += ((logits.detach() >= 0) == (labels > 0.5)).sum()
-            bar.update(len(labels))
-    return loss_sum.item() / len(train), correct.item() / len(train)
+@dataclass
+class _Partial:
+    """The part of an epoch that is done: steps, and sums over their images (those of this process)."""
+
+    step: int
+    loss_sum: torch.Tensor
+    correct: torch.Tensor
+    seconds: float
+
+
+class _Run:
+    """A training under way: everything that changes from step to step, and how it is saved."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Batches,
+        valid: Batches,
+        recipe: Recipe,
+        plan: Plan,
+        masks: Sequence[torch.Tensor] | None,
+        state: ResumeState | None,
+        title: str,
+    ):
+        self._train, self._valid, self._recipe, self._plan, self._title = train, valid, recipe, plan, title
+        self._team = distributed.team()
+        self._state = state if self._team.rank == 0 else None
+        self._model = plan.place(model)
+        self._weights = prunable(model)
+        self._kept = None if masks is None else pruning.like(self._weights, masks)
+        if self._kept is not None:
+            pruning.apply(self._weights, self._kept)
+        self._optimizer = make_optimizer(recipe.optimizer, list(model.parameters()), recipe)
+        self._partial = self._fresh()
+        self.history: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] = {}
+        if state is not None and (saved := state.load()):
+            self._restore(saved)
+        self._network = self._team.wrap(self._model)
+
+    def epoch(self) -> Epoch:
+        """Train and validate one epoch, or what is left of it, and save."""
+        number = len(self.history) + 1
+        begun = time.perf_counter() - self._partial.seconds
+        self._steps(number, begun)
+        self._team.sum(self._partial.loss_sum, self._partial.correct)
+        # Sums stay on the device and are read once, here: reading a value makes a GPU wait for the CPU.
+        count = len(self._train)
+        loss, accuracy = self._partial.loss_sum.item() / count, self._partial.correct.item() / count
+        trained = time.perf_counter() - begun
+        valid_loss, valid_accuracy = _evaluate(self._model, self._valid, self._plan, self._stop_if_asked)
+        rate = self._recipe.learning_rate
+        if not (math.isfinite(loss) and math.isfinite(valid_loss)):
+            raise Diverged(
+                f"{self._title}: the loss is {loss} (validation {valid_loss}) in epoch {number}; "
+                f"lower the learning rate ({rate:g}) or set runtime.precision: fp32"
+            )
+        seconds = time.perf_counter() - begun
+        row = Epoch(number, loss, accuracy, valid_loss, valid_accuracy, rate, seconds, count / trained)
+        self.history.append(row)
+        if max(self.history, key=lambda r: r.valid_accuracy) is row:
+            self.best = {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}
+        self._partial = self._fresh()
+        self._save()
+        # Logged when it is safe: an epoch in the log is never trained again.
+        log.info(
+            "%s: epoch %d/%d  loss %.4f  accuracy %.4f  validation %.4f  %.0f images/s",
+            *(self._title, number, self._recipe.epochs, loss, accuracy, valid_accuracy, row.images_per_second),
+        )
+        return row
+
+    def _steps(self, number: int, begun: float) -> None:
+        """The training steps that this epoch still lacks; loss and accuracy count as the model was at each."""
+        recipe, team, partial = self._recipe, self._team, self._partial
+        self._network.train()
+        steps = self._train.steps(recipe.batch_size, team.size)
+        batches = self._train.train(
+            *(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream),
+            **{"first": partial.step, "rank": team.rank, "ranks": team.size},
+        )
+        bar = tqdm(
+            total=len(self._train),
+            initial=sum(stop - start for start, stop in steps[: partial.step]),
+            unit="image",
+            desc=f"{self._title} epoch {number}",
+            leave=False,
+            disable=not sys.stderr.isatty() or team.rank > 0,
+        )
+        with bar:
+            for images, labels in batches:
+                self._optimizer.zero_grad(set_to_none=True)
+                with self._plan.autocast():
+                    logits = self._network(images).squeeze(1)
+                loss = binary_cross_entropy_with_logits(logits.float(), labels)
+                start, stop = steps[partial.step]
+                if team.size == 1:
+                    loss.backward()
+                else:
+                    # Gradients are averaged over the processes; so it is the mean over all images of the batch.
+                    (loss * (len(labels) * team.size / (stop - start))).backward()
+                self._optimizer.step()
+                if self._kept is not None:
+                    pruning.apply(self._weights, self._kept)
+                partial.loss_sum += loss.detach() * len(labels)
+                partial.correct += ((logits.detach() >= 0) == (labels > 0.5)).sum()
+                partial.step += 1
+                partial.seconds = time.perf_counter() - begun
+                bar.update(stop - start)
+                self._stop_if_asked()
+
+    def _fresh(self) -> _Partial:
+        return _Partial(0, *torch.zeros(2, device=self._plan.torch_device), 0.0)
+
+    def _stop_if_asked(self) -> None:
+        """Between two steps: save what is done and end."""
+        if interrupts.requested():
+            if self._team.size == 1:  # several processes would not agree on the step; they lose the epoch
+                self._save(self._partial)
+            interrupts.check()
+
+    def _save(self, partial: _Partial | None = None) -> None:
+        if self._state is None:
+            return
+        content = {"best": self.best, "history": [asdict(row) for row in self.history]}
+        if partial is None and _finished(self.history, self._recipe):
+            self._state.save(len(self.history), content, keep=1)
+            return
+        content |= {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        if partial is not None:
+            content["partial"] = vars(partial)
+        self._state.save(len(self.history), content, step=0 if partial is None else partial.step)
+
+    def _restore(self, saved: Mapping) -> None:
+        self.best, self.history = saved["best"], [Epoch(**row) for row in saved["history"]]
+        if "model" in saved:
+            self._model.load_state_dict(saved["model"])
+            self._optimizer.load_state_dict(saved["optimizer"])
+        if "partial" in saved:
+            device = self._plan.torch_device
+            self._partial = _Partial(**saved["partial"])
+            self._partial.loss_sum = self._partial.loss_sum.to(device)
+            self._partial.correct = self._partial.correct.to(device)
+        log.info("%s: going on after epoch %d, step %d", self._title, len(self.history), self._partial.step)
 
 
 @torch.inference_mode()
-def _evaluate(model: nn.Module, valid: Batches, plan: Plan) -> tuple[float, float]:
+def _evaluate(
+    model: nn.Module, valid: Batches, plan: Plan, stop_if_asked: Callable[[], None] = lambda: None
+) -> tuple[float, float]:
     """Mean loss and accuracy over the validation images."""
     model.eval()
+    team = distributed.team()
     loss_sum = torch.zeros((), device=plan.torch_device)
     correct = torch.zeros((), device=plan.torch_device)
-    for images, labels in valid.evaluate(EVALUATION_BATCH):
+    for images, labels in valid.evaluate(EVALUATION_BATCH, rank=team.rank, ranks=team.size):
         with plan.autocast():
             logits = model(images).squeeze(1).float()
         loss_sum += binary_cross_entropy_with_logits(logits, labels, reduction="sum")
         correct += ((logits >= 0) == (labels > 0.5)).sum()
+        stop_if_asked()
+    team.sum(loss_sum, correct)
     return loss_sum.item() / len(valid), correct.item() / len(valid)

@@ -5,10 +5,14 @@ import sys
 from functools import cache
 from pathlib import Path
 
+from snakemake.logging import logger
+from snakemake_interface_executor_plugins.settings import ExecMode
+
+from detector import interrupts, locks
 from detector import sources as _sources
 from detector.config import branches, complete, used_sources
 from detector.errors import DetectorError
-from detector.files import canonical
+from detector.files import canonical, clean_states
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
 # Its safe path keeps scripts from shadowing modules of the same name.
@@ -43,6 +47,21 @@ FIGURE_DIR = f"{RESULTS}/figures"
 RUN_NAME = "{arch}_seed{seed}"
 PAPER = "workflow/resources/paper.yaml"
 
+# A job of a Snakemake that was killed saves its state and ends, see detector.interrupts.
+os.environ[interrupts.PARENT] = str(os.getpid())
+
+# Snakemake's locks outlive a kill -9 of it; ours does not. Whoever is alone here clears what is left of them.
+if workflow.exec_mode == ExecMode.DEFAULT:
+    PRESENCE = locks.Presence(".snakemake/detector.lock")
+    if PRESENCE.alone:
+        for stale in Path(".snakemake/locks").glob("*.lock"):
+            stale.unlink(missing_ok=True)
+    else:
+        logger.warning(
+            f"Another snakemake ({PRESENCE.other}) is at work in this folder. If this one is to make the same files, "
+            "it stops below: wait for the other one, or stop it. Do not use --unlock."
+        )
+
 # Linting reads the rules alone; all else needs the images.
 if "--lint" not in sys.argv and (missing := _sources.missing_roots(SOURCES)):
     raise WorkflowError(
@@ -58,13 +77,32 @@ wildcard_constraints:
     branch="|".join(["baseline", *BRANCHES]),
 
 
+# How many jobs or GPUs share the work: no reason to do it again.
+SHARING = ("gpus", "workers")
+
+
 def section(*keys, **more):
     """These sections of the config as one JSON string: a stage sees, and depends on, these and no others."""
-    return canonical({**{key: CONFIG[key] for key in keys}, **more})
+    return canonical(
+        {
+            **{
+                key: (
+                    {k: v for k, v in CONFIG[key].items() if k not in SHARING}
+                    if isinstance(CONFIG[key], dict)
+                    else CONFIG[key]
+                )
+                for key in keys
+            },
+            **more,
+        }
+    )
 
 
-# Logs and error texts: they change what people read, never a result.
-MESSAGES_ONLY = ("detector.entry", "detector.errors")
+# Logs, error texts, locks and stops: they change what people read and when a job runs, never a result.
+NO_RESULT = (
+    *("detector.entry", "detector.errors"),
+    *("detector.interrupts", "detector.locks"),
+)
 
 
 @cache
@@ -79,7 +117,7 @@ def code(script, *modules):
         path = waiting.pop()
         for name in _imported(path):
             file = _module_file(name)
-            if file is not None and file not in found and name not in MESSAGES_ONLY:
+            if file is not None and file not in found and name not in NO_RESULT:
                 found.add(file)
                 waiting.append(file)
     found |= {_module_file(name) for name in modules}

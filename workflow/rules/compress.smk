@@ -2,6 +2,21 @@
 #
 # needs   runs/{arch}/seed{seed}/baseline/model.safetensors, the manifest and the packed images
 # gives   runs/{arch}/seed{seed}/{branch}/{model.safetensors, meta.json, history.csv, hpo/best.json, hpo/trials.csv}
+#         runs/{arch}/seed{seed}/{branch}/hpo/journal.log   Optuna's journal: undeclared, so that it outlives a job.
+#         Its study is named by all that a search depends on; a finished one is never searched again
+
+# Nothing reads what a further worker leaves, so their number makes no stage stale. They are asked for where a
+# search has no result yet.
+WORKER = f"{VARIANT}/hpo/worker{{worker}}.done"
+FURTHER_WORKERS = [
+    marker
+    for best in variants("hpo/best.json", BRANCHES)
+    for marker in expand(
+        Path(best).with_name("worker{worker}.done"),
+        worker=range(1, CONFIG["search"]["workers"]),
+    )
+    if not Path(best).exists()
+]
 
 
 rule search:
@@ -30,6 +45,12 @@ rule search:
         branch=lambda wc: canonical(BRANCHES[wc.branch]),
         config=section("search", flip=CONFIG["train"]["flip"], runtime=RUNTIME),
         state=f"{STATE}/search-{{arch}}-seed{{seed}}-{{branch}}",
+        journal=f"{VARIANT}/hpo/journal.log",
+        role=lambda wc, output: (
+            ["--worker", wc.worker]
+            if "worker" in wc.keys()
+            else ["--best", output.best, "--trials", output.trials]
+        ),
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
@@ -42,9 +63,19 @@ rule search:
         " --baseline {input.baseline:q}"
         " --threads {threads}"
         " --state {params.state:q}"
-        " --best {output.best:q}"
-        " --trials {output.trials:q}"
+        " --journal {params.journal:q}"
+        " {params.role:q}"
         " --log {log:q}"
+
+
+# A further worker: adds trials to the journal for as long as there are any to take.
+use rule search as search_worker with:
+    output:
+        temp(touch(WORKER)),
+    log:
+        f"{LOGS}/search-{{arch}}-seed{{seed}}-{{branch}}-worker{{worker}}.log",
+    benchmark:
+        f"{BENCHMARKS}/search-{{arch}}-seed{{seed}}-{{branch}}-worker{{worker}}.tsv"
 
 
 rule finetune:
@@ -67,7 +98,7 @@ rule finetune:
         branch="|".join(BRANCHES),
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=1,
+        gpu=CONFIG["train"]["gpus"],
         mem_mb=16000,
         runtime=1440,
     params:
@@ -92,6 +123,7 @@ rule finetune:
         " --baseline {input.baseline:q}"
         " --best {input.best:q}"
         " --threads {threads}"
+        " --gpus {resources.gpu}"
         " --state {params.state:q}"
         " --model {output.model:q}"
         " --meta {output.meta:q}"

@@ -20,7 +20,7 @@ rule baseline:
         f"{BENCHMARKS}/baseline-{{arch}}-seed{{seed}}.tsv"
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=1,
+        gpu=CONFIG["train"]["gpus"],
         mem_mb=16000,
         runtime=1440,
     params:
@@ -35,6 +35,7 @@ rule baseline:
         " --manifest {input.manifest:q}"
         " --packs {params.packs:q}"
         " --threads {threads}"
+        " --gpus {resources.gpu}"
         " --state {params.state:q}"
         " --model {output.model:q}"
         " --meta {output.meta:q}"

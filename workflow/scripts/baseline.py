@@ -4,21 +4,22 @@ import argparse
 import json
 from pathlib import Path
 
-from detector import entry, models, runs
-from detector.checkpoints import ResumeState, fingerprint, forget
+from detector import distributed, entry, models, runs
+from detector.checkpoints import ResumeState, fingerprint
 from detector.training import BASELINE, Recipe, fit
 
 
 def main(args: argparse.Namespace) -> None:
+    if distributed.launch(args.gpus):
+        return
     settings = json.loads(args.config)
     images, where, train, valid = runs.prepare(args, settings)
     model = models.build(args.arch, args.seed)
     recipe = Recipe(**settings["train"], seed=args.seed, stream=BASELINE)
-    key = fingerprint(args.arch, settings, args.seed, where.as_dict(), images.fingerprint())
+    key = fingerprint(args.arch, settings, args.seed, args.gpus, where.as_dict(), images.fingerprint())
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, where, state=state, title=f"baseline {args.arch} seed {args.seed}")
-    runs.write_variant(args, model, result, images, where, branch="baseline", sparsity=0.0, config=settings)
-    forget(args.state)
+    runs.write_variant(args, key, model, result, images, where, branch="baseline", sparsity=0.0, config=settings)
 
 
 if __name__ == "__main__":

@@ -4,12 +4,14 @@ import argparse
 import json
 from pathlib import Path
 
-from detector import checkpoints, entry, masks, models, runs
+from detector import checkpoints, distributed, entry, masks, models, runs
 from detector.files import read_json, sha256
 from detector.training import FINETUNE, Recipe, fit
 
 
 def main(args: argparse.Namespace) -> None:
+    if distributed.launch(args.gpus):
+        return
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     found = read_json(args.best)
     images, where, train, valid = runs.prepare(args, settings)
@@ -26,20 +28,19 @@ def main(args: argparse.Namespace) -> None:
     )
     parent = sha256(args.baseline)
     key = checkpoints.fingerprint(
-        *(args.arch, settings, pruning, found, args.seed, where.as_dict(), images.fingerprint(), parent)
+        *(args.arch, settings, pruning, found, args.seed, args.gpus, where.as_dict(), images.fingerprint(), parent)
     )
     state = checkpoints.ResumeState(args.state / key)
     title = f"finetune {args.branch} seed {args.seed}"
     result = fit(model, train, valid, recipe, where, masks=kept, state=state, title=title)
     runs.write_variant(
-        *(args, model, result, images, where),
+        *(args, key, model, result, images, where),
         branch=args.branch,
         **pruning,
         config=settings,
         hyperparameters=found,
         baseline_sha256=parent,
     )
-    checkpoints.forget(args.state)
 
 
 if __name__ == "__main__":

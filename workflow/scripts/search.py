@@ -1,14 +1,14 @@
-"""Search the optimizer and learning rate that fine-tune one pruned branch best."""
+"""Search the optimizer and learning rate that fine-tune one pruned branch best, alone or with other workers."""
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from detector import checkpoints, entry, masks, models, runs, search
-from detector.files import replacing, sha256, write_json
+from detector.files import finish_state, replacing, sha256, write_json
 from detector.training import SEARCH, Recipe, fit
 
 
@@ -23,10 +23,9 @@ def main(args: argparse.Namespace) -> None:
     key = checkpoints.fingerprint(
         *(args.arch, settings, pruning, args.seed, where.as_dict(), images.fingerprint(), sha256(args.baseline))
     )
-    state = args.state / key
     title = f"search {args.branch} seed {args.seed}"
 
-    def objective(number: int, values: Mapping) -> tuple[float, int]:
+    def objective(number: int, values: Mapping, report: Callable[[int, float], None]) -> tuple[float, int]:
         """One trial: fine-tune the pruned baseline for all epochs; the best validation accuracy counts."""
         recipe = Recipe(
             **values,
@@ -38,20 +37,29 @@ def main(args: argparse.Namespace) -> None:
             momentum=space["momentum"],
             stream=SEARCH,
         )
-        model = models.load(args.arch, weights)
-        trial_state = checkpoints.ResumeState(state / f"trial-{number}")
-        name = f"{title} trial {number + 1}"
-        result = fit(model, train, valid, recipe, where, masks=kept, state=trial_state, title=name)
+        result = fit(
+            *(models.load(args.arch, weights), train, valid, recipe, where),
+            masks=kept,
+            state=checkpoints.ResumeState(args.state / key / f"trial-{number}"),
+            title=f"{title} trial {number + 1}",
+            after_epoch=lambda row: report(row.epoch, row.valid_accuracy),
+        )
         return result.best.valid_accuracy, len(result.history)
 
     outcome = search.run(
-        state / "journal.log",
+        args.journal,
         search.Space(tuple(space["optimizers"]), tuple(space["learning_rate"])),
         space["trials"],
         args.seed,
         objective,
         title,
+        key=key,
+        pruner=space["pruner"],
+        worker=args.worker or 0,
+        lock_of=lambda worker: entry.lock_of(args.state, worker or None),
     )
+    if args.worker:
+        return
     with replacing(args.trials) as temporary:
         table = pd.DataFrame(outcome.trials, columns=search.TRIAL_COLUMNS)
         table.to_csv(temporary, index=False, lineterminator="\n")
@@ -64,7 +72,7 @@ def main(args: argparse.Namespace) -> None:
             "trials": len(outcome.trials),
         },
     )
-    checkpoints.forget(args.state)
+    finish_state(args.state, key)
 
 
 if __name__ == "__main__":
@@ -73,6 +81,8 @@ if __name__ == "__main__":
     parser.add_argument("--branch", required=True, help="its name, for the log and best.json")
     parser.add_argument("--pruning", required=True, help="JSON: method and sparsity")
     parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
-    parser.add_argument("--best", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--trials", type=Path, required=True, help="CSV to write, one row a trial")
+    parser.add_argument("--journal", type=Path, required=True, help="Optuna's journal, made or gone on with")
+    parser.add_argument("--worker", type=int, help="number, from 1, of one that only adds trials")
+    parser.add_argument("--best", type=Path, help="JSON to write; not by a worker")
+    parser.add_argument("--trials", type=Path, help="CSV to write, one row a trial; not by a worker")
     entry.run(main, parser)

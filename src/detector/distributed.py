@@ -1,0 +1,126 @@
+"""One model trained by several processes, one GPU each: torchrun starts them, DistributedDataParallel joins them.
+
+The processes share each batch, and batch normalisation sees the whole of it, so the training is the one that a
+single process would do with the same batch size, but for rounding.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from detector import interrupts
+from detector.errors import DetectorError
+
+log = logging.getLogger(__name__)
+
+LEAVE = 5.0  # seconds for the processes to end before they are killed; less than interrupts.GRACE
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes that train one model: which one this is, and how many there are."""
+
+    rank: int = 0
+    size: int = 1
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """What to call in place of `model` in training. Its parameters stay the same objects."""
+        if self.size == 1:
+            return model
+        cuda = next(model.parameters()).is_cuda
+        # PyTorch's own knows CUDA only.
+        joined = nn.SyncBatchNorm.convert_sync_batchnorm(model) if cuda else _convert(model)
+        return DistributedDataParallel(joined, broadcast_buffers=False)
+
+    def sum(self, *tensors: torch.Tensor) -> None:
+        """Add up each tensor over all processes, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.all_reduce(tensor)
+
+
+def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
+    """Run this script again as `processes` processes, and wait for them.
+
+    False, with nothing done, where that is not called for: one process, or this is one of those already.
+    Raises `DetectorError` where one of them failed; on a stop they are stopped first.
+    """
+    if processes == 1 or "RANK" in os.environ:
+        return False
+    log.info("starting %d processes", processes)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    environment = {**os.environ, interrupts.PARENT: str(os.getpid())}
+    # A session of their own: whatever torchrun forgets can be ended as a group.
+    team = subprocess.Popen([*torchrun, *command], env=environment, start_new_session=True)
+    try:
+        code = team.wait()
+    except interrupts.Stopped:
+        os.killpg(team.pid, signal.SIGTERM)
+        try:
+            team.wait(LEAVE)
+        except subprocess.TimeoutExpired:
+            log.warning("the processes did not end within %g s", LEAVE)
+        raise
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(team.pid, signal.SIGKILL)
+    if code:
+        raise DetectorError(f"one of {processes} training processes failed (exit code {code}); its error is above")
+    return True
+
+
+def join(device: str) -> Team:
+    """Meet the other processes, if `launch` started this one. Call before anything is put on `device`."""
+    if "RANK" not in os.environ or dist.is_initialized():
+        return team()
+    if device == "cuda":
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise DetectorError(
+                f"train.gpus: found {os.environ['LOCAL_WORLD_SIZE']}, but torch sees {torch.cuda.device_count()} "
+                "CUDA devices here; lower it or ask for more GPUs"
+            )
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    return team()
+
+
+def team() -> Team:
+    """The team that this process is in; a team of one where there is no other."""
+    return Team(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Team()
+
+
+class GlobalBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation over the batches of all processes, for the CPU. Same formula as `nn.BatchNorm2d`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return super().forward(x)
+        count = all_reduce(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))
+        mean = all_reduce(x.sum((0, 2, 3))) / count
+        centred = x - mean.view(1, -1, 1, 1)
+        variance = all_reduce((centred * centred).sum((0, 2, 3))) / count
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+
+
+def _convert(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = GlobalBatchNorm2d  # the same parameters and buffers, another forward
+    return model

@@ -1,0 +1,101 @@
+"""Stopping a job from outside: by SIGTERM (pre-emption, a time limit), by Ctrl-C, or because Snakemake is gone.
+
+A stop raises `Stopped` in the main thread, or, inside `deferred()`, sets a flag that the work looks at between
+two steps, so that it can save what it has. Whatever the main thread is busy with, the process is gone `GRACE`
+seconds later: then the last state that was saved counts.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+
+GRACE = 8.0  # seconds; batch systems and Kubernetes give 10 to 30 before they kill
+# Exit codes: 75 is EX_TEMPFAIL of sysexits.h, "try again later"; 130 is what shells show for Ctrl-C.
+EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
+PARENT = "DETECTOR_PARENT"  # environment: the process without which this one has no reason to go on
+
+_signal: int | None = None
+_depth = 0
+
+
+class Stopped(BaseException):
+    """The process was asked to end. Not an `Exception`: nothing that handles errors may swallow it."""
+
+    def __init__(self, number: int):
+        super().__init__(signal.Signals(number).name)
+        self.exit_code = EXIT_CODES[signal.Signals(number)]
+
+
+def install() -> None:
+    """Handle SIGTERM and SIGINT as above, and watch the process named in the environment by `PARENT`.
+
+    Call once, in the main thread.
+    """
+    receiver, sender = os.pipe()
+    os.set_blocking(sender, False)
+    # Python runs handlers between two bytecodes, that is, after the matrix product at hand. The wakeup file is
+    # written at once, so the clock starts with the signal.
+    signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
+    for number in EXIT_CODES:
+        signal.signal(number, _handle)
+    threading.Thread(target=_enforce, args=(receiver,), daemon=True).start()
+    if parent := os.environ.get(PARENT):
+        threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
+
+
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Inside, a stop raises nothing: call `check`. At the end of the outermost block it is raised after all."""
+    global _depth
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+    if _depth == 0:
+        check()
+
+
+def requested() -> bool:
+    """Whether the process was asked to end."""
+    return _signal is not None
+
+
+def check() -> None:
+    """Raises `Stopped` where the process was asked to end."""
+    if _signal is not None:
+        raise Stopped(_signal)
+
+
+def _handle(number: int, frame: object) -> None:
+    global _signal
+    again, _signal = _signal is not None, number
+    if _depth == 0 and not again:
+        raise Stopped(number)
+
+
+def _enforce(receiver: int) -> None:
+    number = signal.Signals(os.read(receiver, 1)[0])
+    time.sleep(GRACE)
+    log.error("stopped by %s after %g s; the last saved state counts", number.name, GRACE)
+    os._exit(EXIT_CODES.get(number, 1))
+
+
+def _follow(parent: int) -> None:
+    """After kill -9 of Snakemake its jobs would go on beside those of the next run."""
+    while True:
+        try:
+            os.kill(parent, 0)
+        except ProcessLookupError:
+            log.error("the process that started this one (%d) is gone", parent)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        except PermissionError:
+            pass  # it is there, and somebody else's
+        time.sleep(0.5)
