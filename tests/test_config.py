@@ -26,7 +26,14 @@ def test_the_plain_config_is_the_study(study):
     assert full["images"]["size"] == 224
     assert full["architectures"] == ["resnet50"]
     assert full["train"] == {
-        **{"optimizer": "Adam", "learning_rate": 1e-4, "batch_size": 16, "epochs": 100, "patience": 3, "flip": 0.5},
+        **{
+            "optimizer": "Adam",
+            "learning_rate": 1e-4,
+            "batch_size": 16,
+            "epochs": 100,
+            "patience": 3,
+            "flip": 0.5,
+        },
         "gpus": 1,
     }
     assert full["prune"]["methods"] == {"l1": [0.1, 0.2, 0.3, 0.4]}

@@ -55,13 +55,24 @@ class Workspace:
     def configure(self, config: dict) -> None:
         (self.folder / "configs/tiny.yaml").write_text(yaml.safe_dump(config))
 
-    def snakemake(self, *arguments: str, config: str = "configs/tiny.yaml") -> subprocess.CompletedProcess:
-        """Run Snakemake here, on the copy's own library; output of both streams is in `.stdout`."""
+    def command(self, *arguments: str, config: str = "configs/tiny.yaml") -> list[str]:
+        """Snakemake's command line, for two jobs at a time."""
         overlay = ["--configfile", config] if config else []
+        return [
+            *(sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=2"),
+            *overlay,
+        ]
+
+    def environment(self) -> dict[str, str]:
+        """The environment for it: the copy's own library, not the installed one."""
+        return {**os.environ, "PYTHONPATH": str(self.folder / "src")}
+
+    def snakemake(self, *arguments: str, config: str = "configs/tiny.yaml") -> subprocess.CompletedProcess:
+        """Run Snakemake here; output of both streams is in `.stdout`."""
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=2", *overlay],
+            self.command(*arguments, config=config),
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(self.folder / "src")},
+            env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from detector import interrupts
@@ -101,16 +100,32 @@ def team() -> Team:
     return Team(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Team()
 
 
+class _Sum(torch.autograd.Function):
+    """The sum over all processes. Each one's result depends on each one's summand, so gradients are summed too."""
+
+    @staticmethod
+    def forward(ctx: object, summand: torch.Tensor) -> torch.Tensor:
+        total = summand.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, gradient: torch.Tensor) -> torch.Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
 class GlobalBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation over the batches of all processes, for the CPU. Same formula as `nn.BatchNorm2d`."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
-        count = all_reduce(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))
-        mean = all_reduce(x.sum((0, 2, 3))) / count
+        count = _Sum.apply(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))
+        mean = _Sum.apply(x.sum((0, 2, 3))) / count
         centred = x - mean.view(1, -1, 1, 1)
-        variance = all_reduce((centred * centred).sum((0, 2, 3))) / count
+        variance = _Sum.apply((centred * centred).sum((0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)

@@ -64,16 +64,16 @@ class Presence:
     def __init__(self, path: Path | str):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        self._file = open(path, "ab")  # noqa: SIM115  open for as long as this object lives
         self.other = _holder(path)
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.alone = True
-            _sign(self._handle)
+            _sign(self._file.fileno())
         except BlockingIOError:
             self.alone = False
         # Any number may be present at once; only who is alone may clean up.
-        fcntl.flock(self._handle, fcntl.LOCK_SH)
+        fcntl.flock(self._file, fcntl.LOCK_SH)
 
 
 def _take(path: Path) -> int | None:

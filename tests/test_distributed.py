@@ -1,0 +1,120 @@
+"""Two processes that share each batch train what one would: same curve, same weights, each image once an epoch."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from kills import processes
+from test_training import RECIPE, make_batches
+
+from detector import checkpoints
+
+HERE = Path(__file__).parent
+PROGRAM = """
+import argparse, pathlib, sys, time
+sys.path.insert(0, {here!r})
+import test_training as t
+from detector import checkpoints, distributed, entry, masks, models, runs
+
+def main(args):
+    if distributed.launch(args.processes):
+        return
+    team = distributed.join("cpu")
+    train, valid = t.make_batches(61, 0), t.make_batches(40, 1)
+    if args.pause:
+        images = train.images
+        def slowly(*given):
+            time.sleep(args.pause)
+            return images(*given)
+        train.images = slowly
+    model = t.small_net()
+    # A bias before batch normalisation has no gradient but rounding, which Adam blows up. ResNets have none.
+    model[0].bias = None
+    kept = masks.global_l1(models.prunable(model), 0.4)
+    state = checkpoints.ResumeState(args.folder / "resume")
+    result = t.fit(model, train, valid, t.RECIPE, t.PLAN, masks=kept, state=state)
+    if team.rank == 0:
+        checkpoints.save_weights(args.folder / "model.safetensors", result.weights)
+        runs.write_history(args.folder / "history.csv", result.history)
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--folder", type=pathlib.Path)
+parser.add_argument("--processes", type=int)
+parser.add_argument("--pause", type=float, default=0)
+entry.run(main, parser)
+"""
+
+
+def start(folder, processes, pause=0.0):
+    script = folder / "train.py"
+    folder.mkdir(exist_ok=True)
+    script.write_text(PROGRAM.format(here=str(HERE)))
+    return subprocess.Popen(
+        [sys.executable, script, "--folder", folder, "--processes", str(processes), "--pause", str(pause)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def compare(one, two):
+    histories = [pd.read_csv(folder / "history.csv") for folder in (one, two)]
+    assert histories[0]["epoch"].tolist() == histories[1]["epoch"].tolist()
+    for column in ("train_loss", "valid_loss"):
+        np.testing.assert_allclose(*(h[column] for h in histories), rtol=1e-4)
+    # an image whose logit lies within rounding of 0 may count on either side
+    for column, count in (("train_accuracy", 61), ("valid_accuracy", 40)):
+        np.testing.assert_allclose(*(h[column] for h in histories), atol=1.01 / count)
+
+
+def test_two_processes_train_what_one_does(tmp_path):
+    for name, size in (("one", 1), ("two", 2)):
+        job = start(tmp_path / name, size)
+        _, errors = job.communicate(timeout=120)
+        assert job.returncode == 0, errors
+    compare(tmp_path / "one", tmp_path / "two")
+    first, second = (checkpoints.load_weights(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    for name, tensor in first.items():
+        torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_a_stopped_team_leaves_no_process_and_goes_on(tmp_path):
+    job = start(tmp_path / "two", 2, pause=0.25)
+    resume = tmp_path / "two/resume"
+    deadline = time.monotonic() + 60
+    while not resume.exists() or not list(resume.glob("*.state")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    children = [int(p) for p in Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()]
+    job.send_signal(signal.SIGTERM)
+    begun = time.monotonic()
+    _, errors = job.communicate(timeout=30)
+    assert time.monotonic() - begun < 10
+    assert job.returncode == 75, errors
+    assert [processes(session) for session in children] == [{}]
+    for name, size in (("two", 2), ("one", 1)):
+        job = start(tmp_path / name, size)
+        _, errors = job.communicate(timeout=120)
+        assert job.returncode == 0, errors
+    compare(tmp_path / "one", tmp_path / "two")
+
+
+@pytest.mark.parametrize("ranks", [2, 3, 4])
+def test_each_image_is_seen_once_by_one_process(ranks):
+    batches = make_batches(61, 0)
+    seen = []
+    batches.images = lambda chosen, flips: seen.extend(chosen.tolist()) or torch.zeros(len(chosen), 1)
+    sizes = []
+    for rank in range(ranks):
+        parts = [len(labels) for _, labels in batches.train(8, RECIPE.seed, 1, 0.5, rank=rank, ranks=ranks)]
+        assert min(parts) > 0, "a process without an image has no gradient to share"
+        sizes.append(parts)
+    assert sorted(seen) == list(range(61))
+    assert [sum(parts) for parts in zip(*sizes, strict=True)] == [b - a for a, b in batches.steps(8, ranks)]
