@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 
@@ -91,3 +92,87 @@ def test_a_search_in_which_all_diverge_is_an_error(tmp_path):
 
     with pytest.raises(DetectorError, match=r"lower search\.learning_rate"):
         _ = search.run(tmp_path / "j.log", SPACE, 2, 0, objective).best
+
+
+def test_a_damaged_journal_is_named(tmp_path):
+    journal = tmp_path / "j.log"
+    search.run(journal, SPACE, 2, 0, score)
+    whole = journal.read_bytes()
+    position = whole.index(b"learning_rate")
+    journal.write_bytes(whole[:position] + b"L" + whole[position + 1 :])
+    with pytest.raises(DetectorError, match=r"j\.log: damaged .* delete it"):
+        search.run(journal, SPACE, 3, 0, score)
+
+
+def test_a_torn_last_line_costs_no_trial_that_was_finished(tmp_path):
+    journal = tmp_path / "j.log"
+    first = search.run(journal, SPACE, 2, 0, score)
+    whole = journal.read_bytes()
+    with open(journal, "ab") as file:
+        file.write(whole.splitlines()[-1][:20])
+    second = search.run(journal, SPACE, 3, 0, score)
+    assert second.trials[:2] == first.trials
+    assert len(second.trials) == 3
+
+
+def test_the_pruner_ends_a_hopeless_trial_and_its_best_epoch_still_counts(tmp_path):
+    """Trial 0 climbs to 0.9; the others stay at 0.5 and are ended at their second epoch."""
+
+    def objective(number, values, report):
+        curve = [0.6, 0.7, 0.8, 0.9] if number == 0 else [0.5, 0.4, 0.4, 0.4]
+        for epoch, accuracy in enumerate(curve, 1):
+            report(epoch, accuracy)
+        return max(curve), len(curve)
+
+    outcome = search.run(tmp_path / "j.log", SPACE, 3, 0, objective, pruner="median")
+    assert [(row["state"], row["epochs"], row["valid_accuracy"]) for row in outcome.trials] == [
+        *(("COMPLETE", 4, 0.9), ("PRUNED", 2, 0.5), ("PRUNED", 2, 0.5))
+    ]
+    plain = search.run(tmp_path / "k.log", SPACE, 3, 0, objective)
+    assert [row["epochs"] for row in plain.trials] == [4, 4, 4]
+    assert plain.best["trial"] == outcome.best["trial"] == 0
+
+
+WORKER = """
+import pathlib, sys, time
+sys.path.insert(0, sys.argv[1])
+import test_search as t
+from detector import locks
+folder, worker = pathlib.Path(sys.argv[2]), int(sys.argv[3])
+def lock_of(worker):
+    return folder / f"{worker}.lock"
+def objective(number, values, report):
+    with open(folder / "tried.txt", "a") as file:
+        file.write(f"{number} {worker}\\n")
+    time.sleep(0.2)
+    return t.score(number, values, report)
+with locks.held(lock_of(worker)):
+    t.search.run(folder / "journal.log", t.SPACE, 8, 0, objective, worker=worker, lock_of=lock_of)
+"""
+
+
+def worker(folder, number):
+    here = str(__import__("pathlib").Path(__file__).parent)
+    return subprocess.Popen([sys.executable, "-c", WORKER, here, str(folder), str(number)])
+
+
+def tried(folder):
+    path = folder / "tried.txt"
+    return [tuple(map(int, line.split())) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_workers_share_the_trials_and_none_is_lost_or_double_when_one_is_killed(tmp_path):
+    whole = search.run(tmp_path / "whole.log", SPACE, 8, 0, score)
+    workers = {number: worker(tmp_path, number) for number in (0, 1, 2)}
+    deadline = time.monotonic() + 60
+    while 1 not in {by for _, by in tried(tmp_path)}:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    workers[1].kill()  # in the middle of its trial
+    assert workers[0].wait() == workers[2].wait() == 0
+    assert workers[1].wait() == -9
+    journal = search.run(tmp_path / "journal.log", SPACE, 8, 0, lambda *_: pytest.fail("a trial was missing"))
+    assert drawn(journal) == drawn(whole), "how many share the work must not change what is tried"
+    numbers = [number for number, _ in tried(tmp_path)]
+    assert sorted(set(numbers)) == list(range(8))
+    assert len(numbers) <= 8 + 1, "only the killed trial is done again"

@@ -1,0 +1,70 @@
+"""A script's failure is one clear line and an exit code that says of what kind it was."""
+
+import errno
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import argparse, pathlib, resource
+from detector import entry, files
+from detector.errors import DetectorError
+
+def main(args):
+    {body}
+
+entry.run(main, argparse.ArgumentParser())
+"""
+
+
+def run(body, *arguments, cwd):
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM.format(body=body), *arguments], capture_output=True, text=True, cwd=cwd
+    )
+    return done.returncode, done.stderr
+
+
+def test_bad_input_is_one_line_and_2(tmp_path):
+    code, errors = run("raise DetectorError('x.yaml: found 1, expected 2')", "--log", "job.log", cwd=tmp_path)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert errors.endswith("ERROR x.yaml: found 1, expected 2\n")
+    assert (tmp_path / "job.log").read_text() == errors
+
+
+def test_a_bug_shows_its_traceback_and_1(tmp_path):
+    code, errors = run("1 / 0", cwd=tmp_path)
+    assert code == 1
+    assert "Traceback" in errors
+    assert "this is a bug" in errors
+
+
+WRITES = {
+    "JSON": "files.write_json('out/file', ['x' * 9999])",
+    "weights": "import torch; from detector.checkpoints import save_weights; "
+    "save_weights('out/file', {'a': torch.ones(9999)})",
+}
+
+
+@pytest.mark.parametrize("kind", WRITES)
+def test_a_write_that_does_not_fit_is_one_line_and_leaves_nothing(tmp_path, kind):
+    """A limit on the size of files stands for the full disk: the same path through the code, without root."""
+    limit = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limit += "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+    code, errors = run(limit + WRITES[kind], cwd=tmp_path)
+    assert code == 2, errors
+    assert errors.count("\n") == 1
+    assert "out/file: File too large" in errors
+    assert "run again" in errors
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT])
+def test_a_disk_s_refusal_names_the_file_and_what_to_do(tmp_path, number):
+    body = f"with files.replacing('out/table.csv') as part: raise OSError({number}, '{os.strerror(number)}')"
+    code, errors = run(body, cwd=tmp_path)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert f"out/table.csv: {os.strerror(number)}; " in errors
