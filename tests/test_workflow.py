@@ -1,15 +1,22 @@
-"""The graph runs end to end, repeats byte for byte, and reruns exactly what a change made stale."""
+"""The graph runs end to end, survives kills byte for byte, and reruns exactly what a change made stale."""
 
 import json
 import os
 import shutil
+import signal
+import subprocess
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
+from kills import Round, processes
 from workspace import TINY, Workspace
+
+from detector.errors import DetectorError
+from detector.runs import Images
 
 TABLES = {
     *("dataset_composition", "baseline_performance", "best_hyperparameters"),
@@ -146,25 +153,86 @@ def test_touching_every_source_file_reruns_nothing(finished):
     assert finished.stale() == {}
 
 
-def test_the_same_seed_gives_the_same_bytes(finished, tmp_path):
-    """A second run from nothing, in another folder: equal but for measured times."""
-    other = Workspace(tmp_path / "again")
-    done = other.snakemake()
+def test_the_same_seed_gives_the_same_bytes_though_killed_four_times(finished, tmp_path):
+    """A second run from nothing, in another folder, with SIGKILL on the way: equal but for measured times."""
+    other = Round(tmp_path / "again", TINY)
+    for stage, victim, delay in (
+        *(("pack", "job", 0.5), ("baseline", "everything", 4)),
+        *(("search", "snakemake", 5), ("finetune", "job", 5)),
+    ):
+        assert not other.attempt(stage, victim, delay), "it got through before it could be killed"
+    done = other.workspace.snakemake()
     assert done.returncode == 0, done.stdout
-    compared = 0
-    for path in sorted(finished.results.rglob("*")):
-        name = path.relative_to(finished.results)
-        if path.is_dir() or name.parts[0] in ("logs", "benchmarks") or name.name == "latency.csv":
-            continue
-        compared += 1
-        twin = other.results / name
-        if name.suffix == ".csv":
-            measured = ["seconds", "images_per_second", "latency_ms_median", "latency_ms_p90"]
-            first, second = (pd.read_csv(p).drop(columns=measured, errors="ignore") for p in (path, twin))
-            pd.testing.assert_frame_equal(first, second, check_exact=True, obj=str(name))
-        else:
-            assert path.read_bytes() == twin.read_bytes(), f"{name} differs"
-    assert compared > 40
+    other.output += done.stdout
+    other.check(finished.results)
+
+
+def test_a_second_run_in_the_same_folder_stops_with_a_clear_word(finished):
+    """A first one that makes the baseline anew, and a second one that wants the same."""
+    with edited(finished.folder / "src/detector/training.py", "import logging", "import logging  # changed"):
+        target = "results/tiny/runs/resnet18/seed0/baseline/model.safetensors"
+        kept = {p: p.read_bytes() for p in (finished.folder / target).parent.iterdir() if p.is_file()}
+        first = subprocess.Popen(
+            finished.command(target),
+            cwd=finished.folder,
+            env=finished.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for line in first.stdout:
+            if line.startswith("localrule baseline") or line.startswith("rule baseline"):
+                break
+        second = finished.snakemake(target)
+        rest = first.stdout.read()
+        assert first.wait() == 0, rest
+    assert second.returncode != 0
+    assert f"Another snakemake (pid {first.pid} on" in second.stdout
+    assert "Traceback" not in second.stdout
+    assert {p: p.read_bytes() for p in kept} == kept
+
+
+def test_sigterm_to_all_ends_it_within_ten_seconds_and_it_goes_on(tmp_path):
+    workspace = Workspace(tmp_path / "stopped")
+    target = "results/tiny/runs/resnet18/seed0/baseline/model.safetensors"
+    run = subprocess.Popen(
+        workspace.command(target),
+        cwd=workspace.folder,
+        env=workspace.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    for line in run.stdout:
+        if "training and" in line:
+            break
+    os.killpg(run.pid, signal.SIGTERM)
+    begun = time.monotonic()
+    output = run.stdout.read()
+    assert run.wait() != 0
+    assert time.monotonic() - begun < 10
+    assert "stopped by SIGTERM" in output
+    assert processes(run.pid) == {}
+    assert list((workspace.results / "state").glob("baseline-*/*/*.state")), "the steps done were not saved"
+    done = workspace.snakemake(target)
+    assert done.returncode == 0, done.stdout
+    assert "going on after" in done.stdout
+
+
+def test_a_damaged_pack_is_named_before_anything_is_trained_on_it(finished):
+    path = finished.results / "data/faces140k/images.npy"
+    content = path.read_bytes()
+    damaged = bytearray(content)
+    damaged[len(content) // 2] ^= 1
+    packs = [path.parent, finished.results / "data/synthbuster"]
+    assert Images.open(finished.results / "data/manifest.parquet", packs).size == 16
+    path.write_bytes(damaged)
+    try:
+        with pytest.raises(DetectorError, match=r"images\.npy: corrupted: 1 of 1 chunks .* Delete both files"):
+            Images.open(finished.results / "data/manifest.parquet", packs)
+    finally:
+        path.write_bytes(content)
 
 
 def test_missing_data_stops_before_any_work(tmp_path):
