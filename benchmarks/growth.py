@@ -8,10 +8,11 @@ own scripts, each in a process of its own, and prints a Markdown table. Everythi
     python benchmarks/growth.py --full     1,000,000 as well: about 5 GB of disk
 
 What a stage costs before its first image (Python, imports) is measured by `--help` and taken off. Memory is the
-largest process of the stage, as the kernel counted it. Exits with 1 where an image of a larger tree costs more than
-TOLERANCE times as much time as one of the smallest tree, or where memory an image is above MAX_BYTES.
+largest process of the stage, as the kernel counted it. Time an image is that of the CPU, which other work on the
+machine disturbs less than the clock. Exits with 1 where an image of a larger tree costs more than TOLERANCE times
+as much as one of the smallest tree, or where memory an image is above MAX_BYTES.
 
-Links share their inodes and their contents stay in memory: on a disk that is cold or far away, reading comes on top.
+Links share their inodes and their contents stay in memory: on a cold or distant disk, reading comes on top.
 """
 
 import argparse
@@ -37,7 +38,9 @@ GENERATORS = 4
 PACK_SIZE = 8  # pixels a side
 TOLERANCE = 1.5  # times the time an image of the smallest tree
 MAX_BYTES = 1_000  # memory an image
-FINGERPRINT = "import sys; from detector import sources; len(sys.argv) < 2 or print(sources.fingerprint(sys.argv[1]))"
+FINGERPRINT = (
+    "import sys; from detector import sources; len(sys.argv) < 2 or print(sources.fingerprint(sys.argv[1]))"
+)
 
 
 @dataclass
@@ -121,7 +124,7 @@ def main(args: argparse.Namespace) -> int:
     sizes = [*SIZES, *([FULL] if args.full else [])] if args.images is None else args.images
     faults: list[str] = []
     rows: dict[tuple[str, int], tuple[float, float]] = {}
-    print("| stage | images | s | CPU s | µs an image | ratio | peak MiB | bytes an image |")
+    print("| stage | images | s | CPU s | CPU µs an image | ratio | peak MiB | bytes an image |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory(dir=args.folder, prefix="growth-") as name:
         folder = Path(name)
@@ -132,7 +135,7 @@ def main(args: argparse.Namespace) -> int:
             out.mkdir()
             for stage, command in commands(root, out, args.workers).items():
                 cost = measure(command)
-                each = (cost.wall - base[stage].wall) / size * 1e6
+                each = (cost.cpu - base[stage].cpu) / size * 1e6
                 memory = (cost.peak - base[stage].peak) / size * 2**20
                 rows[stage, size] = (each, memory)
                 ratio = each / rows[stage, sizes[0]][0]

@@ -11,12 +11,14 @@ from typing import BinaryIO
 import av
 from PIL import Image
 
+from detector import parallel
+
 # Pillow reads by content, not by suffix: without this list a file named x.png could start Ghostscript.
 # JPEG includes MPO, what phones write into .jpg files that hold a second picture.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Header:
     """One file. Where `error` is not "", what could not be read is 0 or ""."""
 
@@ -76,7 +78,11 @@ def read(path: Path, max_pixels: int, *, video: bool) -> Header:
 
 def read_chunk(root: Path, paths: Sequence[str], videos: Sequence[bool], max_pixels: int) -> list[Header]:
     """The headers of `root / path` for each path."""
-    return [read(root / p, max_pixels, video=v) for p, v in zip(paths, videos, strict=True)]
+    found = []
+    for path, video in zip(paths, videos, strict=True):
+        parallel.at(path)
+        found.append(read(root / path, max_pixels, video=video))
+    return found
 
 
 def reason(error: Exception, path: Path) -> str:
