@@ -1,5 +1,5 @@
-"""Whatever bytes a file holds, the front door (`headers.read`, `images.load`) gives pixels or an exception, in time
-and in little memory: 10,400 damaged images and videos of all formats, in a process whose death would be seen."""
+"""Whatever bytes a file holds, the front door (`headers.read`, `images.load`) gives pixels or an exception, in
+time and in little memory: 10,400 damaged images and videos of all formats, in processes that are watched."""
 
 import os
 import signal
