@@ -130,7 +130,7 @@ def pack_chunk(
         except Exception as error:  # decoders raise almost anything on broken files
             bad.append((row, headers.reason(error, path)))
     # A plain write, not a memory map: on a full disk it raises, where a map kills the process.
-    with open(work, "r+b") as file:
+    with files.naming(work), open(work, "r+b") as file:
         file.seek(offset + start * int(np.prod(shape[1:])))
         file.write(pixels.data)
         file.flush()
@@ -221,7 +221,7 @@ class _State:
         return True
 
     def _append(self, line: str) -> None:
-        with open(self._journal, "a", encoding="utf-8") as file:
+        with files.naming(self._journal), open(self._journal, "a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())

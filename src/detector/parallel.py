@@ -1,5 +1,6 @@
 """Chunks of work spread over processes, with progress that suits a terminal and a log file alike."""
 
+import contextlib
 import itertools
 import logging
 import multiprocessing
@@ -94,7 +95,8 @@ def at(what: str) -> None:
     """Notes what this worker begins with, for the error message should it be killed. Costs microseconds."""
     if _note is not None:
         text = what.encode(errors="replace")[:NOTE_BYTES]
-        os.pwrite(_note, text.ljust(NOTE_BYTES, b"\0"), 0)
+        with contextlib.suppress(OSError):  # a full temporary disk costs the note, not the work
+            os.pwrite(_note, text.ljust(NOTE_BYTES, b"\0"), 0)
 
 
 def _killed(notes: Path) -> str:
@@ -114,7 +116,8 @@ def _killed(notes: Path) -> str:
 
 def _start_worker(notes: str) -> None:
     global _note
-    _note = os.open(os.path.join(notes, str(os.getpid())), os.O_CREAT | os.O_WRONLY, 0o600)
+    with contextlib.suppress(OSError):
+        _note = os.open(os.path.join(notes, str(os.getpid())), os.O_CREAT | os.O_WRONLY, 0o600)
     _die_with_parent()
 
 
