@@ -13,7 +13,7 @@ import pytest
 from detector import manifest, packing, sources
 
 SMALL, LARGE = 400, 4_000
-BYTES = 1_500  # of memory an image, at most, in any stage: a scan's row is about 250
+BYTES = 1_500  # of memory an image, at most, in any stage: a row of a table is about 180
 
 
 @pytest.fixture(scope="module")
