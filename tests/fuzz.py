@@ -162,7 +162,7 @@ def outcome(path: Path, video: bool) -> str:
 
 
 def peak_mib() -> int:
-    """The most memory of this process. (Not `ru_maxrss`, which begins with that of the process that started it.)"""
+    """The most memory of this process. (Not `ru_maxrss`: that begins with the memory of its parent.)"""
     status = Path("/proc/self/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
