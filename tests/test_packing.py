@@ -253,6 +253,28 @@ def test_a_killed_worker_is_an_error_that_says_so():
         list(parallel.run(os._exit, [(9,), (9,)], workers=2))
 
 
+def die_at(names: list[str]) -> None:
+    for name in names:
+        parallel.at(name)
+        if name == "fake/bad.png":
+            os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def test_the_error_names_the_file_that_killed_a_worker():
+    with pytest.raises(
+        DetectorError, match=r"that file crashes its\s+decoder: take it out\.[\s\S]*\n  fake/bad.png"
+    ):
+        list(parallel.run(die_at, [(["fake/good.png", "fake/bad.png"],), (["real/1.png"],)], workers=2))
+
+
+def test_jobs_are_taken_a_few_at_a_time():
+    taken = []
+    jobs = ((taken.append(n) or 0,) for n in range(1000))
+    for count, _ in enumerate(parallel.run(abs, jobs, workers=2)):
+        assert len(taken) <= count + 1 + parallel.AHEAD * 2
+    assert len(taken) == 1000
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_workers_end_when_their_parent_is_killed():
     body = """

@@ -25,7 +25,8 @@ def replacing(path: Path | str) -> Iterator[Path]:
         left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
+        with naming(path):
+            yield temporary
         os.replace(temporary, path)
     except OSError as error:
         if error.filename is None or Path(error.filename) == temporary:
@@ -33,6 +34,17 @@ def replacing(path: Path | str) -> Iterator[Path]:
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """An OSError that names no file, such as that of a write to a full disk, leaves here with `path` in it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def canonical(section: object) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,18 @@ from typing import BinaryIO
 import av
 from PIL import Image
 
+from detector import parallel
+
 # Pillow reads by content, not by suffix: without this list a file named x.png could start Ghostscript.
 # JPEG includes MPO, what phones write into .jpg files that hold a second picture.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
+CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "h264", "avi")  # of FFmpeg's names, those of videos
+MAX_SCANS = 100  # of a JPEG; programs write about ten
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Header:
     """One file. Where `error` is not "", what could not be read is 0 or ""."""
 
@@ -36,16 +43,65 @@ class BadImage(Exception):
 def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
     """An image with its header read, nothing decoded.
 
-    Raises BadImage for more than `max_pixels` pixels, and whatever Pillow raises for what it cannot read.
+    Raises BadImage for more than `max_pixels` pixels or a JPEG of absurdly many scans, and whatever Pillow raises
+    for what it cannot read.
     Pillow's own limit (a warning, at twice the size an error) is off meanwhile: ours is in the config.
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         with Image.open(file, formats=FORMATS) as image:
             check_size(image.width, image.height, max_pixels)
+            if image.format in ("JPEG", "MPO"):
+                check_scans(image.fp)
             yield image
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+
+
+@contextlib.contextmanager
+def opened_video(path: str | os.PathLike, max_pixels: int | None) -> Iterator[av.container.InputContainer]:
+    """A video with at least one video stream, whose decoder refuses frames of more than `max_pixels` pixels.
+
+    Raises BadImage where there is no such stream or the header names more pixels, and av.FFmpegError.
+    """
+    limit = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
+    # Without a list FFmpeg reads by content too: a text file named x.mp4 can be a list of other files to read.
+    options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
+    with av.open(str(path), options=options | limit) as container:
+        if not container.streams.video:
+            raise BadImage("holds no video stream")
+        codec = container.streams.video[0].codec_context
+        if max_pixels is not None:
+            check_size(codec.width, codec.height, max_pixels)
+        codec.options = limit  # later frames may be larger than the header says
+        yield container
+
+
+def check_scans(file: BinaryIO) -> None:
+    """Raises BadImage for a JPEG of more than MAX_SCANS scans: each, a few bytes long, paints all pixels anew.
+
+    Goes from marker to marker, as far as the first picture of the file goes: thumbnails and appended videos,
+    whose bytes can look like anything, are no scans. Leaves the file where it was.
+    """
+    before, scans = file.tell(), 0
+    file.seek(2)
+    while (marker := file.read(2))[:1] == b"\xff" and marker != END_OF_IMAGE and scans <= MAX_SCANS:
+        if marker == b"\xff\xff":  # a fill byte
+            file.seek(-1, os.SEEK_CUR)
+            continue
+        file.seek(max(int.from_bytes(file.read(2)) - 2, 0), os.SEEK_CUR)
+        if marker == START_OF_SCAN:
+            scans += 1
+            while block := file.read(1 << 16):
+                # In compressed data 0xFF is followed by 0x00 or a restart mark; anything else is the next marker.
+                if found := NEXT_MARKER.search(block):
+                    file.seek(found.start() - len(block), os.SEEK_CUR)
+                    break
+                if block.endswith(b"\xff") and len(block) > 1:
+                    file.seek(-1, os.SEEK_CUR)
+    file.seek(before)
+    if scans > MAX_SCANS:
+        raise BadImage(f"a JPEG of more than {MAX_SCANS} scans: no program for images makes that")
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -76,7 +132,11 @@ def read(path: Path, max_pixels: int, *, video: bool) -> Header:
 
 def read_chunk(root: Path, paths: Sequence[str], videos: Sequence[bool], max_pixels: int) -> list[Header]:
     """The headers of `root / path` for each path."""
-    return [read(root / p, max_pixels, video=v) for p, v in zip(paths, videos, strict=True)]
+    found = []
+    for path, video in zip(paths, videos, strict=True):
+        parallel.at(path)
+        found.append(read(root / path, max_pixels, video=video))
+    return found
 
 
 def reason(error: Exception, path: Path) -> str:
@@ -86,9 +146,6 @@ def reason(error: Exception, path: Path) -> str:
 
 
 def _video_header(path: Path, max_pixels: int) -> tuple[int, int, str]:
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise BadImage("holds no video stream")
+    with opened_video(path, max_pixels) as container:
         codec = container.streams.video[0].codec_context
-        check_size(codec.width, codec.height, max_pixels)
         return codec.width, codec.height, f"MP4/{codec.name}"

@@ -80,21 +80,21 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
 
     Raises BadImage where there is no such frame or it has more than `max_pixels` pixels; av.FFmpegError.
     """
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise BadImage("holds no video stream")
-        stream = container.streams.video[0]
-        if max_pixels is not None:
-            headers.check_size(stream.codec_context.width, stream.codec_context.height, max_pixels)
-        packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
-        times = sorted(p.pts for p in packets if p.pts is not None)
-    if not packets:
+    with headers.opened_video(path, max_pixels) as container:
+        packets = container.demux(container.streams.video[0])
+        times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
+    if not times:
         raise BadImage("holds no video frames")
-    index = round(position * (len(packets) - 1))
+    index = round(position * (len(times) - 1))
     # Without a time on every packet there is nothing to seek to: count decoded frames from the start.
-    frame = _frame_at(path, times[index]) if len(times) == len(packets) else _frame_number(path, index)
+    if None in times:
+        frame = _frame_number(path, index, max_pixels)
+    else:
+        frame = _frame_at(path, sorted(times)[index], max_pixels)
     if frame is None:
-        raise BadImage(f"frame {index} of {len(packets)} does not decode")
+        raise BadImage(f"frame {index} of {len(times)} does not decode")
+    if max_pixels is not None:
+        headers.check_size(frame.width, frame.height, max_pixels)
     return frame.to_image()
 
 
@@ -135,12 +135,12 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _frame_at(path: str | os.PathLike, time: int) -> av.VideoFrame | None:
+def _frame_at(path: str | os.PathLike, time: int, max_pixels: int | None) -> av.VideoFrame | None:
     """The frame with presentation time `time` (in the stream's time base), else the next one that decodes."""
     last = None
     # Some files' indices lead too far; then the only honest way is from the start.
     for seek in (True, False):
-        with av.open(str(path)) as container:
+        with headers.opened_video(path, max_pixels) as container:
             stream = container.streams.video[0]
             if seek:
                 container.seek(time, stream=stream, backward=True)
@@ -153,9 +153,9 @@ def _frame_at(path: str | os.PathLike, time: int) -> av.VideoFrame | None:
     return last
 
 
-def _frame_number(path: str | os.PathLike, index: int) -> av.VideoFrame | None:
+def _frame_number(path: str | os.PathLike, index: int, max_pixels: int | None) -> av.VideoFrame | None:
     last = None
-    with av.open(str(path)) as container, contextlib.suppress(StopIteration):
+    with headers.opened_video(path, max_pixels) as container, contextlib.suppress(StopIteration):
         frames = container.decode(container.streams.video[0])
         for _ in range(index + 1):
             last = next(frames)

@@ -75,14 +75,12 @@ def pack(
         "meta": dict(meta),
     }
     state = _State(Path(state_dir), shape, {k: v for k, v in index.items() if k != "meta"})
-    usable = (scan.error == "").tolist()
-    frames = [None if np.isnan(frame) else float(frame) for frame in scan.frame]
     starts = [start for start in range(0, len(scan), CHUNK) if start not in state.done]
     stops = [min(start + CHUNK, len(scan)) for start in starts]
-    jobs = []
-    for start, stop in zip(starts, stops, strict=True):
-        todo = [(row, scan.path.iloc[row], frames[row]) for row in range(start, stop) if usable[row]]
-        jobs.append((state.work, state.offset, shape, start, stop, Path(root), todo, face_crop, max_pixels))
+    jobs = (
+        (state.work, state.offset, shape, start, stop, Path(root), _todo(scan, start, stop), face_crop, max_pixels)
+        for start, stop in zip(starts, stops, strict=True)
+    )
     resumed = len(scan) - sum(stops) + sum(starts)
     progress = parallel.Progress(f"pack {index['source']}", len(scan), resumed)
     for job, (crc, bad) in parallel.run(pack_chunk, jobs, workers):
@@ -90,7 +88,8 @@ def pack(
         progress.add(stops[job] - starts[job])
 
     reasons = dict(bad for start in state.done for bad in state.done[start][1])
-    reasons |= {row: error for row, error in enumerate(scan.error) if error}
+    faulty = np.flatnonzero(scan.error != "").tolist()
+    reasons |= dict(zip(faulty, scan.error.iloc[faulty], strict=True))
     table = [(scan.path.iloc[row], reasons[row]) for row in sorted(reasons)]
     manifest.check_bad(index["source"], table, max_bad)
     index |= {"bad": len(table), "crc32": [state.done[start][0] for start in sorted(state.done)]}
@@ -121,6 +120,7 @@ def pack_chunk(
     bad: Bad = []
     for row, relative, frame in todo:
         path = root / relative
+        parallel.at(relative)
         try:
             pixels[row - start] = images.load(
                 path, shape[1], frame=frame, face_crop=face_crop, max_pixels=max_pixels
@@ -130,7 +130,7 @@ def pack_chunk(
         except Exception as error:  # decoders raise almost anything on broken files
             bad.append((row, headers.reason(error, path)))
     # A plain write, not a memory map: on a full disk it raises, where a map kills the process.
-    with open(work, "r+b") as file:
+    with files.naming(work), open(work, "r+b") as file:
         file.seek(offset + start * int(np.prod(shape[1:])))
         file.write(pixels.data)
         file.flush()
@@ -141,9 +141,19 @@ def pack_chunk(
 def scan_hash(scan: pd.DataFrame) -> str:
     """sha256 over path, sha256, frame and error of each row, in order: all of a scan that decides on pixels."""
     digest = hashlib.sha256()
-    for row in zip(scan.path, scan.sha256, scan.frame, scan.error, strict=True):
-        digest.update(("\0".join(map(str, row)) + "\n").encode())
+    columns = scan[["path", "sha256", "frame", "error"]]
+    for start in range(0, len(scan), 10_000):  # not at once: a million rows as Python objects are 300 MB
+        part = columns.iloc[start : start + 10_000]
+        for row in zip(*(part[name].tolist() for name in part), strict=True):
+            digest.update(("\0".join(map(str, row)) + "\n").encode())
     return digest.hexdigest()
+
+
+def _todo(scan: pd.DataFrame, start: int, stop: int) -> list[tuple[int, str, float | None]]:
+    """(row, path, frame) of the rows from `start` to before `stop` that have no error."""
+    part = scan.iloc[start:stop]
+    rows = zip(range(start, stop), part.path.tolist(), part.frame.tolist(), part.error.tolist(), strict=True)
+    return [(row, path, None if np.isnan(frame) else frame) for row, path, frame, error in rows if not error]
 
 
 def open_store(npy: str | os.PathLike, index: str | os.PathLike) -> np.memmap:
@@ -211,7 +221,7 @@ class _State:
         return True
 
     def _append(self, line: str) -> None:
-        with open(self._journal, "a", encoding="utf-8") as file:
+        with files.naming(self._journal), open(self._journal, "a", encoding="utf-8") as file:
             file.write(line + "\n")
             file.flush()
             os.fsync(file.fileno())

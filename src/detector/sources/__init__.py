@@ -17,9 +17,11 @@ what is missing without paying for pandas.
 import hashlib
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from stat import S_ISDIR, S_ISLNK
 from types import ModuleType
 
 from detector.errors import DetectorError
@@ -31,7 +33,7 @@ STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Record:
     """One image or video as a data set lists it, before anything is decoded."""
 
@@ -41,6 +43,11 @@ class Record:
     group: str = ""  # what must not be in two splits (person, prompt); several joined by "|"; "" = its own
     official: str = ""  # the data set's own split of this item: train, valid, test or ""
     frame: float | None = None  # position of the frame in a video, 0 = first, 1 = last; None for images
+
+
+def by_path(records: Iterable[Record]) -> list[Record]:
+    """The records in the order of their paths, which differ; comparing whole records is ten times as slow."""
+    return sorted(records, key=attrgetter("path"))
 
 
 def module(kind: str) -> ModuleType:
@@ -57,23 +64,23 @@ def fingerprint(root: Path) -> str:
     """A hash over the relative path, size and modification time of each file below `root`.
 
     Cheap (one `stat` a file, nothing is opened), so a workflow can ask at every start whether data changed.
-    Links are followed, each folder is read once, and a link to nothing counts by its name.
+    A link counts by its name and where it points, and is not followed: what it may lead to lies below `root`
+    too and counts there, and a walk through what it must not lead to could take hours.
     """
     digest = hashlib.sha256()
-    stack, seen = [str(root)], set()
+    stack = [""]  # folders relative to the root, with a slash at the end
     while stack:
         folder = stack.pop()
-        if (real := os.path.realpath(folder)) in seen:
-            continue
-        seen.add(real)
-        with os.scandir(folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                if entry.is_dir():
-                    stack.append(entry.path)
-                else:
-                    stat = entry.stat(follow_symlinks=os.path.exists(entry.path))
-                    name = os.path.relpath(entry.path, root)
-                    digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        for name in sorted(os.listdir(os.path.join(root, folder))):
+            path = folder + name
+            stat = os.lstat(os.path.join(root, path))
+            if S_ISDIR(stat.st_mode):
+                stack.append(f"{path}/")
+                continue
+            line = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
+            if S_ISLNK(stat.st_mode):
+                line += f"\0{os.readlink(os.path.join(root, path))}"
+            digest.update(f"{line}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
 

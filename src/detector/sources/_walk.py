@@ -12,29 +12,57 @@ CLUTTER_SUFFIXES = frozenset({".txt", ".md", ".csv", ".json"})
 CLUTTER_NAMES = frozenset({"thumbs.db", "desktop.ini"})
 
 
-def children(folder: Path) -> tuple[list[str], list[str]]:
-    """(names of subfolders, names of files) of `folder`, sorted, without hidden ones and clutter."""
+def children(root: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """(names of subfolders, names of files) of `folder`, sorted, without hidden ones and clutter.
+
+    Raises DetectorError where the folder itself or a link in it leads out of `root`.
+    """
+    inside(root, folder)
     folders, files = [], []
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
-                folders.append(entry.name)
-            elif entry.name.lower() not in CLUTTER_NAMES and _suffix(entry.name) not in CLUTTER_SUFFIXES:
-                files.append(entry.name)
+            is_folder = entry.is_dir()
+            if not is_folder and (entry.name.lower() in CLUTTER_NAMES or _suffix(entry.name) in CLUTTER_SUFFIXES):
+                continue
+            if entry.is_symlink():  # only links are resolved: of a million files none is asked for its real path
+                inside(root, folder / entry.name)
+            (folders if is_folder else files).append(entry.name)
     return sorted(folders), sorted(files)
 
 
-def media(folder: Path, suffixes: frozenset[str], layout: str) -> list[str]:
+def inside(root: Path, path: Path) -> None:
+    """Raises DetectorError where `path` lies outside `root`, the links of both followed.
+
+    A data set that was unpacked from an archive must not make us read, or copy into results, any other file.
+    """
+    real, home = os.path.realpath(path), os.path.realpath(root)
+    if os.path.commonpath((real, home)) != home:
+        raise DetectorError(
+            f"{path}: leads out of the data set, to {real}; everything must lie in {home}. Move the real files "
+            "there, or set the root to the folder that holds them."
+        )
+
+
+def inside_name(root: Path, name: str, where: str) -> None:
+    """Raises DetectorError where a path that a list gives (line `where`) is absolute or climbs with `..`."""
+    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
+        raise DetectorError(
+            f"{where}: {name} leads out of the data set, to {os.path.normpath(os.path.join(root, name))}; paths "
+            f"in a list are below {root}, without '..'. Restore the list, or move the real files there."
+        )
+
+
+def media(root: Path, folder: Path, suffixes: frozenset[str], layout: str) -> list[str]:
     """The names of the files in a folder that must hold files with these suffixes and nothing else.
 
     Raises DetectorError, with `layout` as what was expected, where the folder is missing or empty or holds
-    anything else.
+    anything else, and where a link leads out of `root`.
     """
     if not folder.is_dir():
         raise DetectorError(f"{folder}: no such folder; expected layout:\n{layout}\nRestore it or fix the root.")
-    folders, files = children(folder)
+    folders, files = children(root, folder)
     check_suffixes(folder, files, suffixes)
     if folders:
         raise DetectorError(
@@ -59,7 +87,7 @@ def check_suffixes(folder: Path, files: Iterable[str], suffixes: frozenset[str])
         )
 
 
-def require_folders(base: Path, expected: Iterable[str], layout: str, *, exact: bool = False) -> None:
+def require_folders(root: Path, base: Path, expected: Iterable[str], layout: str, *, exact: bool = False) -> None:
     """Raises DetectorError naming the expected folders that are not in `base` (and, if `exact`, others)."""
     expected = list(expected)
     missing = [name for name in expected if not (base / name).is_dir()]
@@ -68,7 +96,7 @@ def require_folders(base: Path, expected: Iterable[str], layout: str, *, exact: 
             f"{base}: missing folder(s) {', '.join(missing)}; expected layout:\n{layout}\n"
             "Complete the data set or fix the root."
         )
-    extra = sorted(set(children(base)[0]) - set(expected)) if exact else []
+    extra = sorted(set(children(root, base)[0]) - set(expected)) if exact else []
     if extra:
         raise DetectorError(
             f"{base}: unknown folder(s) {', '.join(extra)}; expected only {', '.join(expected)}. Move them away."

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from detector import splits
 from detector.errors import DetectorError, listing
-from detector.sources import FAKE, REAL, Record, _walk
+from detector.sources import FAKE, REAL, Record, _walk, by_path
 
 TITLE = "Celeb-DF v2"
 LAYOUT = """\
@@ -52,11 +52,11 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     if not 0 <= frame <= 1:
         raise DetectorError(f"{TITLE}: frame is {frame}; expected a position from 0 (first) to 1 (last)")
     used = [name for name in FOLDERS if name != YOUTUBE or options.get("youtube_real", False)]
-    _walk.require_folders(root, used, LAYOUT)
+    _walk.require_folders(root, root, used, LAYOUT)
     videos = {}
     for folder in used:
         label, pattern = FOLDERS[folder]
-        names = _walk.media(root / folder, frozenset({".mp4"}), LAYOUT)
+        names = _walk.media(root, root / folder, frozenset({".mp4"}), LAYOUT)
         odd = [f"{folder}/{name}" for name in names if not pattern.fullmatch(name)]
         if odd:
             raise DetectorError(
@@ -66,7 +66,7 @@ def scan(root: Path, options: Mapping) -> list[Record]:
         for name in names:
             videos[f"{folder}/{name}"] = (label, "|".join(pattern.fullmatch(name).groups()))
     test = _test_videos(root, videos, used)
-    return sorted(
+    return by_path(
         Record(
             path,
             label,
@@ -123,11 +123,13 @@ def _test_videos(root: Path, videos: Mapping[str, tuple[int, str]], used: Sequen
     path = root / TEST_LIST
     if not path.is_file():
         return set()
+    _walk.inside(root, path)
     found, faults = set(), []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip():
             continue
         label, _, name = line.strip().partition(" ")
+        _walk.inside_name(root, name, f"{path}, line {number}")
         folder = name.split("/")[0]
         if label not in ("0", "1") or folder not in FOLDERS:
             faults.append(f"line {number}: {line.strip()!r} is not '1 FOLDER/NAME' or '0 FOLDER/NAME'")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detector import splits
-from detector.sources import FAKE, REAL, Record, _walk
+from detector.sources import FAKE, REAL, Record, _walk, by_path
 
 TITLE = "CIFAKE: real and AI-generated synthetic images (Kaggle)"
 LAYOUT = """\
@@ -27,9 +27,10 @@ CLASSES = {"REAL": REAL, "FAKE": FAKE}
 
 def scan(root: Path, options: Mapping) -> list[Record]:
     """All images below `root`, sorted by path. Raises DetectorError where a folder is missing or empty."""
-    base, prefix = _walk.locate(Path(root), ("DATASET",), OWN_SPLITS)
-    _walk.require_folders(base, OWN_SPLITS, LAYOUT)
-    return sorted(
+    root = Path(root)
+    base, prefix = _walk.locate(root, ("DATASET",), OWN_SPLITS)
+    _walk.require_folders(root, base, OWN_SPLITS, LAYOUT)
+    return by_path(
         Record(
             f"{prefix}{own}/{folder}/{name}",
             label,
@@ -38,7 +39,7 @@ def scan(root: Path, options: Mapping) -> list[Record]:
         )
         for own in OWN_SPLITS
         for folder, label in CLASSES.items()
-        for name in _walk.media(base / own / folder, _walk.JPEG, LAYOUT)
+        for name in _walk.media(root, base / own / folder, _walk.JPEG, LAYOUT)
     )
 
 

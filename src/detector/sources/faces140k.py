@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detector.errors import DetectorError, listing
-from detector.sources import FAKE, REAL, SPLIT_NAMES, Record, _walk
+from detector.sources import FAKE, REAL, SPLIT_NAMES, Record, _walk, by_path
 
 TITLE = "140k Real and Fake Faces (Kaggle)"
 LAYOUT = """\
@@ -39,17 +39,17 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     """
     root = Path(root)
     base, prefix = _walk.locate(root, ("real_vs_fake/real-vs-fake", "real-vs-fake"), SPLIT_NAMES)
-    _walk.require_folders(base, SPLIT_NAMES, LAYOUT)
+    _walk.require_folders(root, base, SPLIT_NAMES, LAYOUT)
     records, places = [], set()
     for split_name in SPLIT_NAMES:
         for folder, label in CLASSES.items():
             generator = "" if label == REAL else GENERATOR
-            for name in _walk.media(base / split_name / folder, _walk.JPEG, LAYOUT):
+            for name in _walk.media(root, base / split_name / folder, _walk.JPEG, LAYOUT):
                 path = f"{prefix}{split_name}/{folder}/{name}"
                 records.append(Record(path, label, generator, official=split_name))
                 places.add((split_name, label, name))
     _check_csv(root, base, places)
-    return sorted(records)
+    return by_path(records)
 
 
 def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
@@ -64,7 +64,7 @@ def _check_csv(root: Path, base: Path, on_disk: set[Place]) -> None:
         found = [folder / f"{name}.csv" for folder in (root, base) if (folder / f"{name}.csv").is_file()]
         if found:
             tables[name] = found[0]
-    listed = {place for name, path in tables.items() for place in _read_csv(path, name)}
+    listed = {place for name, path in tables.items() for place in _read_csv(root, path, name)}
     differences: dict[str, list[str]] = {
         "label differs": [],
         "split differs": [],
@@ -96,8 +96,9 @@ def _check_csv(root: Path, base: Path, on_disk: set[Place]) -> None:
         )
 
 
-def _read_csv(path: Path, split_name: str) -> list[Place]:
+def _read_csv(root: Path, path: Path, split_name: str) -> list[Place]:
     """Where a CSV says each image is: the split of its file name, the class of its column `label`."""
+    _walk.inside(root, path)
     with open(path, newline="", encoding="utf-8") as lines:
         table = csv.DictReader(lines)
         absent = [column for column in CSV_COLUMNS if column not in (table.fieldnames or ())]
@@ -113,6 +114,7 @@ def _read_csv(path: Path, split_name: str) -> list[Place]:
                     f"{path}, line {table.line_num}: label {row['label']!r}, path {row['path']!r}; expected "
                     "label 0 (fake) or 1 (real) and a path. Restore the file or remove it."
                 )
+            _walk.inside_name(root, row["path"], f"{path}, line {table.line_num}")
             places.append((split_name, int(row["label"]), row["path"].rsplit("/", 1)[-1]))
     return places
 

@@ -1,11 +1,13 @@
 """The user's own images, sorted into folders by class and, if they like, by split and generator."""
 
+import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from detector import splits
 from detector.errors import DetectorError
-from detector.sources import FAKE, IMAGE_SUFFIXES, REAL, SPLIT_NAMES, Record, _walk
+from detector.sources import FAKE, IMAGE_SUFFIXES, REAL, SPLIT_NAMES, Record, _walk, by_path
 
 TITLE = "your own images"
 LAYOUT = """\
@@ -26,7 +28,7 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     Raises DetectorError naming any folder or file that it cannot place, and for a tree without images.
     """
     root = Path(root)
-    top = _known_folders(root, {**CLASSES, **SPLIT_FOLDERS})
+    top = _known_folders(root, root, {**CLASSES, **SPLIT_FOLDERS})
     mixed = [name for name in top if name in CLASSES], [name for name in top if name in SPLIT_FOLDERS]
     if all(mixed):
         raise DetectorError(
@@ -38,11 +40,11 @@ def scan(root: Path, options: Mapping) -> list[Record]:
         if name in CLASSES:
             records += _class_records(root, name, official="")
         else:
-            for inner in _known_folders(root / name, CLASSES):
+            for inner in _known_folders(root, root / name, CLASSES):
                 records += _class_records(root, f"{name}/{inner}", official=SPLIT_FOLDERS[name])
     if not records:
         raise DetectorError(f"{root}: found no images; expected layout:\n{LAYOUT}\n{OBTAIN}")
-    return sorted(records)
+    return by_path(records)
 
 
 def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
@@ -72,9 +74,9 @@ def split(records: Sequence[Record], strategy: str, fractions: tuple[float, floa
     return [names.get(record.path, record.official) for record in records]
 
 
-def _known_folders(folder: Path, known: Mapping[str, object]) -> list[str]:
+def _known_folders(root: Path, folder: Path, known: Mapping[str, object]) -> list[str]:
     """The subfolders of `folder`, all of them `known`, and no files beside them."""
-    folders, files = _walk.children(folder)
+    folders, files = _walk.children(root, folder)
     odd = [f"{name}/" for name in folders if name not in known] + files
     if odd:
         raise DetectorError(
@@ -90,7 +92,8 @@ def _class_records(root: Path, folder: str, official: str) -> Iterator[Record]:
     for path in _images(root, folder):
         empty = False
         inner = path[len(folder) + 1 :].split("/")
-        generator = "" if label == REAL else inner[0] if len(inner) > 1 else NO_GENERATOR
+        # One string for a generator, not one for each of its images.
+        generator = "" if label == REAL else sys.intern(inner[0]) if len(inner) > 1 else NO_GENERATOR
         yield Record(path, label, generator, official=official)
     if empty:
         raise DetectorError(
@@ -98,11 +101,14 @@ def _class_records(root: Path, folder: str, official: str) -> Iterator[Record]:
         )
 
 
-def _images(root: Path, folder: str) -> Iterator[str]:
-    """The paths, relative to `root`, of all images below `root / folder`."""
-    folders, files = _walk.children(root / folder)
+def _images(root: Path, folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """The paths, relative to `root`, of all images below `root / folder`; `above`: folders on the way."""
+    real = os.path.realpath(root / folder)
+    if real in above:
+        raise DetectorError(f"{root / folder}: this link leads back to {real}, in a circle. Remove it.")
+    folders, files = _walk.children(root, root / folder)
     _walk.check_suffixes(root / folder, files, IMAGE_SUFFIXES)
     for name in files:
         yield f"{folder}/{name}"
     for name in folders:
-        yield from _images(root, f"{folder}/{name}")
+        yield from _images(root, f"{folder}/{name}", (*above, real))

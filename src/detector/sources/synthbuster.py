@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from detector import splits
-from detector.sources import FAKE, Record, _walk
+from detector.sources import FAKE, Record, _walk, by_path
 
 GENERATORS = (
     "dalle2",
@@ -35,12 +35,13 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     The nine folders share their stems, one for each prompt: images of one prompt look alike, so a split that
     ignores it leaks. Raises DetectorError where a generator's folder is missing or unknown.
     """
-    base, prefix = _walk.locate(Path(root), ("synthbuster",), GENERATORS)
-    _walk.require_folders(base, GENERATORS, LAYOUT, exact=True)
-    return sorted(
+    root = Path(root)
+    base, prefix = _walk.locate(root, ("synthbuster",), GENERATORS)
+    _walk.require_folders(root, base, GENERATORS, LAYOUT, exact=True)
+    return by_path(
         Record(f"{prefix}{generator}/{name}", FAKE, generator, group=Path(name).stem)
         for generator in GENERATORS
-        for name in _walk.media(base / generator, frozenset({".png"}), LAYOUT)
+        for name in _walk.media(root, base / generator, frozenset({".png"}), LAYOUT)
     )
 
 

@@ -1,0 +1,170 @@
+"""Does the data side stay flat as a data set grows? Seconds and memory an image, from 10,000 images to 1,000,000.
+
+Makes trees of tiny JPEG files (hard links to a few hundred different ones: a link costs an entry in a folder and
+reads like a file of its own), asks for their fingerprint, scans, packs and builds the manifest with the project's
+own scripts, each in a process of its own, and prints a Markdown table. Everything it made is deleted at the end.
+
+    python benchmarks/growth.py            10,000 and 100,000 images, some minutes
+    python benchmarks/growth.py --full     1,000,000 as well: about 5 GB of disk
+
+What a stage costs before its first image (Python, imports) is measured by `--help` and taken off. Memory is the
+largest process of the stage, as the kernel counted it. Time an image is that of the CPU, which other work on the
+machine disturbs less than the clock. Exits with 1 where an image of a larger tree costs more than TOLERANCE times
+as much as one of the smallest tree, or where memory an image is above MAX_BYTES.
+
+Links share their inodes and their contents stay in memory: on a cold or distant disk, reading comes on top.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+SIZES, FULL = (10_000, 100_000), 1_000_000
+STAGES = ("fingerprint", "scan", "pack", "manifest")
+DISTINCT = 256  # files that are no links; file systems allow some 65,000 links to one
+IN_FOLDER = 5_000
+GENERATORS = 4
+PACK_SIZE = 8  # pixels a side
+TOLERANCE = 1.5  # times the time an image of the smallest tree
+GRAIN = 20  # µs an image: at 10,000 images, what the start of Python varies by
+MAX_BYTES = 1_000  # memory an image
+FINGERPRINT = (
+    "import sys; from detector import sources; len(sys.argv) < 2 or print(sources.fingerprint(sys.argv[1]))"
+)
+
+
+@dataclass
+class Cost:
+    """Of one process: seconds by the clock, seconds of CPU with its workers, MiB of the largest process."""
+
+    wall: float
+    cpu: float
+    peak: float
+
+
+def make_tree(root: Path, count: int) -> None:
+    """`count` images in the layout of the source kind `folder`: half real, half fakes of four generators."""
+    models = root.parent / f"{root.name}-models"
+    models.mkdir()
+    pixels = np.random.default_rng(0)
+    for number in range(DISTINCT):
+        picture = Image.fromarray(pixels.integers(0, 256, (12, 16, 3), dtype=np.uint8))
+        picture.save(models / f"{number}.jpg")
+    for number in range(count):
+        if number % IN_FOLDER == 0:
+            batch = number // IN_FOLDER
+            kind = "real" if batch % 2 == 0 else f"fake/generator{batch // 2 % GENERATORS}"
+            folder = root / kind / f"{batch:04d}"
+            folder.mkdir(parents=True)
+        os.link(models / f"{number % DISTINCT}.jpg", folder / f"{number:07d}.jpg")
+    shutil.rmtree(models)
+
+
+def measure(command: list[str]) -> Cost:
+    """Runs a command to its end. Raises SystemExit, with what it printed, where it fails."""
+    with tempfile.TemporaryFile() as printed:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, *command],
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        printed.seek(0)
+        if process.returncode:
+            sys.exit(f"{' '.join(command)}\n{printed.read().decode()}")
+    return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def commands(root: Path, out: Path, workers: int) -> dict[str, list[str]]:
+    """The command of each stage, as the rules run it."""
+    options = {"type": "folder", "root": str(root)}
+    script = ROOT / "workflow/scripts"
+    limits = ["--max-pixels", "100000000", "--max-bad", "0", "--workers", str(workers)]
+    return {
+        "fingerprint": ["-c", FINGERPRINT, str(root)],
+        "scan": [
+            *(f"{script}/scan.py", "--source", "grown", "--options", json.dumps(options), *limits),
+            *("--scan", f"{out}/scan.parquet"),
+        ],
+        "pack": [
+            *(f"{script}/pack.py", "--scan", f"{out}/scan.parquet", "--root", str(root), *limits),
+            *("--size", str(PACK_SIZE), "--state", f"{out}/state", "--images", f"{out}/images.npy"),
+            *("--index", f"{out}/images.json", "--bad", f"{out}/bad.csv"),
+        ],
+        "manifest": [
+            *(f"{script}/manifest.py", "--scans", f"grown={out}/scan.parquet", "--bad", f"grown={out}/bad.csv"),
+            *("--options", json.dumps({"grown": {"type": "folder"}}), "--fractions", "0.8", "0.1", "0.1"),
+            *("--seed", "0", "--manifest", f"{out}/manifest.parquet"),
+        ],
+    }
+
+
+def start_up(command: list[str]) -> Cost:
+    """What a stage costs before its first image: the smallest of three."""
+    empty = command[:2] if command[0] == "-c" else [command[0], "--help"]
+    costs = [measure(empty) for _ in range(3)]
+    return Cost(*(min(getattr(cost, name) for cost in costs) for name in ("wall", "cpu", "peak")))
+
+
+def main(args: argparse.Namespace) -> int:
+    sizes = [*SIZES, *([FULL] if args.full else [])] if args.images is None else args.images
+    faults: list[str] = []
+    rows: dict[tuple[str, int], tuple[float, float]] = {}
+    print("| stage | images | s | CPU s | CPU µs an image | ratio | peak MiB | bytes an image |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
+    with tempfile.TemporaryDirectory(dir=args.folder, prefix="growth-") as name:
+        folder = Path(name)
+        base = {stage: start_up(command) for stage, command in commands(folder, folder, 1).items()}
+        for size in sizes:
+            root, out = folder / f"tree{size}", folder / f"out{size}"
+            make_tree(root, size)
+            out.mkdir()
+            for stage, command in commands(root, out, args.workers).items():
+                cost = measure(command)
+                each = (cost.cpu - base[stage].cpu) / size * 1e6
+                memory = (cost.peak - base[stage].peak) / size * 2**20
+                rows[stage, size] = (each, memory)
+                ratio = max(each, GRAIN) / max(rows[stage, sizes[0]][0], GRAIN)
+                print(
+                    f"| {stage} | {size:,} | {cost.wall:.1f} | {cost.cpu:.1f} | {each:.0f} | {ratio:.2f} "
+                    f"| {cost.peak:,.0f} | {memory:,.0f} |",
+                    flush=True,
+                )
+                if ratio > args.tolerance:
+                    faults.append(f"{stage}: {ratio:.2f} times the time an image at {size:,} images")
+            shutil.rmtree(root)
+            shutil.rmtree(out)
+    for stage in STAGES:
+        # Between two trees, not from nothing: what a stage holds whatever the number of images is no growth.
+        low, high = sizes[0], sizes[-1]
+        slope = (rows[stage, high][1] * high - rows[stage, low][1] * low) / max(high - low, 1)
+        print(f"\n{stage}: {slope * 1e6 / 2**20:,.0f} MiB a million images", end="")
+        if slope > MAX_BYTES:
+            faults.append(f"{stage}: {slope:,.0f} bytes of memory an image, at most {MAX_BYTES:,} allowed")
+    print("\n" + "\n".join(faults))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help=f"also {FULL:,} images")
+    parser.add_argument("--images", type=int, nargs="+", help="other numbers of images")
+    parser.add_argument("--workers", type=int, default=1, help="processes that read files (default 1)")
+    parser.add_argument("--folder", help="where the trees are made (default: the system's)")
+    parser.add_argument("--tolerance", type=float, default=TOLERANCE, help=f"default {TOLERANCE}")
+    sys.exit(main(parser.parse_args()))

@@ -1,0 +1,223 @@
+"""A small file that claims, or unpacks to, something huge is refused or cut short: soon, in little memory."""
+
+import io
+import os
+import re
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import conftest
+import fuzz
+import numpy as np
+import pytest
+from PIL import Image
+
+from detector import headers, images
+
+MAX_PIXELS = 100_000_000  # the default of data.max_pixels
+HUGE = 200 << 20  # bytes that text and pixels of the bombs unpack to
+SECONDS = 10  # of CPU
+PEAK_MIB = 400  # Python, Pillow and FFmpeg take about 150; a bomb that went off would take far more
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, *more: bytes, pixels: bytes = b"\0" * 4) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + b"".join(more)
+        + chunk(b"IDAT", zlib.compress(pixels))
+        + chunk(b"IEND", b"")
+    )
+
+
+def zeros() -> bytes:
+    pack = zlib.compressobj()
+    return b"".join(pack.compress(bytes(1 << 20)) for _ in range(HUGE >> 20)) + pack.flush()
+
+
+def jpeg(width: int, height: int) -> bytes:
+    data = fuzz._saved("JPEG")
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+def jpeg_of_scans(count: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (4000, 4000)).save(out, "JPEG", progressive=True)
+    data = out.getvalue()
+    return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * count + data[-2:]
+
+
+def gif(width: int, height: int) -> bytes:
+    data = bytearray(fuzz._saved("GIF", "L"))
+    data[6:10] = struct.pack("<HH", width, height)
+    at = data.index(b"\x2c\0\0\0\0") + 5
+    data[at : at + 4] = struct.pack("<HH", width, height)
+    return bytes(data)
+
+
+def gif_of_frames(count: int) -> bytes:
+    data = fuzz._saved("GIF", "L")
+    return data[:-1] + data[data.index(b"\x2c\0\0\0\0") : -1] * count + data[-1:]
+
+
+def bmp(width: int, height: int) -> bytes:
+    data = bytearray(fuzz._saved("BMP"))
+    data[18:26] = struct.pack("<ii", width, height)
+    return bytes(data)
+
+
+def tiff(**tags: int) -> bytes:
+    """A 10 x 10 grey image without compression, with other values for some tags (`t256=...`)."""
+    values = {256: 10, 257: 10, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 10, 279: 100}
+    values |= {int(name[1:]): value for name, value in tags.items()}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(values.items()))
+    return b"II*\0" + struct.pack("<I", 108) + bytes(100) + struct.pack("<H", len(values)) + entries + bytes(4)
+
+
+def tiff_of_tags(count: int, length: int) -> bytes:
+    """A TIFF that claims `count` tags of `length` values each, all of them at the end of the file."""
+    entries = b"".join(struct.pack("<HHII", 256 + tag % 60000, 12, length, 8) for tag in range(count))
+    return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", count) + entries + bytes(4)
+
+
+def webp(width: int, height: int) -> bytes:
+    data = bytearray(fuzz._saved("WEBP", "RGBA", lossless=True, exif=Image.Exif()))
+    if data[12:16] == b"VP8X":
+        data[24:30] = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    at = data.index(b"VP8L") + 9
+    bits = struct.unpack("<I", data[at : at + 4])[0] >> 28 << 28
+    data[at : at + 4] = struct.pack("<I", bits | (height - 1) << 14 | (width - 1))
+    return bytes(data)
+
+
+def mp4(folder: Path, change: Callable[[bytearray], None]) -> bytes:
+    conftest.write_video(folder / "seed.mp4")
+    data = bytearray((folder / "seed.mp4").read_bytes())
+    change(data)
+    return bytes(data)
+
+
+def huge_frames(data: bytearray) -> None:
+    at = data.index(b"avc1", data.index(b"stsd")) + 28
+    data[at : at + 4] = struct.pack(">HH", 65535, 65535)
+
+
+def endless_samples(data: bytearray) -> None:
+    at = data.index(b"stsz") + 8
+    data[at : at + 8] = struct.pack(">II", 1, 0x7FFFFFFF)
+
+
+def endless_times(data: bytearray) -> None:
+    at = data.index(b"stts") + 12
+    data[at : at + 8] = struct.pack(">II", 0x7FFFFFFF, 1)
+
+
+# Name → (how it is made, what the reason holds; "" where the picture that is in it may come out).
+SIZES = {
+    "png": (lambda _: png(2**31 - 1, 2**31 - 1), "2147483647 x 2147483647 pixels are more than data.max_pixels"),
+    "jpeg": (lambda _: jpeg(65500, 65500), "65500 x 65500 pixels are more"),
+    "gif": (lambda _: gif(65535, 65535), "65535 x 65535 pixels are more"),
+    "bmp": (lambda _: bmp(2**31 - 1, 2**31 - 1), "2147483647 x 2147483647 pixels are more"),
+    "tiff": (lambda _: tiff(t256=2**32 - 1, t257=2**32 - 1), "4294967295 x 4294967295 pixels are more"),
+    "webp": (lambda _: webp(16383, 16383), "16383 x 16383 pixels are more"),
+    "mp4": (lambda folder: mp4(folder, huge_frames), ""),  # the stream's own size counts
+}
+OTHERS = {
+    "png-text": (lambda _: png(1, 1, chunk(b"zTXt", b"a\0\0" + zeros())), ""),
+    "png-itxt": (lambda _: png(1, 1, chunk(b"iTXt", b"a\0\1\0\0\0" + zeros())), ""),
+    "png-profile": (lambda _: png(1, 1, chunk(b"iCCP", b"a\0\0" + zeros())), ""),
+    "png-many-texts": (lambda _: png(1, 1, *[chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**6)))] * 900), ""),
+    "png-pixels": (lambda _: png(1, 1, pixels=bytes(HUGE)), ""),
+    "png-chunk-length": (lambda _: png(1, 1)[:-12] + struct.pack(">I", 2**31 - 1) + b"aaAa", ""),
+    "jpeg-scans": (lambda _: jpeg_of_scans(5000), "more than 100 scans"),
+    "gif-frames": (lambda _: gif_of_frames(20_000), ""),
+    "tiff-tags": (lambda _: tiff_of_tags(65535, 2**32 - 1), "."),
+    "tiff-tile": (lambda _: tiff(t259=5, t322=60000, t323=60000, t324=8, t325=100), "."),
+    "tiff-strip": (lambda _: tiff(t259=5, t278=2**32 - 1, t279=2**32 - 1), ""),
+    "tiff-samples": (lambda _: tiff(t277=65535), "."),
+    "mp4-samples": (lambda folder: mp4(folder, endless_samples), ""),
+    "mp4-times": (lambda folder: mp4(folder, endless_times), ""),
+}
+
+
+def attempt(path: Path, video: bool) -> str:
+    """Why the file was refused, by its header or on decoding; "" where it was not."""
+    error = headers.read(path, MAX_PIXELS, video=video).error
+    try:
+        pixels = images.load(path, 8, frame=0.5 if video else None, max_pixels=MAX_PIXELS)
+    except Exception as raised:
+        return error or f"{type(raised).__name__}: {raised}"
+    assert (pixels.shape, pixels.dtype, error) == ((8, 8, 3), np.uint8, "")
+    return ""
+
+
+def defused(path: Path, video: bool) -> str:
+    """`attempt` in another process, whose time and memory are limited and watched."""
+    body = """
+        import resource, sys
+        from pathlib import Path
+        import test_bombs
+        resource.setrlimit(resource.RLIMIT_CPU, (test_bombs.SECONDS, test_bombs.SECONDS))
+        print(" ".join(test_bombs.attempt(Path(sys.argv[1]), bool(int(sys.argv[2]))).split()))
+        print(test_bombs.fuzz.peak_mib())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", re.sub("^ +", "", body, flags=re.MULTILINE), str(path), str(int(video))],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-2000:]}"
+    reason, peak = done.stdout.splitlines()
+    assert int(peak) < PEAK_MIB, f"{peak} MiB of memory"
+    return reason
+
+
+@pytest.mark.parametrize("name", [*SIZES, *OTHERS])
+def test_bombs(tmp_path, name):
+    make, reason = (SIZES | OTHERS)[name]
+    path = tmp_path / "bomb"
+    path.write_bytes(make(tmp_path))
+    assert path.stat().st_size < 4 << 20
+    found = defused(path, video=name.startswith("mp4"))
+    assert re.search(reason, found), found
+    assert bool(found) or not reason
+
+
+@pytest.mark.parametrize("text", ["ffconcat version 1.0\nfile seed.mp4\n", "#EXTM3U\n#EXTINF:1,\nseed.mp4\n"])
+def test_a_list_of_files_is_no_video(tmp_path, text):
+    """FFmpeg goes by content, too: it would read the files that a text named x.mp4 lists."""
+    conftest.write_video(tmp_path / "seed.mp4")
+    (tmp_path / "x.mp4").write_text(text)
+    assert headers.read(tmp_path / "x.mp4", MAX_PIXELS, video=True).error
+    with pytest.raises(Exception, match=r"Invalid"):
+        images.load(tmp_path / "x.mp4", 8, frame=0.5, max_pixels=MAX_PIXELS)
+
+
+def test_a_video_that_grows_is_refused(tmp_path):
+    """Its header is that of the first frame; the last frames are four times as large."""
+    for size in (32, 64):
+        conftest.write_video(tmp_path / f"{size}.mp4", size=size, container="h264")
+    path = tmp_path / "grows.mp4"
+    path.write_bytes(b"".join((tmp_path / f"{size}.mp4").read_bytes() for size in (32, 64)))
+    assert images.load(path, 8, frame=1, max_pixels=5000).shape == (8, 8, 3)
+    with pytest.raises(Exception, match="Invalid|does not decode|more than"):
+        images.load(path, 8, frame=1, max_pixels=2000)
+
+
+def test_a_progressive_jpeg_of_a_program_has_few_scans(tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.jpg", progressive=True)
+    content = (tmp_path / "a.jpg").read_bytes()
+    # A phone appends a video; any bytes may be in it.
+    (tmp_path / "a.jpg").write_bytes(content + b"\xff\xda\0\4ab" * 1000)
+    assert images.load(tmp_path / "a.jpg", 8, max_pixels=MAX_PIXELS).shape == (8, 8, 3)
