@@ -167,33 +167,9 @@ def test_the_same_seed_gives_the_same_bytes_though_killed_four_times(finished, t
     other.check(finished.results)
 
 
-def test_a_second_run_in_the_same_folder_stops_with_a_clear_word(finished):
-    """A first one that makes the baseline anew, and a second one that wants the same."""
-    with edited(finished.folder / "src/detector/training.py", "import logging", "import logging  # changed"):
-        target = "results/tiny/runs/resnet18/seed0/baseline/model.safetensors"
-        kept = {p: p.read_bytes() for p in (finished.folder / target).parent.iterdir() if p.is_file()}
-        first = subprocess.Popen(
-            finished.command(target),
-            cwd=finished.folder,
-            env=finished.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for line in first.stdout:
-            if line.startswith("localrule baseline") or line.startswith("rule baseline"):
-                break
-        second = finished.snakemake(target)
-        rest = first.stdout.read()
-        assert first.wait() == 0, rest
-    assert second.returncode != 0
-    assert f"Another snakemake (pid {first.pid} on" in second.stdout
-    assert "Traceback" not in second.stdout
-    assert {p: p.read_bytes() for p in kept} == kept
-
-
-def test_sigterm_to_all_ends_it_within_ten_seconds_and_it_goes_on(tmp_path):
+def test_a_second_run_is_refused_and_sigterm_ends_the_first_within_ten_seconds(tmp_path):
     workspace = Workspace(tmp_path / "stopped")
+    workspace.configure({**TINY, "train": {"epochs": 20, "patience": 20}})
     target = "results/tiny/runs/resnet18/seed0/baseline/model.safetensors"
     run = subprocess.Popen(
         workspace.command(target),
@@ -205,8 +181,14 @@ def test_sigterm_to_all_ends_it_within_ten_seconds_and_it_goes_on(tmp_path):
         start_new_session=True,
     )
     for line in run.stdout:
-        if "training and" in line:
+        if "epoch 1/20" in line:
             break
+    os.killpg(run.pid, signal.SIGSTOP)  # so that it is still there when the second one looks
+    second = workspace.snakemake(target)
+    os.killpg(run.pid, signal.SIGCONT)
+    assert second.returncode != 0
+    assert f"Another snakemake (pid {run.pid} on" in second.stdout
+    assert "Traceback" not in second.stdout
     os.killpg(run.pid, signal.SIGTERM)
     begun = time.monotonic()
     output = run.stdout.read()
@@ -218,6 +200,7 @@ def test_sigterm_to_all_ends_it_within_ten_seconds_and_it_goes_on(tmp_path):
     done = workspace.snakemake(target)
     assert done.returncode == 0, done.stdout
     assert "going on after" in done.stdout
+    assert "epoch 1/20" not in done.stdout
 
 
 def test_a_damaged_pack_is_named_before_anything_is_trained_on_it(finished):

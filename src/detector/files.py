@@ -25,8 +25,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         left.unlink(missing_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with naming(path):
-            yield temporary
+        yield temporary
         os.replace(temporary, path)
     except OSError as error:
         if error.filename is None or Path(error.filename) == temporary:

@@ -97,7 +97,7 @@ def pack(
         csv.writer(file, lineterminator="\n").writerows([("path", "error"), *table])
     files.write_json(out_index, index)
     os.replace(state.work, out_npy)  # last: where the pixels are, the rest is
-    shutil.rmtree(state_dir)
+    shutil.rmtree(state_dir, ignore_errors=True)
 
 
 def pack_chunk(

@@ -5,6 +5,7 @@ import itertools
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -118,6 +119,8 @@ def _start_worker(notes: str) -> None:
     global _note
     with contextlib.suppress(OSError):
         _note = os.open(os.path.join(notes, str(os.getpid())), os.O_CREAT | os.O_WRONLY, 0o600)
+    # Ctrl-C reaches all processes of a terminal; the parent decides what comes of it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _die_with_parent()
 
 
