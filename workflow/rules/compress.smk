@@ -22,7 +22,7 @@ rule search:
         branch="|".join(BRANCHES),
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=16000,
         runtime=1440,
     params:
@@ -67,7 +67,7 @@ rule finetune:
         branch="|".join(BRANCHES),
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=16000,
         runtime=1440,
     params:

@@ -20,7 +20,7 @@ rule baseline:
         f"{BENCHMARKS}/baseline-{{arch}}-seed{{seed}}.tsv"
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=16000,
         runtime=1440,
     params:
