@@ -3,8 +3,8 @@
     python tests/slurm_cluster.py --demo        the demo on it, with profiles/slurm
     python tests/slurm_cluster.py -- COMMAND    any command, with the cluster up around it
 
-It installs Debian's packages if they are missing, so it wants root on a Debian or Ubuntu that nobody minds, such as
-a container. A Slurm that is there already is never touched: then it refuses.
+It installs Debian's packages if they are missing, so it wants root on a Debian or Ubuntu that nobody minds, such
+as a container. A Slurm that is there already is never touched: then it refuses.
 """
 
 import argparse
@@ -29,7 +29,8 @@ OURS = "# written by tests/slurm_cluster.py of the project `detector`; removed w
 NODES = ("node1", "node2")
 CONTROLLER_PORT = 26817  # not Slurm's usual ports
 
-# config_overrides: the nodes are said to have more memory than the machine, for stages ask for what the study needs.
+# config_overrides: the nodes are said to have more memory than the machine, for stages ask for what the study
+# needs.
 # cred_expire: Slurm starts a job that it queued again only when the credential of the first start has run out.
 # MinJobAge: finished jobs stay visible; the test reads them, and without accounting there is no other record.
 SLURM_CONF = """{ours}ClusterName=detector
@@ -78,19 +79,19 @@ class SlurmCluster:
 
     def __init__(self, cpus: int = 2, cred_expire: int = 10):
         self.cpus, self.cred_expire = cpus, cred_expire
-        self.folder = Path()
+        self.folder: Path | None = None
         self._processes: dict[str, subprocess.Popen] = {}
         self._lock = None
 
     def __enter__(self) -> "SlurmCluster":
         check()
-        self._lock = open(Path(tempfile.gettempdir()) / "detector-slurm.lock", "w")  # noqa: SIM115
+        self._lock = open(Path(tempfile.gettempdir()) / "detector-slurm.lock", "w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)  # there is one /etc/slurm: another cluster of ours goes first
-        check()
-        install()
-        self.folder = Path(tempfile.mkdtemp(prefix="detector-slurm-"))
-        self.folder.chmod(0o755)
         try:
+            check()
+            install()
+            self.folder = Path(tempfile.mkdtemp(prefix="detector-slurm-"))
+            self.folder.chmod(0o755)
             self._write_config()
             self._start_munge()
             self._start("slurmctld", ["slurmctld", "-D", "-c"])
@@ -108,32 +109,35 @@ class SlurmCluster:
             if ids:
                 subprocess.run(["scancel", "--signal=KILL", "--full", *ids], capture_output=True)
                 subprocess.run(["scancel", *ids], capture_output=True)
-        for node in NODES:
-            kill_tree(self.step_daemons(node))
+            for node in NODES:
+                kill_tree(self.step_daemons(node))
         for process in reversed(self._processes.values()):
             stop(process)
         for name in ("slurm.conf", "gres.conf"):
             if is_ours(CONFIG / name):
                 (CONFIG / name).unlink()
-        if error and error[0] is not None:
-            sys.stderr.write(self.logs())
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.folder is not None:
+            if error and error[0] is not None:
+                sys.stderr.write(self.logs())
+            shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
 
     def start_node(self, node: str) -> None:
         self._start(node, ["slurmd", "-D", "-N", node])
 
-    def kill_node(self, node: str) -> None:
+    def kill_node(self, node: str) -> int:
         """What pulling a node's plug does: its daemon and all that runs there are gone at once, without a word.
 
         The controller learns of it as from an administrator; by itself it would notice after SlurmdTimeout.
+        Returns how many processes of jobs were killed.
         """
         process = self._processes.pop(node)
         process.kill()
         process.wait()
-        kill_tree(self.step_daemons(node))
+        killed = kill_tree(self.step_daemons(node))
         command("scontrol", "update", f"nodename={node}", "state=down", "reason=unplugged")
+        return killed
 
     def step_daemons(self, node: str) -> list[int]:
         """The slurmstepd of this node. They outlive slurmd, and name a job but no node; their environment does."""
@@ -273,11 +277,10 @@ def processes() -> list[tuple[int, str]]:
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            found.append(
-                (int(folder.name), (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-            )
+            line = (folder / "cmdline").read_bytes().replace(b"\0", b" ")
         except OSError:
             continue  # it has ended
+        found.append((int(folder.name), line.decode(errors="replace")))
     return found
 
 
@@ -291,16 +294,15 @@ def parent(pid: int) -> int:
 def variable(pid: int, name: str) -> str:
     """A variable of the environment that a process was started with."""
     try:
-        entries = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        entries = Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return ""
-    return next(
-        (entry.split(b"=", 1)[1].decode() for entry in entries if entry.startswith(name.encode() + b"=")), ""
-    )
+    pairs = (entry.partition("=") for entry in entries)
+    return next((value for key, _, value in pairs if key == name), "")
 
 
-def kill_tree(roots: list[int]) -> None:
-    """SIGKILL to these processes and all below them, from the top, so that none sees another end."""
+def kill_tree(roots: list[int]) -> int:
+    """SIGKILL to these processes and all below them, from the top, so that none sees another end. How many."""
     waiting, tree = list(roots), []
     while waiting:
         pid = waiting.pop(0)
@@ -311,6 +313,7 @@ def kill_tree(roots: list[int]) -> None:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             continue
+    return len(tree)
 
 
 def stop(process: subprocess.Popen) -> None:
@@ -329,23 +332,15 @@ def demo(cluster: SlurmCluster) -> int:
     run = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
     for arguments in (
         [sys.executable, "-m", "detector.cli", "demo-data", "data/demo"],
-        [*run, "--configfile", "configs/demo.yaml", "--quiet", "rules"],
+        # this cluster keeps no accounts, which is what sacct would show
+        [*run, "--configfile", "configs/demo.yaml", "--slurm-status-command", "squeue", "--quiet", "rules"],
         [sys.executable, "-m", "detector.cli", "summary", "results/demo"],
     ):
         done = subprocess.run(arguments, cwd=ROOT, env=environment)
         if done.returncode != 0:
             return done.returncode
     for job in cluster.jobs():
-        words = (
-            "Comment",
-            "JobState",
-            "RunTime",
-            "TimeLimit",
-            "NumCPUs",
-            "MinMemoryNode",
-            "TresPerJob",
-            "NodeList",
-        )
+        words = ("Comment", "JobState", "RunTime", "TimeLimit", "NumCPUs", "MinMemoryNode", "TresPerJob")
         print("  ".join(job.get(word, "-") for word in words))
     return 0
 

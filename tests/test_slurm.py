@@ -1,7 +1,8 @@
-"""On a real Slurm, profiles/slurm submits each stage with what that stage asks for; and a study in which one job was
-told to stop, one was queued again and one lost its node ends with the bytes of an undisturbed run on one machine.
+"""On a real Slurm, profiles/slurm submits each stage with what that stage asks for; and a study in which one job
+was told to stop, one was queued again and one lost its node ends with the bytes of an undisturbed local run.
 
-The Slurm is Debian's own, installed and started for this test (slurm_cluster.py); elsewhere the test is skipped.
+The Slurm is Debian's own, installed and started for this test (slurm_cluster.py). Where that cannot be, the test is
+skipped; with SLURM_TEST=required, as in CI, it fails.
 """
 
 import contextlib
@@ -10,12 +11,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import slurm_cluster
+import torch
 from slurm_cluster import SlurmCluster
 from workspace import TINY, Workspace
 
@@ -130,6 +132,8 @@ def cluster():
         with SlurmCluster() as cluster:
             yield cluster
     except slurm_cluster.CannotRun as reason:
+        if os.environ.get("SLURM_TEST") == "required":
+            raise
         pytest.skip(str(reason))
 
 
@@ -140,7 +144,15 @@ def make(folder: Path) -> Workspace:
 
 
 @pytest.fixture(scope="module")
-def study(cluster, tmp_path_factory):
+def local(cluster, tmp_path_factory):
+    """The same study on this machine alone, nothing disturbed: it runs while the cluster's does."""
+    workspace = make(tmp_path_factory.mktemp("local"))
+    with ThreadPoolExecutor(1) as pool:
+        yield workspace, pool.submit(workspace.snakemake, *TABLES)
+
+
+@pytest.fixture(scope="module")
+def study(cluster, local, tmp_path_factory):
     """The study on the cluster, three of its jobs disturbed while they train."""
     study = Study(make(tmp_path_factory.mktemp("cluster")), cluster)
     try:
@@ -152,7 +164,7 @@ def study(cluster, tmp_path_factory):
 
         finetune = study.wait_for_epoch("finetune", 2)
         study.lost_node = finetune["NodeList"]
-        cluster.kill_node(study.lost_node)
+        assert cluster.kill_node(study.lost_node) > 2, "nothing ran on the node"
 
         study.process.wait(240)
         yield study
@@ -160,21 +172,10 @@ def study(cluster, tmp_path_factory):
         study.stop()
 
 
-@pytest.fixture(scope="module")
-def local(tmp_path_factory):
-    """The same study on this machine alone, nothing disturbed."""
-    workspace = make(tmp_path_factory.mktemp("local"))
-    done = workspace.snakemake(*TABLES)
-    assert done.returncode == 0, done.stdout
-    return workspace
-
-
 def test_the_study_completes_on_the_cluster(study):
     assert study.process.returncode == 0, study.output.read_text()
     assert all((study.workspace.folder / table).is_file() for table in TABLES)
-    assert list((study.workspace.results / "state").iterdir()) == [], (
-        "resume state of finished jobs was left behind"
-    )
+    assert list((study.workspace.results / "state").iterdir()) == [], "resume state was left behind"
 
 
 def test_each_stage_asks_for_its_own_and_tables_for_little(study):
@@ -213,10 +214,15 @@ def test_a_job_whose_node_goes_down_goes_on_on_the_other(study):
 
 
 def test_it_ends_with_the_bytes_of_an_undisturbed_local_run(study, local):
-    """All but measured times: weights, predictions and what the search found byte for byte, tables in every digit."""
+    """All but measured times: weights, predictions, what the search found byte for byte, tables in every digit."""
+    if torch.cuda.is_available():
+        pytest.skip("results on CUDA agree within rounding only")
+    workspace, run = local
+    done = run.result()
+    assert done.returncode == 0, done.stdout
     compared = 0
-    for path in sorted(local.results.rglob("*")):
-        name = path.relative_to(local.results)
+    for path in sorted(workspace.results.rglob("*")):
+        name = path.relative_to(workspace.results)
         if path.is_dir() or name.parts[0] in ("logs", "benchmarks") or name.name == "latency.csv":
             continue
         compared += 1
@@ -224,8 +230,6 @@ def test_it_ends_with_the_bytes_of_an_undisturbed_local_run(study, local):
         if name.suffix == ".csv":
             measured = ["seconds", "images_per_second", "latency_ms_median", "latency_ms_p90"]
             first, second = (pd.read_csv(p).drop(columns=measured, errors="ignore") for p in (path, twin))
-            if name.name == "trials.csv":  # the trial that was cut short is listed too
-                second = second[second["state"] == "COMPLETE"].reset_index(drop=True)
             pd.testing.assert_frame_equal(first, second, check_exact=True, obj=str(name))
         else:
             assert path.read_bytes() == twin.read_bytes(), f"{name} differs"

@@ -29,7 +29,7 @@ rule predict:
         runtime=120,
     params:
         packs=lambda wc, input: folders(input.packs),
-        folder=f"{VARIANT}/predictions",
+        folder=lambda wc, output: folders(output.predictions)[0],
         device=RUNTIME["device"],
     shell:
         "python {input.script:q}"

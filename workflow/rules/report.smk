@@ -42,7 +42,7 @@ rule baseline_performance:
     log:
         f"{LOGS}/baseline_performance.log",
     params:
-        folders=folders(variants("meta.json", ["baseline"])),
+        folders=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
     shell:
         "python {input.script:q} baseline_performance"
@@ -84,7 +84,7 @@ rule final_accuracy:
     log:
         f"{LOGS}/final_accuracy.log",
     params:
-        folders=folders(variants("meta.json")),
+        folders=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
     shell:
         "python {input.script:q} final_accuracy"
