@@ -1,8 +1,8 @@
 """On a real Slurm, profiles/slurm submits each stage with what that stage asks for; and a study in which one job
 was told to stop, one was queued again and one lost its node ends with the bytes of an undisturbed local run.
 
-The Slurm is Debian's own, installed and started for this test (slurm_cluster.py). Where that cannot be, the test is
-skipped; with SLURM_TEST=required, as in CI, it fails.
+The Slurm is Debian's own, installed and started for this test (slurm_cluster.py). Where that cannot be, the test
+is skipped; with DETECTOR_SLURM=required, as in CI, it fails.
 """
 
 import contextlib
@@ -81,7 +81,7 @@ class Study:
     def jobs(self, rule: str) -> list[dict[str, str]]:
         return [job for job in self.cluster.jobs() if rule_of(job) == rule]
 
-    def wait_for_epoch(self, rule: str, number: int, seconds: float = 150) -> dict[str, str]:
+    def wait_for_epoch(self, rule: str, number: int, seconds: float = 240) -> dict[str, str]:
         """Wait until the job of this rule has logged an epoch; it is in the middle of the next one then."""
         pattern = re.compile(rf"epoch {number}/{EPOCHS}\b")
 
@@ -132,7 +132,7 @@ def cluster():
         with SlurmCluster() as cluster:
             yield cluster
     except slurm_cluster.CannotRun as reason:
-        if os.environ.get("SLURM_TEST") == "required":
+        if os.environ.get("DETECTOR_SLURM") == "required":
             raise
         pytest.skip(str(reason))
 
