@@ -175,9 +175,11 @@ rule figure_rules:
     params:
         # Enough to find the images; no other key changes which rules there are.
         config=section("results", "data"),
+        # Not the input: in object storage, that is a copy without the schema beside it.
+        snakefile="Snakefile",
     shell:
         "python {input.script:q}"
-        " --snakefile {input.snakefile:q}"
+        " --snakefile {params.snakefile:q}"
         " --config {params.config:q}"
         " --output {output:q}"
         " --log {log:q}"
