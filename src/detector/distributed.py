@@ -52,10 +52,10 @@ class Team:
 def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
     """Run this script again as `processes` processes, and wait for them.
 
-    False, with nothing done, where that is not called for: one process, or this is one of those already.
+    False, with nothing done, where that is not called for: at most one, or this is one of those already.
     Raises `DetectorError` where one of them failed; on a stop they are stopped first.
     """
-    if processes == 1 or "RANK" in os.environ:
+    if processes <= 1 or "RANK" in os.environ:
         return False
     log.info("starting %d processes", processes)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]

@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--gpus", type=int, default=1, help="processes that train together, one a GPU")
+    parser.add_argument("--gpus", type=int, default=1, help="processes that train together, one a GPU; 0 is 1")
     parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
 
 

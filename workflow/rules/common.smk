@@ -34,6 +34,11 @@ ARCHITECTURES = CONFIG["architectures"]
 SEEDS = CONFIG["seeds"]
 TESTSETS = ["valid", *SOURCES]
 RUNTIME = {key: CONFIG["runtime"][key] for key in ("device", "precision")}
+# What a stage with a network asks for. Where no GPU may be used, none is asked for: a cluster would wait for one.
+GPUS = 0 if RUNTIME["device"] == "cpu" else 1
+# Of the machine that plans, if it runs the jobs too. A job on a cluster must not plan with the cores it sees there:
+# it was given what the plan said.
+CORES = None if workflow.remote_exec else workflow.resource_settings.cores
 
 RUN = f"{RESULTS}/runs/{{arch}}/seed{{seed}}"
 VARIANT = f"{RUN}/{{branch}}"

@@ -37,7 +37,7 @@ rule search:
         branch="|".join(BRANCHES),
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=16000,
         runtime=1440,
     params:
@@ -98,7 +98,7 @@ rule finetune:
         branch="|".join(BRANCHES),
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=CONFIG["train"]["gpus"],
+        gpu=GPUS * CONFIG["train"]["gpus"],
         mem_mb=16000,
         runtime=1440,
     params:

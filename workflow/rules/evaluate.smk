@@ -24,12 +24,12 @@ rule predict:
         f"{BENCHMARKS}/predict-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=8000,
         runtime=120,
     params:
         packs=lambda wc, input: folders(input.packs),
-        folder=f"{VARIANT}/predictions",
+        folder=lambda wc, output: folders(output.predictions)[0],
         device=RUNTIME["device"],
     shell:
         "python {input.script:q}"
@@ -55,9 +55,9 @@ rule latency:
     benchmark:
         f"{BENCHMARKS}/latency-{{arch}}-seed{{seed}}.tsv"
     # All cores of this machine, whatever it uses: another job beside it would be in the times.
-    threads: workflow.resource_settings.cores or CONFIG["runtime"]["threads"]
+    threads: CORES or CONFIG["runtime"]["threads"]
     resources:
-        gpu=1,
+        gpu=GPUS,
         mem_mb=8000,
         runtime=60,
     params:

@@ -42,7 +42,7 @@ rule baseline_performance:
     log:
         f"{LOGS}/baseline_performance.log",
     params:
-        folders=folders(variants("meta.json", ["baseline"])),
+        folders=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
     shell:
         "python {input.script:q} baseline_performance"
@@ -84,7 +84,7 @@ rule final_accuracy:
     log:
         f"{LOGS}/final_accuracy.log",
     params:
-        folders=folders(variants("meta.json")),
+        folders=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
     shell:
         "python {input.script:q} final_accuracy"
@@ -175,9 +175,11 @@ rule figure_rules:
     params:
         # Enough to find the images; no other key changes which rules there are.
         config=section("results", "data"),
+        # Not the input: in object storage, that is a copy without the schema beside it.
+        snakefile="Snakefile",
     shell:
         "python {input.script:q}"
-        " --snakefile {input.snakefile:q}"
+        " --snakefile {params.snakefile:q}"
         " --config {params.config:q}"
         " --output {output:q}"
         " --log {log:q}"

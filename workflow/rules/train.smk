@@ -20,7 +20,7 @@ rule baseline:
         f"{BENCHMARKS}/baseline-{{arch}}-seed{{seed}}.tsv"
     threads: CONFIG["runtime"]["threads"]
     resources:
-        gpu=CONFIG["train"]["gpus"],
+        gpu=GPUS * CONFIG["train"]["gpus"],
         mem_mb=16000,
         runtime=1440,
     params:

@@ -16,7 +16,8 @@ def main(args: argparse.Namespace) -> None:
     images, where, train, valid = runs.prepare(args, settings)
     model = models.build(args.arch, args.seed)
     recipe = Recipe(**settings["train"], seed=args.seed, stream=BASELINE)
-    key = fingerprint(args.arch, settings, args.seed, args.gpus, where.as_dict(), images.fingerprint())
+    processes = distributed.team().size
+    key = fingerprint(args.arch, settings, args.seed, processes, where.as_dict(), images.fingerprint())
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, where, state=state, title=f"baseline {args.arch} seed {args.seed}")
     runs.write_variant(args, key, model, result, images, where, branch="baseline", sparsity=0.0, config=settings)

@@ -27,8 +27,9 @@ def main(args: argparse.Namespace) -> None:
         stream=FINETUNE,
     )
     parent = sha256(args.baseline)
+    processes = distributed.team().size
     key = checkpoints.fingerprint(
-        *(args.arch, settings, pruning, found, args.seed, args.gpus, where.as_dict(), images.fingerprint(), parent)
+        *(args.arch, settings, pruning, found, args.seed, processes, where.as_dict(), images.fingerprint(), parent)
     )
     state = checkpoints.ResumeState(args.state / key)
     title = f"finetune {args.branch} seed {args.seed}"
