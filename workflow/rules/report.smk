@@ -176,7 +176,7 @@ rule figure_rules:
         # Enough to find the images; no other key changes which rules there are.
         config=section("results", "data"),
         # Not the input: in object storage, that is a copy without the schema beside it.
-        snakefile="Snakefile",
+        snakefile=lambda wc: "Snakefile",
     shell:
         "python {input.script:q}"
         " --snakefile {params.snakefile:q}"
