@@ -72,12 +72,14 @@ def processes(session: int) -> dict[int, str]:
     return found
 
 
-def job_of(session: int, stage: str) -> int | None:
-    """The process of a stage's script, if one is running."""
-    script = f"workflow/scripts/{stage}.py"
-    return next(
-        (pid for pid, line in processes(session).items() if line.startswith("python ") and script in line), None
-    )
+def job_of(session: int, stage: str) -> tuple[int, str] | None:
+    """A running job of `stage`, or of a later one if that is through: its process, and its stage."""
+    running = processes(session).items()
+    for name in STAGES[STAGES.index(stage) :]:
+        for pid, line in running:
+            if line.startswith("python ") and f"workflow/scripts/{name}.py" in line:
+                return pid, name
+    return None
 
 
 class Round:
@@ -104,21 +106,21 @@ class Round:
                 start_new_session=True,
             )
         session = snakemake.pid
-        while snakemake.poll() is None and stage != "snakemake" and job_of(session, stage) is None:
+        while snakemake.poll() is None and stage != "start" and job_of(session, stage) is None:
             time.sleep(0.05)
         until = time.monotonic() + delay
         while snakemake.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         if snakemake.poll() is None:
-            job = job_of(session, stage)
+            job = job_of(session, STAGES[0])
             if victim == "everything":
                 os.killpg(session, signal.SIGKILL)
             elif victim == "job" and job is not None:
-                os.kill(job, signal.SIGKILL)
+                os.kill(job[0], signal.SIGKILL)
             else:
                 victim = "snakemake"
                 os.kill(session, signal.SIGKILL)
-            self.killed.append((stage if job is not None or stage == "snakemake" else f"after {stage}", victim))
+            self.killed.append((job[1] if job is not None else "between jobs", victim))
         code = snakemake.wait()
         if victim != "job":
             self._await_orphans(session)
@@ -166,8 +168,8 @@ def main() -> None:
     while len(killed) < args.kills:
         rounds += 1
         now = Round(folder / f"round{rounds}")
-        # From late to early stages would let none of the late ones run: the plan goes in the order of the graph.
-        plan = [(stage, rng.choice(VICTIMS)) for stage in STAGES for _ in range(2)] + [("snakemake", "snakemake")]
+        # In the order of the graph, for what is through does not come again.
+        plan = [("start", "snakemake"), *((stage, rng.choice(VICTIMS)) for stage in STAGES for _ in range(2))]
         through = False
         for stage, victim in plan:
             if through or len(killed) + len(now.killed) >= args.kills:
