@@ -57,7 +57,18 @@ def start(folder, processes, pause=0.0):
     folder.mkdir(exist_ok=True)
     script.write_text(PROGRAM.format(here=str(HERE)))
     return subprocess.Popen(
-        [sys.executable, script, "--folder", folder, "--processes", str(processes), "--pause", str(pause)],
+        [
+            sys.executable,
+            script,
+            "--folder",
+            folder,
+            "--processes",
+            str(processes),
+            "--pause",
+            str(pause),
+            "--log",
+            folder / "log",
+        ],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -40,7 +40,7 @@ class Team:
         cuda = next(model.parameters()).is_cuda
         # PyTorch's own knows CUDA only.
         joined = nn.SyncBatchNorm.convert_sync_batchnorm(model) if cuda else _convert(model)
-        return DistributedDataParallel(joined, broadcast_buffers=False)
+        return DistributedDataParallel(joined)
 
     def sum(self, *tensors: torch.Tensor) -> None:
         """Add up each tensor over all processes, in place."""
@@ -61,7 +61,8 @@ def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = {**os.environ, interrupts.PARENT: str(os.getpid())}
     # A session of their own: whatever torchrun forgets can be ended as a group.
-    team = subprocess.Popen([*torchrun, *command], env=environment, start_new_session=True)
+    # `--`: torchrun would take --log for an abbreviation of its own options.
+    team = subprocess.Popen([*torchrun, "--", *command], env=environment, start_new_session=True)
     try:
         code = team.wait()
     except interrupts.Stopped:
