@@ -1,7 +1,8 @@
 # make demo    the whole pipeline on data it makes itself, to results/demo
 # make test    the tests
 # make lint    style and workflow checks
-# All three set up .venv first, if it is not there or the dependencies changed.
+# make bench   measure against a plain PyTorch program and write docs/performance.md (on an idle machine)
+# All of them set up .venv first, if it is not there or the dependencies changed.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,7 @@ CORES ?= $(shell nproc 2>/dev/null || echo 2)
 # without a GPU, `gpu` only counts training jobs: one a core here, for each has one thread
 DEMO := --cores $(CORES) --resources gpu=$(CORES) --configfile configs/demo.yaml
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/detector demo-data data/demo
@@ -27,6 +28,9 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python -m pytest -q tests/test_lint.py
+
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.run
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,4 +1,4 @@
-"""Batches hold each image once an epoch, flipped and normalised exactly as torchvision would."""
+"""Batches hold each image once an epoch, flipped and normalised exactly as torchvision would, by every feed."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,8 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from detector.batches import MEAN, STD, Batches, epoch_order
+from detector import devices
+from detector.batches import DIRECT, MEAN, PREFETCHED, RESIDENT, STD, Batches, epoch_order
 from detector.errors import DetectorError
 
 CPU = torch.device("cpu")
@@ -38,7 +39,49 @@ def test_pixels_are_torchvision_s(stores, table):
         image = torch.from_numpy(stores[row.source][row.row]).permute(2, 0, 1)
         expected = transform(v2.functional.horizontal_flip(image) if flip[i] else image)
         torch.testing.assert_close(got[i], expected, atol=1e-5, rtol=0)
-    assert got.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("size", [8, devices.LARGE])
+def test_layout_is_the_plan_s_and_changes_no_value(size, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
+    flip = np.array([True, False, True])
+
+    def images():
+        return Batches([pixels], np.zeros(3, int), np.arange(3), np.zeros(3), CPU).images(np.arange(3), flip)
+
+    planned = images()
+    wanted = devices.plan("cpu", "auto", 1, size).channels_last
+    assert planned.is_contiguous(memory_format=torch.channels_last if wanted else torch.contiguous_format)
+    monkeypatch.setattr(devices, "channels_last", lambda *_: not wanted)
+    assert torch.equal(planned, images())
+
+
+@pytest.mark.parametrize("feed", [PREFETCHED, RESIDENT])
+def test_every_feed_gives_the_same_bytes(stores, table, feed):
+    """On a GPU the feed depends on free memory, which must not show in results."""
+    number = table["source"].map({"a": 0, "b": 1})
+    arguments = (list(stores.values()), number, table["row"], table["label"], CPU)
+    plain, other = Batches(*arguments, feed=DIRECT), Batches(*arguments, feed=feed)
+    for epoch in (1, 2):
+        pairs = zip(plain.train(2, 0, epoch, 0.5), other.train(2, 0, epoch, 0.5), strict=True)
+        for (x, labels), (same, same_labels) in [*pairs, *zip(plain.evaluate(3), other.evaluate(3), strict=True)]:
+            assert torch.equal(x, same)
+            assert torch.equal(labels, same_labels)
+
+
+def test_an_epoch_may_end_early_while_batches_are_prefetched(stores, table):
+    number = table["source"].map({"a": 0, "b": 1})
+    batches = Batches(list(stores.values()), number, table["row"], table["label"], CPU, feed=PREFETCHED)
+    epoch = batches.evaluate(1)
+    next(epoch)
+    epoch.close()
+    assert len(list(batches.evaluate(1))) == len(table)
+
+
+def test_batches_leave_the_stores_as_they_are(stores, table):
+    before = {name: array.copy() for name, array in stores.items()}
+    list(Batches.of(table, stores, CPU).train(3, seed=0, epoch=1, flip=1.0))
+    assert all(np.array_equal(stores[name], before[name]) for name in stores)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 6, 7, 100])

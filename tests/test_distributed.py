@@ -29,11 +29,11 @@ def main(args):
     team = distributed.join("cpu")
     train, valid = t.make_batches(61, 0), t.make_batches(40, 1)
     if args.pause:
-        images = train.images
+        gather = train.gather
         def slowly(*given):
             time.sleep(args.pause)
-            return images(*given)
-        train.images = slowly
+            return gather(*given)
+        train.gather = slowly
     model = t.small_net()
     # A bias before batch normalisation has no gradient but rounding, which Adam blows up. ResNets have none.
     model[0].bias = None
@@ -121,7 +121,8 @@ def test_a_stopped_team_leaves_no_process_and_goes_on(tmp_path):
 def test_each_image_is_seen_once_by_one_process(ranks):
     batches = make_batches(61, 0)
     seen = []
-    batches.images = lambda chosen, flips: seen.extend(chosen.tolist()) or torch.zeros(len(chosen), 1)
+    gather = batches.gather
+    batches.gather = lambda chosen: seen.extend(chosen.tolist()) or gather(chosen)
     sizes = []
     for rank in range(ranks):
         parts = [len(labels) for _, labels in batches.train(8, RECIPE.seed, 1, 0.5, rank=rank, ranks=ranks)]

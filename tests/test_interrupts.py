@@ -23,12 +23,12 @@ from detector import checkpoints, entry
 
 def main(args):
     train, valid = t.make_batches(61, 0), t.make_batches(40, 1)
-    images = train.images
+    gather = train.gather
     def slowly(*given):
         time.sleep(args.pause)
         print("step", flush=True)
-        return images(*given)
-    train.images = slowly
+        return gather(*given)
+    train.gather = slowly
     state = checkpoints.ResumeState(args.state / "key")
     result = t.fit(t.small_net(), train, valid, t.RECIPE, t.PLAN, state=state)
     checkpoints.save_weights(args.model, result.weights)

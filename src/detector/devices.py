@@ -1,5 +1,6 @@
 """Which device and arithmetic to use, decided by rule and with the reason in words."""
 
+import ctypes
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,8 +35,12 @@ class Plan:
         return asdict(self)
 
 
+BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+LARGE = 128  # pixels a side from which on a CPU gains by bf16 (where it has it) and by channels_last
+
+
 def plan(device: str, precision: str, threads: int, image_size: int) -> Plan:
-    """Choose device and precision, set the number of threads, and ask torch for repeatable arithmetic.
+    """Choose device, precision and layout, set the number of threads, and ask torch for repeatable arithmetic.
 
     A rule on hardware and image size, never a timing: a timing would differ from run to run, and with it the
     results. Raises `DetectorError` where CUDA is asked for and not there.
@@ -49,20 +54,54 @@ def plan(device: str, precision: str, threads: int, image_size: int) -> Plan:
     if device == "cpu":
         # On CUDA this would rule out the fastest kernels; there results repeat only within rounding.
         torch.use_deterministic_algorithms(True)
+        # With it torch fills every new tensor with NaN, to show who reads what nobody wrote: no result of ours.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        keep_freed_memory()
     # PyTorch's convolutions round to TF32 on CUDA unless told otherwise; fp32 by name means fp32.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "auto"
-    if precision != "auto":
-        return Plan(device, precision, True, threads, f"{precision} as asked for in runtime.precision")
+    chosen, why = _precision(device, image_size) if precision == "auto" else (precision, None)
+    why = why or f"{precision} as asked for in runtime.precision"
+    layout = channels_last(device, image_size)
+    if not layout:
+        why += f"; plain layout: on a CPU channels_last gains from {LARGE} px on"
+    return Plan(device, chosen, layout, threads, why)
+
+
+def _precision(device: str, image_size: int) -> tuple[str, str]:
+    """fp32 or bf16, and why."""
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Plan(device, "bf16", True, threads, f"bf16: {torch.cuda.get_device_name()} has it")
-        return Plan(device, "fp32", True, threads, f"fp32 with TF32: {torch.cuda.get_device_name()} has no bf16")
-    flags = cpu_flags()
-    if image_size >= 128 and {"amx_bf16", "avx512_bf16"} & flags:
-        return Plan(device, "bf16", True, threads, "bf16: this CPU multiplies in it, and images are ≥ 128 px")
-    if {"amx_bf16", "avx512_bf16"} & flags:
-        return Plan(device, "fp32", True, threads, "fp32: below 128 px bf16 gains nothing on a CPU")
-    return Plan(device, "fp32", True, threads, "fp32: this CPU has neither amx_bf16 nor avx512_bf16")
+            return "bf16", f"bf16: {torch.cuda.get_device_name()} has it"
+        return "fp32", f"fp32 with TF32: {torch.cuda.get_device_name()} has no bf16"
+    if not BF16_FLAGS & cpu_flags():
+        return "fp32", "fp32: this CPU has neither amx_bf16 nor avx512_bf16"
+    if image_size >= LARGE:
+        return "bf16", f"bf16: this CPU multiplies in it, and images are ≥ {LARGE} px"
+    return "fp32", f"fp32: below {LARGE} px bf16 gains nothing on a CPU"
+
+
+def channels_last(device: str, image_size: int) -> bool:
+    """Whether models and batches of this size are laid out channels_last on this device (`cpu` or `cuda`).
+
+    On a CPU it pays where convolutions rule. In small images the weights are as much memory as the activations,
+    and torch turns each weight's gradient from one layout into the other, twice a step.
+    """
+    return device != "cpu" or image_size >= LARGE
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory that this process frees; a no-op with another C library.
+
+    By default a large block goes back to the kernel when it is freed, and comes again as pages that the kernel
+    must zero. A training step frees and takes all its activations, so that is paid for at each step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX in malloc.h
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, -1)
 
 
 def cpu_flags() -> set[str]:

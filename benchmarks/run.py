@@ -1,0 +1,85 @@
+"""Run every benchmark and write docs/performance.md: what `make bench` does."""
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from benchmarks import common
+from detector.devices import cpu_flags
+
+RUNS = (
+    ("feeding",),
+    ("step", "--arch", "resnet18", "--size", "224"),
+    ("step", "--arch", "resnet50", "--size", "224", "--repeats", "3", "--turns", "1"),
+    ("step", "--arch", "resnet18", "--size", "64", "--steps", "5"),
+    ("step", "--arch", "resnet18", "--size", "32", "--batch", "64", "--files", "256", "--steps", "5"),
+    ("masks", "--arch", "resnet50"),
+    ("end_to_end",),
+    ("pruning_search",),
+)
+SHOWN_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "optuna")
+
+
+def machine() -> str:
+    """Processor, cores, flags and versions, as Markdown."""
+    model = "unknown processor"
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), model)
+    flags = cpu_flags()
+    has = ", ".join(flag for flag in SHOWN_FLAGS if flag in flags) or "none"
+    lacks = ", ".join(flag for flag in SHOWN_FLAGS if flag not in flags) or "none"
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return (
+        f"- {datetime.date.today().isoformat()}, {platform.system()} {platform.machine()}, {model}, "
+        f"{len(os.sched_getaffinity(0))} cores; GPU: {gpu}\n"
+        f"- flags there: {has}; not there: {lacks}\n"
+        f"- Python {platform.python_version()}, {versions}"
+    )
+
+
+def main(args: argparse.Namespace) -> None:
+    started = time.perf_counter()
+    library = os.pathsep.join([str(common.ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    sections = []
+    for name, *options in RUNS:
+        if args.only and name not in args.only:
+            continue
+        print(f"{time.perf_counter() - started:5.0f} s  {name} {' '.join(options)}", flush=True)
+        done = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{name}", *options],
+            cwd=common.ROOT,
+            env={**os.environ, "PYTHONPATH": library},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        command = " ".join(["python -m", f"benchmarks.{name}", *options])
+        sections.append(f"{done.stdout.strip()}\n\n`{command}`")
+    minutes = (time.perf_counter() - started) / 60
+    head = (
+        "# Performance\n\n"
+        f"Written by `make bench` ({minutes:.0f} minutes). The two sides of each figure took turns in one run; "
+        "a ratio is that of the medians, with the least and largest of a round. The peer is "
+        "[benchmarks/naive.py](../benchmarks/naive.py): the same study with ImageFolder, a DataLoader, PIL, fp32 "
+        "in PyTorch's default layout, `torch.nn.utils.prune` and optimizers as they come.\n\n"
+    )
+    args.out.write_text(head + machine() + "\n\n" + "\n\n".join(sections) + "\n")
+    print(f"{args.out} after {minutes:.1f} minutes")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=sorted({name for name, *_ in RUNS}), help="some of them")
+    parser.add_argument("--out", type=Path, default=common.ROOT / "docs/performance.md")
+    main(parser.parse_args())

@@ -1,0 +1,140 @@
+"""How long one training step takes: the naive loop against ours, with loading and without.
+
+Each side runs in a process of its own, with the settings that it has in real runs: ours those of `devices.plan`.
+A step is what a training loop does for one batch: take it, forward, backward, optimizer.
+"""
+
+import argparse
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from benchmarks import common, naive
+from detector import devices, images, models
+from detector.batches import Batches
+from detector.training import Recipe, make_optimizer
+
+TARGET, FEEDING_TARGET = 2.5, 1.05
+
+
+def timed(step: Callable[[], None], steps: int) -> float:
+    """Seconds a step."""
+    started = time.perf_counter()
+    for _ in range(steps):
+        step()
+    return (time.perf_counter() - started) / steps
+
+
+def naive_side(folder: Path, args: argparse.Namespace, loading: bool) -> Callable[[], float]:
+    torch.set_num_threads(args.threads)
+    model = naive.make_model(args.arch).train()
+    optimizer = naive.make_optimizer("Adam", model, 1e-4)
+    loader = naive.make_loader(folder, args.size, args.batch, train=True, workers=args.workers)
+    batches = (batch for _ in itertools.count() for batch in loader)
+    constant = next(batches)
+
+    def step() -> None:
+        naive.train_step(model, optimizer, *(next(batches) if loading else constant))
+
+    return lambda: timed(step, args.steps)
+
+
+def our_side(folder: Path, args: argparse.Namespace, loading: bool) -> Callable[[], float]:
+    model, train, constant = our_parts(folder, args)
+    source = forever(train, args.batch) if loading else itertools.repeat(constant)
+    return lambda: timed(lambda: model(*next(source)), args.steps)
+
+
+def real_and_constant(folder: Path, args: argparse.Namespace) -> Callable[[], float]:
+    """Time of a step on real batches over that on a constant one, the two taking turns within one process."""
+    model, train, constant = our_parts(folder, args)
+    source = forever(train, args.batch)
+
+    def run() -> float:
+        real, still = [], []
+        for _ in range(args.turns):
+            real.append(timed(lambda: model(*next(source)), 1))
+            still.append(timed(lambda: model(*constant), 1))
+        return statistics.median(real) / statistics.median(still)
+
+    return run
+
+
+def our_parts(folder: Path, args: argparse.Namespace) -> tuple[Callable, Batches, tuple]:
+    """A training step as `training.fit` takes it, the batches, and one batch of them."""
+    plan = devices.plan("cpu", "auto", args.threads, args.size)
+    model = plan.place(models.build(args.arch)).train()
+    recipe = Recipe("Adam", 1e-4, args.batch, epochs=1, patience=None, flip=0.5, seed=0)
+    optimizer = make_optimizer("Adam", list(model.parameters()), recipe)
+    files = sorted(folder.rglob("*.jpg"))
+    pixels = np.stack([images.load(file, args.size, max_pixels=10**7) for file in files])
+    rows = np.arange(len(files))
+    train = Batches([pixels], np.zeros_like(rows), rows, rows % 2, plan.torch_device)
+
+    def step(batch: torch.Tensor, labels: torch.Tensor) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        with plan.autocast():
+            logits = model(batch).squeeze(1)
+        binary_cross_entropy_with_logits(logits.float(), labels).backward()
+        optimizer.step()
+
+    return step, train, next(forever(train, args.batch))
+
+
+def forever(train: Batches, batch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for epoch in itertools.count():
+        yield from train.train(batch, seed=0, epoch=epoch, flip=0.5)
+
+
+def main(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        common.write_pictures(folder, {"train": args.files // 2}, 256 if args.size > 128 else args.size)
+        sides = {
+            "naive, loading": common.Side(naive_side, folder / "train", args, True),
+            "ours, loading": common.Side(our_side, folder / "train", args, True),
+            "naive, compute": common.Side(naive_side, folder / "train", args, False),
+            "ours, compute": common.Side(our_side, folder / "train", args, False),
+        }
+        seconds = common.interleave(sides, args.repeats)
+        turns = {"ratio": common.Side(real_and_constant, folder / "train", args)}
+        feeding = common.interleave(turns, args.repeats)["ratio"]
+    print(f"## Step: {args.arch}, {args.size} px, batch {args.batch}, {args.threads} thread(s)\n")
+    print(
+        f"{devices.plan('cpu', 'auto', args.threads, args.size).why}. Milliseconds a step, median (least–most).\n"
+    )
+    rows = []
+    for kind, target in (("loading", TARGET), ("compute", None)):
+        theirs, own = seconds[f"naive, {kind}"], seconds[f"ours, {kind}"]
+        value, text = common.ratio(theirs, own)
+        wanted = f"≥ {target}: {common.verdict(value >= target)}" if target and args.size >= 128 else ""
+        label = "whole step" if kind == "loading" else "on a batch already there"
+        rows.append((label, common.spread(theirs, 1000, 0), common.spread(own, 1000, 0), text, wanted))
+    print(common.table(("", "naive", "ours", "ratio", "target"), rows))
+    value = statistics.median(feeding)
+    met = common.verdict(value <= FEEDING_TARGET)
+    print(
+        f"\nA step on real batches takes {common.spread(feeding, digits=3)} × one on a constant batch "
+        f"(target ≤ {FEEDING_TARGET}: {met})."
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arch", default="resnet18")
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0, help="loading processes of the naive side")
+    parser.add_argument("--files", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=1, help="steps in one measurement")
+    parser.add_argument("--turns", type=int, default=3, help="pairs of steps for real against constant batches")
+    parser.add_argument("--repeats", type=int, default=5)
+    main(parser.parse_args())
