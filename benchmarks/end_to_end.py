@@ -104,7 +104,8 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
         "optimizers": ["Adam", "SGD"],
         "learning_rate": [1e-6, 1e-4],
         "momentum": 0.0,
-    } | ({"pruner": args.pruner} if args.pruner != "none" else {})
+        "pruner": args.pruner,
+    }
     tune = {"batch_size": args.batch, "epochs": args.finetune_epochs, "patience": None}
     branches = {f"l1-{round(100 * share):02d}": {"method": "l1", "sparsity": share} for share in args.sparsities}
     for branch, pruning in branches.items():
@@ -112,7 +113,9 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
         both += ["--baseline", runs / "baseline/model.safetensors", "--state", work / "state" / branch]
         best = runs / branch / "hpo/best.json"
         config = json.dumps({"search": search, "flip": 0.5, "runtime": runtime})
-        stage("search", *both, "--config", config, "--best", best, "--trials", runs / branch / "hpo/trials.csv")
+        hpo = runs / branch / "hpo"
+        outputs = ("--journal", hpo / "journal.log", "--best", best, "--trials", hpo / "trials.csv")
+        stage("search", *both, "--config", config, *outputs)
         config = json.dumps({"finetune": tune, "flip": 0.5, "momentum": 0.0, "runtime": runtime})
         stage("finetune", *both, "--config", config, "--best", best, *variant(branch))
     right = {}
@@ -209,7 +212,7 @@ if __name__ == "__main__":
     naive.add_arguments(parser)
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 64, 32], help="instead of --size")
     parser.add_argument(
-        "--images", type=int, nargs="+", default=[48, 320, 1000], help="training images at each size"
+        "--images", type=int, nargs="+", default=[96, 800, 3000], help="training images at each size"
     )
     parser.add_argument("--pruner", default="none", help="search.pruner of our side")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))

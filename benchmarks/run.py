@@ -1,4 +1,4 @@
-"""Run every benchmark and write docs/performance.md: what `make bench` does."""
+"""Run every benchmark and write docs/performance.md and docs/scale.md: what `make bench` does."""
 
 import argparse
 import datetime
@@ -15,16 +15,33 @@ import torch
 from benchmarks import common
 from detector.devices import cpu_flags
 
-RUNS = (
-    ("feeding",),
-    ("step", "--arch", "resnet18", "--size", "224"),
-    ("step", "--arch", "resnet50", "--size", "224", "--repeats", "3", "--turns", "1"),
-    ("step", "--arch", "resnet18", "--size", "64", "--steps", "5"),
-    ("step", "--arch", "resnet18", "--size", "32", "--batch", "64", "--files", "256", "--steps", "5"),
-    ("masks", "--arch", "resnet50"),
-    ("end_to_end",),
-    ("pruning_search",),
-)
+PAGES = {
+    "performance": (
+        ("feeding",),
+        ("step", "--arch", "resnet18", "--size", "224"),
+        ("step", "--arch", "resnet50", "--size", "224", "--repeats", "3", "--turns", "1"),
+        ("step", "--arch", "resnet18", "--size", "64", "--steps", "5"),
+        ("step", "--arch", "resnet18", "--size", "32", "--batch", "64", "--files", "256", "--steps", "5"),
+        ("masks", "--arch", "resnet50"),
+        ("end_to_end",),
+        ("pruning_search",),
+    ),
+    "scale": (("dag",), ("growth", "--full")),
+}
+INTRODUCTIONS = {
+    "performance": (
+        "# Performance\n\n"
+        "Written by `make bench` ({minutes:.0f} minutes for this page). The two sides of each figure took turns in "
+        "one run; a ratio is that of the medians, with the least and largest of a round. The peer is "
+        "[benchmarks/naive.py](../benchmarks/naive.py): the same study with ImageFolder, a DataLoader, PIL, fp32 "
+        "in PyTorch's default layout, `torch.nn.utils.prune` and optimizers as they come.\n\n"
+    ),
+    "scale": (
+        "# Scale\n\n"
+        "Written by `make bench` ({minutes:.0f} minutes for this page): how the data side grows up to a million "
+        "images, and how long Snakemake thinks about hundreds of branches.\n\n"
+    ),
+}
 SHOWN_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "optuna")
 
@@ -48,13 +65,12 @@ def machine() -> str:
     )
 
 
-def main(args: argparse.Namespace) -> None:
+def write(page: str, folder: Path) -> None:
+    """Run the benchmarks of a page and write it. A missed target is in the text; any other failure stops it."""
     started = time.perf_counter()
     library = os.pathsep.join([str(common.ROOT / "src"), os.environ.get("PYTHONPATH", "")])
     sections = []
-    for name, *options in RUNS:
-        if args.only and name not in args.only:
-            continue
+    for name, *options in PAGES[page]:
         print(f"{time.perf_counter() - started:5.0f} s  {name} {' '.join(options)}", flush=True)
         done = subprocess.run(
             [sys.executable, "-m", f"benchmarks.{name}", *options],
@@ -62,24 +78,22 @@ def main(args: argparse.Namespace) -> None:
             env={**os.environ, "PYTHONPATH": library},
             stdout=subprocess.PIPE,
             text=True,
-            check=True,
         )
+        if not done.stdout.startswith("## "):
+            sys.exit(f"benchmarks.{name} failed with {done.returncode}; its error is above")
         command = " ".join(["python -m", f"benchmarks.{name}", *options])
         sections.append(f"{done.stdout.strip()}\n\n`{command}`")
     minutes = (time.perf_counter() - started) / 60
-    head = (
-        "# Performance\n\n"
-        f"Written by `make bench` ({minutes:.0f} minutes). The two sides of each figure took turns in one run; "
-        "a ratio is that of the medians, with the least and largest of a round. The peer is "
-        "[benchmarks/naive.py](../benchmarks/naive.py): the same study with ImageFolder, a DataLoader, PIL, fp32 "
-        "in PyTorch's default layout, `torch.nn.utils.prune` and optimizers as they come.\n\n"
-    )
-    args.out.write_text(head + machine() + "\n\n" + "\n\n".join(sections) + "\n")
-    print(f"{args.out} after {minutes:.1f} minutes")
+    out = folder / f"{page}.md"
+    head = INTRODUCTIONS[page].format(minutes=minutes)
+    out.write_text(head + machine() + "\n\n" + "\n\n".join(sections) + "\n")
+    print(f"{out} after {minutes:.1f} minutes")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=sorted({name for name, *_ in RUNS}), help="some of them")
-    parser.add_argument("--out", type=Path, default=common.ROOT / "docs/performance.md")
-    main(parser.parse_args())
+    parser.add_argument("--pages", nargs="+", choices=list(PAGES), default=list(PAGES), help="which to write")
+    parser.add_argument("--folder", type=Path, default=common.ROOT / "docs", help="where to")
+    arguments = parser.parse_args()
+    for page in arguments.pages:
+        write(page, arguments.folder)

@@ -116,7 +116,7 @@ def test_a_torn_last_line_costs_no_trial_that_was_finished(tmp_path):
 
 
 def test_the_pruner_ends_a_hopeless_trial_and_its_best_epoch_still_counts(tmp_path):
-    """Trial 0 climbs to 0.9; the others stay at 0.5 and are ended at their second epoch."""
+    """Trial 0 climbs to 0.9; the others stay at 0.5 and are ended at their third epoch."""
 
     def objective(number, values, report):
         curve = [0.6, 0.7, 0.8, 0.9] if number == 0 else [0.5, 0.4, 0.4, 0.4]
@@ -126,7 +126,7 @@ def test_the_pruner_ends_a_hopeless_trial_and_its_best_epoch_still_counts(tmp_pa
 
     outcome = search.run(tmp_path / "j.log", SPACE, 3, 0, objective, pruner="median")
     assert [(row["state"], row["epochs"], row["valid_accuracy"]) for row in outcome.trials] == [
-        *(("COMPLETE", 4, 0.9), ("PRUNED", 2, 0.5), ("PRUNED", 2, 0.5))
+        *(("COMPLETE", 4, 0.9), ("PRUNED", 3, 0.5), ("PRUNED", 3, 0.5))
     ]
     plain = search.run(tmp_path / "k.log", SPACE, 3, 0, objective)
     assert [row["epochs"] for row in plain.trials] == [4, 4, 4]

@@ -26,12 +26,12 @@ def main(args: argparse.Namespace) -> None:
     title = f"search {args.branch} seed {args.seed}"
 
     def objective(number: int, values: Mapping, report: Callable[[int, float], None]) -> tuple[float, int]:
-        """One trial: fine-tune the pruned baseline for all epochs; the best validation accuracy counts."""
+        """One trial: fine-tune the pruned baseline; the best validation accuracy counts."""
         recipe = Recipe(
             **values,
             batch_size=space["batch_size"],
             epochs=space["epochs"],
-            patience=None,
+            patience=search.PATIENCE_OF_TRIALS[space["pruner"]],
             flip=settings["flip"],
             seed=args.seed,
             momentum=space["momentum"],
