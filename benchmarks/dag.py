@@ -68,8 +68,8 @@ def main(args: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=args.folder, prefix="dag-") as name:
         workspace = Workspace(Path(name))
         print(
-            f"## Planning\n\n{SEEDS} seeds of 30 pruned branches and the dense control are 620 branches, some 2,000 "
-            f"jobs. Medians of {REPEATS}. Targets: {LIMITS['dry-run']:.0f} s and {LIMITS['no-op']:.0f} s.\n"
+            f"## Planning\n\n{SEEDS} seeds of 30 pruned branches and the dense control are 620 branches, some "
+            f"2,000 jobs. Medians of {REPEATS}. Targets: {LIMITS['dry-run']:.0f} s and {LIMITS['no-op']:.0f} s.\n"
         )
         print("| what | s | CPU s |\n| --- | --- | --- |", flush=True)
         report("start of Snakemake", workspace, ["-m", "snakemake", "--version"])

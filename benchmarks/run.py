@@ -31,8 +31,8 @@ PAGES = {
 INTRODUCTIONS = {
     "performance": (
         "# Performance\n\n"
-        "Written by `make bench` ({minutes:.0f} minutes for this page). The two sides of each figure took turns in "
-        "one run; a ratio is that of the medians, with the least and largest of a round. The peer is "
+        "Written by `make bench` ({minutes:.0f} minutes for this page). The two sides of each figure took turns "
+        "in one run; a ratio is that of the medians, with the least and largest of a round. The peer is "
         "[benchmarks/naive.py](../benchmarks/naive.py): the same study with ImageFolder, a DataLoader, PIL, fp32 "
         "in PyTorch's default layout, `torch.nn.utils.prune` and optimizers as they come.\n\n"
     ),

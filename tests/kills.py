@@ -124,8 +124,12 @@ class Round:
         code = snakemake.wait()
         if victim != "job":
             self._await_orphans(session)
-        self.output += log.read_text(errors="replace")
+        self.add(log.read_text(errors="replace"))
         return code == 0
+
+    def add(self, output: str) -> None:
+        """Note what an attempt printed, without the logs of failed jobs: Snakemake shows them a second time."""
+        self.output += re.sub(r"Logfile [^\n]*:\n=+\n.*?\n=+\n", "", output, flags=re.DOTALL)
 
     def _await_orphans(self, session: int) -> None:
         begun = time.monotonic()
@@ -180,7 +184,7 @@ def main() -> None:
         if not through:
             done = now.workspace.snakemake()
             assert done.returncode == 0, done.stdout
-            now.output += done.stdout
+            now.add(done.stdout)
         now.check(reference.results)
         killed += now.killed
         orphan = max(orphan, now.longest_orphan)

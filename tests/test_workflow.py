@@ -163,7 +163,7 @@ def test_the_same_seed_gives_the_same_bytes_though_killed_four_times(finished, t
         assert not other.attempt(stage, victim, delay), "it got through before it could be killed"
     done = other.workspace.snakemake()
     assert done.returncode == 0, done.stdout
-    other.output += done.stdout
+    other.add(done.stdout)
     other.check(finished.results)
 
 
