@@ -127,7 +127,7 @@ def main(args: argparse.Namespace) -> int:
     rows: dict[tuple[str, int], tuple[float, float]] = {}
     print(
         f"## Growth of a data set\n\nTiny JPEG files, packed at {PACK_SIZE} px, {args.workers} process(es). Time "
-        f"an image is of the CPU; the ratio is to the smallest tree, where less than {GRAIN} µs counts as {GRAIN}.\n"
+        f"an image is of the CPU; the ratio is to the smallest tree, less than {GRAIN} µs counting as {GRAIN}.\n"
     )
     print("| stage | images | s | CPU s | CPU µs an image | ratio | peak MiB | bytes an image |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
