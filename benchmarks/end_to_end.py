@@ -212,7 +212,7 @@ if __name__ == "__main__":
     naive.add_arguments(parser)
     parser.add_argument("--sizes", type=int, nargs="+", default=[224, 64, 32], help="instead of --size")
     parser.add_argument(
-        "--images", type=int, nargs="+", default=[96, 800, 3000], help="training images at each size"
+        "--images", type=int, nargs="+", default=[64, 400, 1500], help="training images at each size"
     )
     parser.add_argument("--pruner", default="none", help="search.pruner of our side")
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
