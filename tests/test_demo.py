@@ -80,7 +80,8 @@ def test_at_chance_with_shuffled_labels(demo):
         name: parts[name].assign(label=rng.permutation(parts[name]["label"])) for name in ("train", "valid")
     }
     train, valid = (images.batches(shuffled[name], where.torch_device) for name in ("train", "valid"))
-    recipe = replace(Recipe(**settings["train"], seed=0), patience=None)
+    schedule = {key: value for key, value in settings["train"].items() if key != "gpus"}
+    recipe = replace(Recipe(**schedule, seed=0), patience=None)
     model = models.build("resnet18", 0)
     fit(model, train, valid, recipe, where)
     truth = images.batches(parts["test"], where.torch_device)
