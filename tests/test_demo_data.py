@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detector import demo, sources
+from detector import decoders, demo, scenes, sources
 from detector.errors import DetectorError
 from detector.sources import FAKE, REAL, celebdf, faces140k, synthbuster
 
@@ -134,9 +134,9 @@ def test_files_of_both_classes_are_encoded_alike(root):
 
 
 def test_decoding_leaves_colours_and_contrast_but_not_the_picture():
-    model = demo.Autoencoder("transposed4")
-    scene = demo._scene(np.random.default_rng(0), 64)
-    fake = demo._decoded(model, scene)
+    model = decoders.Autoencoder("transposed4")
+    scene = scenes.scene(np.random.default_rng(0), 64)
+    fake = decoders.decoded(model, scene)
     np.testing.assert_allclose(fake.mean((0, 1, 2)), scene.mean((0, 1, 2)), atol=1e-4)
     # not exact: rings of the half spectrum that a real picture has count its edge columns once, others twice
     np.testing.assert_allclose(fake.std((0, 1, 2)), scene.std((0, 1, 2)), rtol=0.05)

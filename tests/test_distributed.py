@@ -91,6 +91,9 @@ def test_two_processes_train_what_one_does(tmp_path):
         _, errors = job.communicate(timeout=120)
         assert job.returncode == 0, errors
     compare(tmp_path / "one", tmp_path / "two")
+    log = (tmp_path / "two/log").read_text()
+    assert "starting 2 processes" in log
+    assert [log.count(f"epoch {number}/4") for number in (1, 2, 3, 4)] == [1, 1, 1, 1]
     first, second = (checkpoints.load_weights(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=1e-4, msg=name)

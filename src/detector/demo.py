@@ -20,7 +20,6 @@ The same arguments give the same bytes, whatever `threads` is, on the same kind 
 import hashlib
 import json
 import logging
-import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -35,7 +34,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from detector import parallel
+from detector import decoders, parallel, scenes
 from detector.errors import DetectorError
 from detector.sources.synthbuster import GENERATORS
 
@@ -66,7 +65,7 @@ DECODERS = {
 }
 
 TRAIN_STEPS, TRAIN_SCENES, CROP = 20, 64, 32  # of each autoencoder; crops keep a step at milliseconds
-FRAMES, FPS, PAN = 7, 25, 2  # a clip; the scene moves by PAN pixels a frame
+FRAMES, FPS = 7, 25  # of a clip
 MARGIN = 4  # pixels made on each side and cut off: a decoder's zero padding would mark the border
 QUALITIES = (95, 96, 97, 98)  # of JPEG: lower ones erase the traces
 CHUNK = 40  # images a job: short enough for a bar that moves
@@ -264,85 +263,22 @@ def _write(folder: Path, items: list[Item], weights: Weights | None, seed: int, 
     """Render, decode what is fake, photograph and save."""
     model = None
     if weights is not None:
-        model = Autoencoder(DECODERS[items[0].decoder])
+        model = decoders.Autoencoder(DECODERS[items[0].decoder])
         model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     for item in items:
         path = folder / item.path
         count = FRAMES if path.suffix == ".mp4" else 1
-        frames = _scene(_rng(seed, f"scene/{item.scene}"), size + 2 * MARGIN, count)
+        frames = scenes.scene(_rng(seed, f"scene/{item.scene}"), size + 2 * MARGIN, count)
         if model is not None:
-            frames = _decoded(model, frames)
+            frames = decoders.decoded(model, frames)
         frames = frames[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         rng = _rng(seed, f"camera/{item.path}")
-        _save(_ready(path), _sensor(rng, frames), rng)
+        _save(_ready(path), scenes.sensor(rng, frames), rng)
 
 
 def _ready(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
-
-
-def _scene(rng: np.random.Generator, size: int, frames: int = 1) -> np.ndarray:
-    """float32 (frames, size, size, 3) in 0..1: a dead-leaves scene behind a lens, panned by PAN pixels a frame."""
-    h, w, n = size, size + PAN * (frames - 1), size
-    y, x = np.mgrid[:h, :w].astype(np.float32)
-    texture = _pink(rng, 2 * w)
-    # Radii of density r^-2 make areas, and so the picture, look alike at every scale. The first is the background.
-    low, high = 2.5, size / 2.5
-    radii = low / (1 - rng.random(n) * (1 - low / high))
-    radii[0] = 8 * size
-    centres = rng.uniform(-0.1, 1.1, (n, 2)) * (h, w)
-    turns = np.exp(1j * rng.uniform(0, 2 * np.pi, n))
-    aspects = rng.uniform(0.4, 1, n)
-    powers = rng.choice([1, 2, 2, 6], n)  # diamonds, ellipses, rounded boxes
-    offsets = rng.integers(0, w, (n, 2))
-    # Of a scene's few hues, as a place has few materials; shaded across by `slopes`, roughened by `grains`.
-    hues = rng.choice(rng.uniform(0, 2 * np.pi, 3), n) + rng.normal(0, 0.2, n)
-    phases = hues[:, None] + np.arange(3) * 2 * np.pi / 3
-    colours = rng.uniform(0.1, 0.75, (n, 1)) * (1 + rng.beta(1.5, 9, (n, 1)) * np.cos(phases))
-    slopes, grains = rng.uniform(0, 0.35, n), rng.uniform(0.01, 0.08, n)
-
-    scene = np.zeros((h, w, 3), np.float32)
-    for i, radius in enumerate(radii):
-        (cy, cx), (ty, tx) = centres[i], offsets[i]
-        rows = slice(max(0, int(cy - radius)), min(h, max(0, int(cy + radius) + 2)))
-        columns = slice(max(0, int(cx - radius)), min(w, max(0, int(cx + radius) + 2)))
-        dy, dx = y[rows, :1] - cy, x[:1, columns] - cx
-        c, s = turns[i].real / radius, turns[i].imag / radius
-        u, v = c * dx + s * dy, (c * dy - s * dx) / aspects[i]
-        distance = (np.abs(u) ** powers[i] + np.abs(v) ** powers[i]) ** (1 / powers[i])
-        cover = np.clip((1 - distance) * (0.7 * radius) + 0.5, 0, 1)[..., None]
-        rough = texture[ty : ty + u.shape[0], tx : tx + u.shape[1]]
-        light = (1 + slopes[i] * np.clip(u, -1, 1) + grains[i] * rough)[..., None]
-        scene[rows, columns] += cover * (light * colours[i] - scene[rows, columns])
-    scene = _blurred(np.clip(scene, 0, 1), rng.uniform(0.35, 0.6))
-    return np.stack([scene[:, PAN * i : PAN * i + size] for i in range(frames)])
-
-
-def _pink(rng: np.random.Generator, size: int) -> np.ndarray:
-    """float32 (size, size): noise of amplitude 1/f and unit variance, the spectrum of natural textures."""
-    f = np.hypot(np.fft.fftfreq(size)[:, None], np.fft.rfftfreq(size))
-    f[0, 0] = np.inf
-    noise = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((size, size))) / f, s=(size, size))
-    return (noise / noise.std()).astype(np.float32)
-
-
-def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
-    """(H, W, 3) through a separable Gaussian of three taps: the softness of a lens."""
-    side = math.exp(-0.5 / sigma**2)
-    a, b = side / (1 + 2 * side), 1 / (1 + 2 * side)
-    for axis in (0, 1):
-        padded = np.pad(image, [(1, 1) if axis == i else (0, 0) for i in range(3)], mode="edge")
-        before, after = (padded[:-2], padded[2:]) if axis == 0 else (padded[:, :-2], padded[:, 2:])
-        image = a * (before + after) + b * image
-    return image
-
-
-def _sensor(rng: np.random.Generator, frames: np.ndarray) -> np.ndarray:
-    """uint8, the frames with shot noise (variance grows with light) and read noise of one random exposure."""
-    read, shot = rng.uniform(0.003, 0.009), rng.uniform(0.007, 0.015)
-    noise = rng.standard_normal(frames.shape, np.float32) * np.sqrt(read**2 + shot**2 * np.clip(frames, 0, 1))
-    return np.clip((frames + noise) * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
 def _save(path: Path, frames: np.ndarray, rng: np.random.Generator) -> None:
@@ -362,33 +298,6 @@ def _save(path: Path, frames: np.ndarray, rng: np.random.Generator) -> None:
             video.mux(stream.encode())
 
 
-# The generators.
-
-
-def _upsampler(kind: str, channels: int, out: int) -> nn.Module:
-    """A layer that doubles height and width, as generators do it."""
-    if kind == "transposed4":
-        return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
-    if kind == "transposed3":
-        return nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1)
-    if kind == "transposed2":
-        return nn.ConvTranspose2d(channels, out, 2, stride=2)
-    if kind == "shuffle":
-        return nn.Sequential(nn.Conv2d(channels, 4 * out, 3, padding=1), nn.PixelShuffle(2))
-    return nn.Sequential(nn.Upsample(scale_factor=2, mode=kind), nn.Conv2d(channels, out, 3, padding=1))
-
-
-class Autoencoder(nn.Module):
-    """(N, 3, H, W) float in 0..1 → the same, through a code of 16 channels at half the height and width."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(3, 16, 4, stride=2, padding=1), nn.SiLU(), _upsampler(kind, 16, 3))
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.layers(images - 0.5) + 0.5
-
-
 @_reproducible()
 def _train(name: str, seed: int, size: int) -> Weights:
     """The autoencoder of generator `name`, trained by mean squared error.
@@ -398,7 +307,7 @@ def _train(name: str, seed: int, size: int) -> Weights:
     rng = _rng(seed, f"weights/{name}")
     torch.manual_seed(int(rng.integers(2**31)))
     images = _training_scenes(seed, size)
-    model = Autoencoder(DECODERS[name])
+    model = decoders.Autoencoder(DECODERS[name])
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=TRAIN_STEPS)
     for _ in range(TRAIN_STEPS):
@@ -415,25 +324,5 @@ def _train(name: str, seed: int, size: int) -> Weights:
 @cache
 def _training_scenes(seed: int, size: int) -> torch.Tensor:
     """float32 (TRAIN_SCENES, 3, size, size): what all generators learn from, and no item shows."""
-    scenes = [_scene(_rng(seed, f"train/{i}"), size)[0] for i in range(TRAIN_SCENES)]
-    return torch.from_numpy(np.stack(scenes)).permute(0, 3, 1, 2)
-
-
-@torch.inference_mode()
-def _decoded(model: nn.Module, frames: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) through the autoencoder, each channel's mean and power spectrum then those of `frames`.
-
-    Squared error makes blurred images, which a mere sharpness filter would tell; a discriminator would have
-    sharpened them. It would not have removed what stays: where on the pixel grid the detail lies, and how the
-    detail of one colour follows that of another.
-    """
-    out = model(torch.from_numpy(frames).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    height, width = frames.shape[1:3]
-    old, new = (np.fft.rfft2(images, axes=(1, 2)) for images in (frames, out))
-    # the spectrum averaged over directions: power in rings of equal frequency
-    rings = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)) * max(height, width)
-    rings = np.rint(rings).astype(int)
-    for channel in range(3):
-        power = [np.bincount(rings.ravel(), (abs(x[..., channel]) ** 2).sum(0).ravel()) for x in (old, new)]
-        new[..., channel] *= np.sqrt(power[0] / np.maximum(power[1], 1e-12))[rings]
-    return np.fft.irfft2(new, s=(height, width), axes=(1, 2)).astype(np.float32)
+    pictures = [scenes.scene(_rng(seed, f"train/{i}"), size)[0] for i in range(TRAIN_SCENES)]
+    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)

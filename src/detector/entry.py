@@ -79,10 +79,15 @@ def lock_of(state: Path | str, worker: int | None = None) -> Path:
 
 
 def _handlers(log_file: Path | None) -> list[logging.Handler]:
+    """To the terminal and the log file. Of a team's processes (`distributed`) the first one adds to the file that
+    its launcher began, and the others leave it alone."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if log_file is not None:
+    rank = os.environ.get("RANK")
+    if log_file is not None and rank in (None, "0"):
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(log_file, mode="w"))
+        if rank is None:
+            log_file.write_text("")
+        handlers.append(logging.FileHandler(log_file))  # appends, as the launcher goes on writing too
     return handlers
 
 

@@ -1,0 +1,49 @@
+"""The demo's generators: small autoencoders that leave the traces of learned upsampling. Sources are in `demo`."""
+
+import numpy as np
+import torch
+from torch import nn
+
+
+def _upsampler(kind: str, channels: int, out: int) -> nn.Module:
+    """A layer that doubles height and width, as generators do it."""
+    if kind == "transposed4":
+        return nn.ConvTranspose2d(channels, out, 4, stride=2, padding=1)
+    if kind == "transposed3":
+        return nn.ConvTranspose2d(channels, out, 3, stride=2, padding=1, output_padding=1)
+    if kind == "transposed2":
+        return nn.ConvTranspose2d(channels, out, 2, stride=2)
+    if kind == "shuffle":
+        return nn.Sequential(nn.Conv2d(channels, 4 * out, 3, padding=1), nn.PixelShuffle(2))
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode=kind), nn.Conv2d(channels, out, 3, padding=1))
+
+
+class Autoencoder(nn.Module):
+    """(N, 3, H, W) float in 0..1 → the same, through a code of 16 channels at half the height and width."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 16, 4, stride=2, padding=1), nn.SiLU(), _upsampler(kind, 16, 3))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images - 0.5) + 0.5
+
+
+@torch.inference_mode()
+def decoded(model: nn.Module, frames: np.ndarray) -> np.ndarray:
+    """(N, H, W, 3) through the autoencoder, each channel's mean and power spectrum then those of `frames`.
+
+    Squared error makes blurred images, which a mere sharpness filter would tell; a discriminator would have
+    sharpened them. It would not have removed what stays: where on the pixel grid the detail lies, and how the
+    detail of one colour follows that of another.
+    """
+    out = model(torch.from_numpy(frames).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
+    height, width = frames.shape[1:3]
+    old, new = (np.fft.rfft2(images, axes=(1, 2)) for images in (frames, out))
+    # the spectrum averaged over directions: power in rings of equal frequency
+    rings = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)) * max(height, width)
+    rings = np.rint(rings).astype(int)
+    for channel in range(3):
+        power = [np.bincount(rings.ravel(), (abs(x[..., channel]) ** 2).sum(0).ravel()) for x in (old, new)]
+        new[..., channel] *= np.sqrt(power[0] / np.maximum(power[1], 1e-12))[rings]
+    return np.fft.irfft2(new, s=(height, width), axes=(1, 2)).astype(np.float32)
