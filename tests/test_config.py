@@ -60,6 +60,9 @@ def test_the_dense_control_comes_first(study):
     assert list(config.branches(config.complete(study, SCHEMA))) == ["l1-00", "l1-10", "l1-20", "l1-30", "l1-40"]
     full = config.complete(merge(study, {"prune": {"methods": {"random": [0.4]}}}), SCHEMA)
     assert config.branches(full)["random-40"] == {"method": "random", "sparsity": 0.4}
+    assert "gradual-90" not in config.branches(full)
+    full = config.complete(merge(study, {"prune": {"methods": {"gradual": [0.9]}, "ramp": 3}}), SCHEMA)
+    assert config.branches(full)["gradual-90"] == {"method": "gradual", "sparsity": 0.9, "ramp": 3}
 
 
 @pytest.mark.parametrize(

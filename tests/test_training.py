@@ -157,3 +157,51 @@ def test_a_loss_that_is_no_number_is_an_error(data):
         model[0].weight.fill_(float("nan"))
     with pytest.raises(DetectorError, match="lower the learning rate"):
         fit(model, *data, RECIPE, PLAN)
+
+
+def share_of_zeros(weights):
+    some = [weights[name] for name in ("0.weight", "5.weight")]
+    return sum(int((w == 0).sum()) for w in some) / sum(w.numel() for w in some)
+
+
+def test_gradual_pruning_ends_at_its_share_and_counts_only_epochs_that_reached_it(data):
+    recipe = dataclasses.replace(RECIPE, epochs=6, patience=1)
+    counted, seen = [], []
+    model = small_net()
+    model[0].register_forward_hook(lambda *_: seen.append(share_of_zeros(model.state_dict())))
+    result = fit(
+        *(model, *data, recipe, PLAN),
+        masks=masks.Gradual(0.8, 3),
+        after_epoch=lambda row: counted.append(row.epoch),
+    )
+    steps = list(dict.fromkeys(seen))
+    assert steps == pytest.approx([0.8 * (1 - (2 / 3) ** 3), 0.8 * (1 - (1 / 3) ** 3), 0.8], abs=0.01)
+    assert counted[0] == 3
+    assert result.best.epoch >= 3
+    assert result.best.valid_accuracy == max(row.valid_accuracy for row in result.history[2:])
+    assert share_of_zeros(result.weights) == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_ramp_ends_with_the_training_at_the_latest(data):
+    result = fit(small_net(), *data, dataclasses.replace(RECIPE, epochs=2), PLAN, masks=masks.Gradual(0.8, 50))
+    assert share_of_zeros(result.weights) == pytest.approx(0.8, abs=0.01)
+    assert result.best.epoch == 2
+
+
+@pytest.mark.parametrize("dies_in", [2, 3, 5])
+def test_gradual_pruning_goes_on_as_if_never_stopped(data, tmp_path, dies_in):
+    recipe = dataclasses.replace(RECIPE, epochs=6)
+    whole = fit(small_net(), *data, recipe, PLAN, masks=masks.Gradual(0.8, 4))
+    state = checkpoints.ResumeState(tmp_path)
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    stopped = make_batches(61, 0)
+    train = stopped.train
+    stopped.train = lambda *given, **more: die() if given[2] == dies_in else train(*given, **more)
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_net(), stopped, data[1], recipe, PLAN, masks=masks.Gradual(0.8, 4), state=state)
+    resumed = fit(small_net(1), *data, recipe, PLAN, masks=masks.Gradual(0.8, 4), state=state)
+    assert equal(whole.weights, resumed.weights)
+    assert timeless(whole.history) == timeless(resumed.history)

@@ -45,13 +45,19 @@ def used_sources(config: Mapping) -> dict[str, dict]:
 
 
 def branches(config: Mapping) -> dict[str, dict]:
-    """The pruned branches by name, each with its `method` and `sparsity` (a share of the weights).
+    """The pruned branches by name, each with its `method`, `sparsity` and, if gradual, `ramp` in epochs.
 
-    The name is `{method}-{percent}`; the dense control `l1-00` comes first.
+    The name is `{method}-{percent}`; the dense control `l1-00` comes first. `sparsity` is a share of the conv
+    and fc weights, or, where `channels` are removed, of all parameters.
     """
-    pairs = [("l1", 0.0)] if config["prune"]["dense_control"] else []
-    pairs += [(method, s) for method, values in config["prune"]["methods"].items() for s in sorted(values)]
-    return {f"{m}-{round(100 * s):02d}": {"method": m, "sparsity": s} for m, s in pairs}
+    prune = config["prune"]
+    pairs = [("l1", 0.0)] if prune["dense_control"] else []
+    pairs += [(method, s) for method, values in prune["methods"].items() for s in sorted(values)]
+    return {
+        f"{m}-{round(100 * s):02d}": {"method": m, "sparsity": s}
+        | ({"ramp": prune["ramp"]} if m == "gradual" else {})
+        for m, s in pairs
+    }
 
 
 def _cross_checks(config: Mapping) -> list[str]:

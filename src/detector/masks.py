@@ -1,6 +1,7 @@
 """Unstructured pruning: which weights go, and keeping them at zero while the rest trains."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -32,6 +33,27 @@ def make(method: str, weights: Sequence[torch.Tensor], sparsity: float, seed: in
     if method == "random":
         return random(weights, sparsity, seed)
     raise DetectorError(f"unknown pruning method {method!r}; expected l1 or random")
+
+
+@dataclass(frozen=True)
+class Gradual:
+    """Global L1 pruning in steps, one before each of the first `epochs` epochs, with training between them.
+
+    The share follows the cubic rule of Zhu & Gupta (2017), fast at first and slow at the end, and reaches
+    `sparsity` in epoch number `epochs`.
+    """
+
+    sparsity: float
+    epochs: int
+
+    def at(self, epoch: int) -> float:
+        """Share of the weights that is zero in an epoch, counted from 1."""
+        left = 1 - min(epoch, self.epochs) / self.epochs
+        return self.sparsity * (1 - left**3)
+
+    def masks(self, weights: Sequence[torch.Tensor], epoch: int) -> list[torch.Tensor]:
+        """Masks for an epoch. Weights that are zero already are the smallest, so they stay out."""
+        return global_l1(weights, self.at(epoch))
 
 
 def like(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -17,7 +17,7 @@ from detector.batches import Batches
 from detector.checkpoints import save_weights
 from detector.devices import Plan, plan
 from detector.files import finish_state, read_json, replacing, write_json
-from detector.models import parameter_count, prunable
+from detector.models import channel_count, macs, parameter_count, prunable
 from detector.packing import open_store, verify
 from detector.training import HISTORY_COLUMNS, Fit
 
@@ -126,6 +126,8 @@ def write_variant(
             "best_epoch": fit.best.epoch,
             "valid_accuracy": fit.best.valid_accuracy,
             "total_parameters": parameter_count(model),
+            "channels": channel_count(model),
+            "macs": macs(model, images.size),
             "prunable_weights": sum(w.numel() for w in prunable(model)),
             "nonzero_weights": sum(int(torch.count_nonzero(w)) for w in prunable(model)),
             "processes": distributed.team().size,

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 import torch
 from torch import nn
@@ -67,10 +67,7 @@ class Fit:
 
     weights: dict[str, torch.Tensor]
     history: list[Epoch]
-
-    @property
-    def best(self) -> Epoch:
-        return max(self.history, key=lambda row: row.valid_accuracy)
+    best: Epoch
 
 
 def make_optimizer(name: str, parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
@@ -89,7 +86,7 @@ def fit(
     recipe: Recipe,
     plan: Plan,
     *,
-    masks: Sequence[torch.Tensor] | None = None,
+    masks: Sequence[torch.Tensor] | pruning.Gradual | None = None,
     state: ResumeState | None = None,
     title: str = "",
     after_epoch: Callable[[Epoch], None] | None = None,
@@ -97,8 +94,10 @@ def fit(
     """Train `model` in place and return its best weights and history.
 
     `masks`: boolean, as `masks.make` gives them; the weights they drop are zero from the first step to the
-    last (checked at the end). `state`: where each finished epoch is saved and, if something is there already,
-    what to go on from. `after_epoch` is called with each row, on going on first with those that are there.
+    last (checked at the end). `Gradual` makes new ones before each of its first epochs; epochs that have not
+    reached its sparsity are never the best ones, and no reason to stop early. `state`: where each finished
+    epoch is saved and, if something is there already, what to go on from. `after_epoch` is called with each row
+    that counts, on going on first with those that are there.
 
     Where the process is asked to end (`interrupts`), it saves the steps done and raises `Stopped`. Raises
     `Diverged`, a `DetectorError`, where the loss is no longer a number. Called in each process of a team
@@ -106,27 +105,29 @@ def fit(
     """
     run = _Run(model, train, valid, recipe, plan, masks, state, title)
     if after_epoch is not None:
-        for row in run.history:
+        for row in run.history[run.first - 1 :]:
             after_epoch(row)
     with interrupts.deferred():
-        while not _finished(run.history, recipe):
+        while not _finished(run.history, recipe, run.first):
             row = run.epoch()
-            if after_epoch is not None:
+            if after_epoch is not None and row.epoch >= run.first:
                 after_epoch(row)
             interrupts.check()
     model.load_state_dict(run.best)
-    if masks is not None and (wrong := pruning.violations(prunable(model), masks)):
+    if wrong := run.violations():
         raise RuntimeError(f"{title}: {wrong} pruned weights are not zero after training; this is a bug")
-    return Fit(run.best, run.history)
+    return Fit(run.best, run.history, _best(run.history, run.first))
 
 
-def _finished(history: Sequence[Epoch], recipe: Recipe) -> bool:
-    if len(history) >= recipe.epochs:
-        return True
-    if not history or recipe.patience is None:
-        return False
-    best = max(history, key=lambda row: row.valid_accuracy)
-    return len(history) - best.epoch >= recipe.patience
+def _best(history: Sequence[Epoch], first: int = 1) -> Epoch | None:
+    """The epoch with the best validation accuracy, the first of equals, of those from number `first` on."""
+    return max(history[first - 1 :], key=lambda row: row.valid_accuracy, default=None)
+
+
+def _finished(history: Sequence[Epoch], recipe: Recipe, first: int = 1) -> bool:
+    best = _best(history, first)
+    early = best is not None and recipe.patience is not None and len(history) - best.epoch >= recipe.patience
+    return early or len(history) >= recipe.epochs
 
 
 @dataclass
@@ -149,7 +150,7 @@ class _Run:
         valid: Batches,
         recipe: Recipe,
         plan: Plan,
-        masks: Sequence[torch.Tensor] | None,
+        masks: Sequence[torch.Tensor] | pruning.Gradual | None,
         state: ResumeState | None,
         title: str,
     ):
@@ -158,9 +159,13 @@ class _Run:
         self._state = state if self._team.rank == 0 else None
         self._model = plan.place(model)
         self._weights = prunable(model)
-        self._kept = None if masks is None else pruning.like(self._weights, masks)
-        if self._kept is not None:
-            pruning.apply(self._weights, self._kept)
+        # A ramp longer than the training ends with it: no run leaves a model that is pruned less than it says.
+        self._gradual = masks if isinstance(masks, pruning.Gradual) else None
+        if self._gradual is not None:
+            self._gradual = replace(self._gradual, epochs=min(self._gradual.epochs, recipe.epochs))
+        self._kept: list[torch.Tensor] | None = None
+        if masks is not None and self._gradual is None:
+            self._keep(masks)
         self._optimizer = make_optimizer(recipe.optimizer, list(model.parameters()), recipe)
         self._partial = self._fresh()
         self.history: list[Epoch] = []
@@ -169,9 +174,27 @@ class _Run:
             self._restore(saved)
         self._network = self._team.wrap(self._model)
 
+    @property
+    def first(self) -> int:
+        """Number of the first epoch that can be the best one: all pruning is done in it."""
+        return 1 if self._gradual is None else self._gradual.epochs
+
+    def violations(self) -> int:
+        """How many weights of the model are not zero that should be."""
+        if self._gradual is not None:  # which ones may have changed since the best epoch, not how many
+            zeros = sum(int((w == 0).sum()) for w in self._weights)
+            return max(0, round(self._gradual.sparsity * sum(w.numel() for w in self._weights)) - zeros)
+        return 0 if self._kept is None else pruning.violations(self._weights, self._kept)
+
+    def _keep(self, masks: Sequence[torch.Tensor]) -> None:
+        self._kept = pruning.like(self._weights, masks)
+        pruning.apply(self._weights, self._kept)
+
     def epoch(self) -> Epoch:
         """Train and validate one epoch, or what is left of it, and save."""
         number = len(self.history) + 1
+        if self._gradual is not None and (number <= self._gradual.epochs or self._kept is None):
+            self._keep(self._gradual.masks(self._weights, number))
         begun = time.perf_counter() - self._partial.seconds
         self._steps(number, begun)
         self._team.sum(self._partial.loss_sum, self._partial.correct)
@@ -189,7 +212,7 @@ class _Run:
         seconds = time.perf_counter() - begun
         row = Epoch(number, loss, accuracy, valid_loss, valid_accuracy, rate, seconds, count / trained)
         self.history.append(row)
-        if max(self.history, key=lambda r: r.valid_accuracy) is row:
+        if _best(self.history, self.first) is row:
             self.best = {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}
         self._partial = self._fresh()
         self._save()
@@ -253,7 +276,7 @@ class _Run:
         if self._state is None:
             return
         content = {"best": self.best, "history": [asdict(row) for row in self.history]}
-        if partial is None and _finished(self.history, self._recipe):
+        if partial is None and _finished(self.history, self._recipe, self.first):
             self._state.save(len(self.history), content, keep=1)
             return
         content |= {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from detector import checkpoints, distributed, entry, masks, models, runs
+from detector import branches, checkpoints, distributed, entry, models, runs
 from detector.files import read_json, sha256
 from detector.training import FINETUNE, Recipe, fit
 
@@ -15,8 +15,8 @@ def main(args: argparse.Namespace) -> None:
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     found = read_json(args.best)
     images, where, train, valid = runs.prepare(args, settings)
-    model = models.load(args.arch, checkpoints.load_weights(args.baseline))
-    kept = masks.make(pruning["method"], models.prunable(model), pruning["sparsity"], args.seed)
+    baseline = models.load(args.arch, checkpoints.load_weights(args.baseline))
+    model, kept = branches.start(baseline, pruning, args.seed)
     recipe = Recipe(
         **settings["finetune"],
         optimizer=found["optimizer"],
@@ -38,6 +38,8 @@ def main(args: argparse.Namespace) -> None:
         *(args, key, model, result, images, where),
         branch=args.branch,
         **pruning,
+        parameters_removed=1 - models.parameter_count(model) / models.parameter_count(baseline),
+        channels_removed=1 - models.channel_count(model) / models.channel_count(baseline),
         config=settings,
         hyperparameters=found,
         baseline_sha256=parent,
@@ -48,7 +50,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     runs.add_arguments(parser)
     parser.add_argument("--branch", required=True, help="its name, for the log and meta.json")
-    parser.add_argument("--pruning", required=True, help="JSON: method and sparsity")
+    parser.add_argument("--pruning", required=True, help="JSON: method, sparsity, ramp")
     parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
     parser.add_argument("--best", type=Path, required=True, help="best.json of the branch's search")
     parser.add_argument("--model", type=Path, required=True, help="safetensors to write")

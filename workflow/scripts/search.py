@@ -1,13 +1,14 @@
 """Search the optimizer and learning rate that fine-tune one pruned branch best, alone or with other workers."""
 
 import argparse
+import copy
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from detector import checkpoints, entry, masks, models, runs, search
+from detector import branches, checkpoints, entry, models, runs, search
 from detector.files import finish_state, replacing, sha256, write_json
 from detector.training import SEARCH, Recipe, fit
 
@@ -15,9 +16,8 @@ from detector.training import SEARCH, Recipe, fit
 def main(args: argparse.Namespace) -> None:
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     images, where, train, valid = runs.prepare(args, settings)
-    weights = checkpoints.load_weights(args.baseline)
-    kept = masks.make(
-        pruning["method"], models.prunable(models.load(args.arch, weights)), pruning["sparsity"], args.seed
+    pruned, kept = branches.start(
+        models.load(args.arch, checkpoints.load_weights(args.baseline)), pruning, args.seed
     )
     space = settings["search"]
     key = checkpoints.fingerprint(
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
             stream=SEARCH,
         )
         result = fit(
-            *(models.load(args.arch, weights), train, valid, recipe, where),
+            *(copy.deepcopy(pruned), train, valid, recipe, where),
             masks=kept,
             state=checkpoints.ResumeState(args.state / key / f"trial-{number}"),
             title=f"{title} trial {number + 1}",
@@ -79,7 +79,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     runs.add_arguments(parser)
     parser.add_argument("--branch", required=True, help="its name, for the log and best.json")
-    parser.add_argument("--pruning", required=True, help="JSON: method and sparsity")
+    parser.add_argument("--pruning", required=True, help="JSON: method, sparsity, ramp")
     parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
     parser.add_argument("--journal", type=Path, required=True, help="Optuna's journal, made or gone on with")
     parser.add_argument("--worker", type=int, help="number, from 1, of one that only adds trials")
