@@ -60,6 +60,15 @@ def branches(config: Mapping) -> dict[str, dict]:
     }
 
 
+def deployed(config: Mapping) -> list[str]:
+    """Names of the variants that are exported and measured, the baseline first: all is relative to it."""
+    names = ["baseline", *branches(config)]
+    chosen = config["deploy"]["branches"]
+    if chosen == "all":
+        return names
+    return [name for name in names if name in {"baseline", *chosen}] if chosen else []
+
+
 def _cross_checks(config: Mapping) -> list[str]:
     """What a schema cannot say: keys that must agree with each other or with the source modules."""
     problems = []
@@ -89,6 +98,9 @@ def _cross_checks(config: Mapping) -> list[str]:
     for method, values in config["prune"]["methods"].items():
         if odd := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
             problems.append(f"prune.methods.{method}: {odd}, expected whole percents such as 0.4 or 0.95")
+    names = ["baseline", *branches(config)]
+    if config["deploy"]["branches"] != "all" and (odd := set(config["deploy"]["branches"]) - set(names)):
+        problems.append(f"deploy.branches: no {', '.join(sorted(odd))}; there are {', '.join(names)}")
     low, high = config["search"]["learning_rate"]
     if low > high:
         problems.append(f"search.learning_rate: lowest {low:g} is above highest {high:g}; swap them")

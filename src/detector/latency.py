@@ -1,18 +1,67 @@
 """How long one forward pass takes, for several models in one interleaved run."""
 
+import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import trange
 
+from detector.devices import cpu_flags
+
 LATENCY_COLUMNS = ("branch", "latency_ms_median", "latency_ms_p90", "batch", "rounds", "device", "threads")
+# Instructions that decide how fast a CPU multiplies small numbers.
+FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16")
 
 
-@torch.inference_mode()
+Pass = Callable[[], object]
+
+
+def interleaved(
+    passes: Mapping[str, Callable[[], object]], warmup: int, rounds: int
+) -> dict[str, dict[str, float]]:
+    """`latency_ms_median` and `latency_ms_p90` of each pass: a call that returns when the work is done.
+
+    Every round times every pass once, in an order that rotates from round to round: a machine that slows down
+    for a while slows all alike, and none is always the first after another. So ratios hold where times do not.
+    """
+    names = list(passes)
+    samples: dict[Hashable, list[float]] = {name: [] for name in names}
+    for number in trange(warmup + rounds, desc="latency", leave=False, disable=not sys.stderr.isatty()):
+        turn = number % len(names)
+        for name in names[turn:] + names[:turn]:
+            started = time.perf_counter()
+            passes[name]()
+            if number >= warmup:
+                samples[name].append(1000 * (time.perf_counter() - started))
+    return {
+        name: {
+            "latency_ms_median": float(np.median(times)),
+            "latency_ms_p90": float(np.percentile(times, 90)),
+        }
+        for name, times in samples.items()
+    }
+
+
+def eager(model: nn.Module, image_size: int, batch_size: int, device: torch.device) -> Pass:
+    """A pass of a torch model, without autograd, over random normalised images that are on the device already."""
+    model = model.to(device).eval()
+    shape = (batch_size, 3, image_size, image_size)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+    @torch.inference_mode()
+    def forward() -> None:
+        model(images)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return forward
+
+
 def measure(
     models: Mapping[str, nn.Module],
     image_size: int,
@@ -22,42 +71,21 @@ def measure(
     device: torch.device,
     threads: int,
 ) -> list[dict]:
-    """A row for each model, columns `LATENCY_COLUMNS`; times in milliseconds a batch, eager fp32.
-
-    Every round times every model once, in an order that rotates from round to round: a machine that slows
-    down for a while slows all models alike, and none is always the first after another.
-    """
+    """A row for each model, columns `LATENCY_COLUMNS`; times in milliseconds a batch, eager fp32."""
     torch.set_num_threads(threads)
-    models = {name: model.to(device).eval() for name, model in models.items()}
-    images = torch.rand(batch_size, 3, image_size, image_size, generator=torch.Generator().manual_seed(0)).to(
-        device
-    )
-    names = list(models)
-    samples: dict[str, list[float]] = {name: [] for name in names}
-    for number in trange(warmup + rounds, desc="latency", leave=False, disable=not sys.stderr.isatty()):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            _wait(device)
-            started = time.perf_counter()
-            models[name](images)
-            _wait(device)
-            if number >= warmup:
-                samples[name].append(1000 * (time.perf_counter() - started))
+    passes = {name: eager(model, image_size, batch_size, device) for name, model in models.items()}
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
     return [
-        {
-            "branch": name,
-            "latency_ms_median": float(np.median(times)),
-            "latency_ms_p90": float(np.percentile(times, 90)),
-            "batch": batch_size,
-            "rounds": rounds,
-            "device": where,
-            "threads": threads,
-        }
-        for name, times in samples.items()
+        {"branch": name, **times, "batch": batch_size, "rounds": rounds, "device": where, "threads": threads}
+        for name, times in interleaved(passes, warmup, rounds).items()
     ]
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def cpu() -> tuple[str, str]:
+    """This machine's CPU: its name, and those of `FLAGS` that it has, with blanks between."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "cpu", ""
+    name = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return name[1] if name else "cpu", " ".join(flag for flag in FLAGS if flag in cpu_flags())

@@ -10,9 +10,10 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from detector import interrupts, locks
 from detector import sources as _sources
-from detector.config import branches, complete, used_sources
+from detector.config import branches, complete, deployed, used_sources
 from detector.errors import DetectorError
 from detector.files import canonical, clean_states
+from detector.formats import EXPORTED, FILES
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
 # Its safe path keeps scripts from shadowing modules of the same name.
@@ -229,6 +230,7 @@ def figure(name, caption, **more):
     )
 
 
+DEPLOYED = deployed(CONFIG)
 TABLES = expand(
     f"{TABLE_DIR}/{{name}}.csv",
     name=[
@@ -238,6 +240,7 @@ TABLES = expand(
         "final_accuracy",
         "efficiency",
         "prior_work",
+        *(["deployment"] if DEPLOYED else []),
     ],
 )
 FIGURES = [

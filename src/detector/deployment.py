@@ -1,0 +1,109 @@
+"""What each file of each model weighs, how fast it is and how right: one table to choose from. No torch."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from detector.errors import DetectorError
+from detector.formats import FILES, TRAINED
+from detector.significance import paired_interval
+from detector.tables import BASELINE, DENSE_CONTROL, Variant
+
+PARITY = 1e-4
+
+KEY = ("branch", "format", "runtime", "precision", "batch")
+LATENCY_COLUMNS = (*KEY, "threads", "latency_ms_median", "latency_ms_p90", "device", "cpu_flags")
+DEPLOYMENT_COLUMNS = (
+    *("arch", "seed", "branch", "format", "runtime", "precision", "parameters", "nonzero_weights", "macs"),
+    *("file_mb", "times_smaller", "batch", "threads", "latency_ms_median", "latency_ms_p90"),
+    *("speedup_vs_eager_fp32", "speedup_vs_same_runtime_fp32_dense", "n", "accuracy"),
+    *("accuracy_delta", "accuracy_delta_low", "accuracy_delta_high", "accuracy_delta_vs_dense_control"),
+    *("device", "cpu_flags"),
+)
+
+
+def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) -> float:
+    """The largest difference of two models' logits on a set, float (n,).
+
+    Raises `DetectorError` where one is over 1e-4, or over 1e-4 of the logit where that is above 1: what is
+    exported is then not what was trained.
+    """
+    if not len(expected):
+        return 0.0
+    difference = np.abs(np.asarray(found, np.float64) - expected)
+    if (wrong := int((difference > PARITY * np.maximum(1, np.abs(expected))).sum())) > 0:
+        raise DetectorError(
+            f"{path}: {wrong} of {len(found)} logits on {testset} are not those of torch (largest difference "
+            f"{difference.max():.3g}, expected at most {PARITY:g}); please report this, it is a bug"
+        )
+    return float(difference.max())
+
+
+def deployment(
+    facts: Mapping[Variant, Mapping],
+    files: Mapping[Variant, Path],
+    predictions: Mapping[Variant, Mapping[str, pd.DataFrame]],
+    latencies: Mapping[tuple[str, int], pd.DataFrame],
+) -> list[dict]:
+    """Rows of deployment.csv: each variant in each format and runtime.
+
+    `facts`: export.json; `files`: the folder that holds model.safetensors and bundle/; `predictions`: by format,
+    the test images of all sources, columns label and logit, in the same order for all; `latencies`: columns
+    `LATENCY_COLUMNS` by (arch, seed).
+
+    The reference is the run's baseline, dense, in fp32: its file for sizes, its eager pass for
+    `speedup_vs_eager_fp32`, its ONNX file in the row's own runtime for `speedup_vs_same_runtime_fp32_dense` (so
+    that what a runtime gains is not taken for what pruning gains), its accuracy for `accuracy_delta`, with a
+    paired 95 % interval.
+    """
+    rows = []
+    for variant, told in facts.items():
+        baseline, control = (Variant(*variant.run, branch) for branch in (BASELINE, DENSE_CONTROL))
+        timed = latencies[variant.run].set_index(list(KEY))["latency_ms_median"]
+        reference = _right(predictions[baseline][TRAINED])
+        dense = _right(predictions[control][TRAINED]) if control in predictions else None
+        for timing in latencies[variant.run].to_dict("records"):
+            if timing["branch"] != variant.branch:
+                continue
+            name = (
+                "safetensors" if timing["format"] == "safetensors" else f"{timing['format']}-{timing['precision']}"
+            )
+            size = _size(files[variant], name)
+            right = _right(predictions[variant][name])
+            low, high = paired_interval(reference, right)
+            eager = timed[BASELINE, "safetensors", "torch", "fp32", timing["batch"]]
+            kind = "safetensors" if timing["runtime"] == "torch" else "onnx"
+            same = timed[BASELINE, kind, timing["runtime"], "fp32", timing["batch"]]
+            accuracy = right.mean() if len(right) else np.nan
+            rows.append(
+                {
+                    "arch": variant.arch,
+                    "seed": variant.seed,
+                    **timing,
+                    "parameters": told["total_parameters"],
+                    "nonzero_weights": told["nonzero_weights"],
+                    "macs": told["macs"],
+                    "file_mb": size / 1e6,
+                    "times_smaller": _size(files[baseline], TRAINED) / size,
+                    "speedup_vs_eager_fp32": eager / timing["latency_ms_median"],
+                    "speedup_vs_same_runtime_fp32_dense": same / timing["latency_ms_median"],
+                    "n": len(right),
+                    "accuracy": accuracy,
+                    "accuracy_delta": accuracy - reference.mean() if len(right) else np.nan,
+                    "accuracy_delta_low": low,
+                    "accuracy_delta_high": high,
+                    "accuracy_delta_vs_dense_control": None if dense is None else accuracy - dense.mean(),
+                }
+            )
+    return rows
+
+
+def _right(table: pd.DataFrame) -> np.ndarray:
+    """Whether each image was called what it is, bool (n,)."""
+    return (table["logit"].to_numpy() >= 0) == (table["label"].to_numpy() == 1)
+
+
+def _size(folder: Path, name: str) -> int:
+    return (folder / FILES[name] if name == TRAINED else folder / "bundle" / FILES[name]).stat().st_size

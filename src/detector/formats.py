@@ -1,0 +1,13 @@
+"""The files that a variant leaves, by format and precision."""
+
+TRAINED = "safetensors-fp32"
+# The files of a variant by format and precision: in its own folder, or, for all but the first, in its bundle.
+FILES = {
+    "safetensors-fp32": "model.safetensors",
+    "sparse-fp16": "model.fp16.sparse",
+    "sparse-int8": "model.int8.sparse",
+    "onnx-fp32": "model.onnx",
+    "onnx-fp16": "model.fp16.onnx",
+    "onnx-int8": "model.int8.onnx",
+}
+EXPORTED = [name for name in FILES if name != TRAINED]

@@ -1,0 +1,82 @@
+"""Exported models in a runtime: ONNX Runtime, or OpenVINO where it is installed. No torch."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from tqdm import tqdm
+
+from detector.errors import DetectorError
+
+RUNTIMES = ("onnxruntime", "openvino")
+BATCH = 64
+
+# uint8 (n, size, size, 3) → float32 (n,)
+Exported = Callable[[np.ndarray], np.ndarray]
+
+
+def load(path: Path, runtime: str, threads: int) -> Exported:
+    """The model as a function of images, uint8 (n, size, size, 3), that gives their logits, float32 (n,).
+
+    Raises `DetectorError` where the file is no such model, or the runtime is not installed.
+    """
+    if runtime == "openvino":
+        return _openvino(path, threads)
+    session = _session(path, threads)
+    return lambda images: session.run(None, {"image": images})[0]
+
+
+def facts(path: Path) -> dict[str, str]:
+    """What the file says of itself: architecture, labels, threshold, temperature, where it comes from."""
+    return dict(_session(path, 1).get_modelmeta().custom_metadata_map)
+
+
+def logits(model: Exported, count: int, gather: Callable[[np.ndarray], np.ndarray], title: str = "") -> np.ndarray:
+    """float32 (count,): the logit of each image; `gather`: indices int (n,) → uint8 (n, size, size, 3)."""
+    out = np.empty(count, np.float32)
+    with tqdm(total=count, unit="image", desc=title, leave=False, disable=not sys.stderr.isatty()) as bar:
+        for start in range(0, count, BATCH):
+            indices = np.arange(start, min(start + BATCH, count))
+            out[indices] = model(gather(indices))
+            bar.update(len(indices))
+    return out
+
+
+def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Waiting threads that spin would slow down whoever computes next, another model in an interleaved run say.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exceptions have no common class of their own
+        raise DetectorError(f"{path}: not a model that ONNX Runtime can load ({_first_line(error)})") from None
+    found = [(node.name, node.type) for node in session.get_inputs()]
+    if found != [("image", "tensor(uint8)")]:
+        raise DetectorError(f"{path}: found the inputs {found}, expected one, `image`, of uint8; export it again")
+    return session
+
+
+def _openvino(path: Path, threads: int) -> Exported:
+    try:
+        import openvino
+    except ImportError:
+        raise DetectorError(
+            "deploy.runtimes: openvino is not installed; pip install 'detector[openvino]', or leave it out"
+        ) from None
+    options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    # OpenVINO computes in bf16 where the CPU can; fp32 by name means fp32.
+    options["INFERENCE_PRECISION_HINT"] = "f32"
+    try:
+        compiled = openvino.Core().compile_model(str(path), "CPU", options)
+    except RuntimeError as error:
+        raise DetectorError(f"{path}: not a model that OpenVINO can load ({_first_line(error)})") from None
+    request = compiled.create_infer_request()
+    return lambda images: request.infer({0: images})[compiled.output(0)].copy()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]

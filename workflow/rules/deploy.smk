@@ -1,0 +1,175 @@
+# Files that are smaller and models that are faster: exported, checked, measured, bundled. CPU only.
+#
+# needs   runs/{arch}/seed{seed}/{branch}/{model.safetensors, meta.json, predictions/}, the manifest and the packed images
+# gives   runs/{arch}/seed{seed}/{branch}/bundle/     what one ships: ONNX and sparse files, card, example, checksums
+#         runs/{arch}/seed{seed}/{branch}/exported/   logits of each exported file
+#         runs/{arch}/seed{seed}/deployment_latency.csv, tables/deployment.csv, figures/deployment_*.svg
+
+BUNDLE = f"{VARIANT}/bundle"
+EXPORTED_PREDICTIONS = expand(
+    f"{VARIANT}/exported/{{format}}/{{testset}}.parquet",
+    format=EXPORTED,
+    testset=TESTSETS,
+    allow_missing=True,
+)
+EXPORTED_FILES = expand(
+    f"{BUNDLE}/{{file}}", file=[FILES[name] for name in EXPORTED], allow_missing=True
+)
+
+
+rule export:
+    input:
+        script="workflow/scripts/export.py",
+        code=code("workflow/scripts/export.py"),
+        manifest=MANIFEST,
+        packs=packed(),
+        model=f"{VARIANT}/model.safetensors",
+        meta=f"{VARIANT}/meta.json",
+        predictions=f"{VARIANT}/predictions/valid.parquet",
+    output:
+        files=EXPORTED_FILES,
+        facts=f"{VARIANT}/export.json",
+    log:
+        f"{LOGS}/export-{{arch}}-seed{{seed}}-{{branch}}.log",
+    benchmark:
+        f"{BENCHMARKS}/export-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=240,
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        config=canonical(
+            {k: CONFIG["deploy"][k] for k in ("calibration_images", "max_drop")}
+        ),
+        folder=BUNDLE,
+    shell:
+        "python {input.script:q}"
+        " --arch {wildcards.arch}"
+        " --branch {wildcards.branch}"
+        " --model {input.model:q}"
+        " --meta {input.meta:q}"
+        " --predictions {input.predictions:q}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --config {params.config:q}"
+        " --threads {threads}"
+        " --folder {params.folder:q}"
+        " --facts {output.facts:q}"
+        " --log {log:q}"
+
+
+rule predict_exported:
+    input:
+        script="workflow/scripts/predict_exported.py",
+        code=code("workflow/scripts/predict_exported.py"),
+        manifest=MANIFEST,
+        packs=packed(),
+        files=EXPORTED_FILES,
+        predictions=expand(
+            f"{VARIANT}/predictions/{{testset}}.parquet",
+            testset=TESTSETS,
+            allow_missing=True,
+        ),
+    output:
+        predictions=EXPORTED_PREDICTIONS,
+        parity=f"{VARIANT}/exported/parity.json",
+    log:
+        f"{LOGS}/predict_exported-{{arch}}-seed{{seed}}-{{branch}}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict_exported-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        bundle=BUNDLE,
+        predictions=f"{VARIANT}/predictions",
+        folder=f"{VARIANT}/exported",
+    shell:
+        "python {input.script:q}"
+        " --arch {wildcards.arch}"
+        " --bundle {params.bundle:q}"
+        " --predictions {params.predictions:q}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --device cpu"
+        " --threads {threads}"
+        " --folder {params.folder:q}"
+        " --parity {output.parity:q}"
+        " --log {log:q}"
+
+
+rule deployment_latency:
+    input:
+        script="workflow/scripts/deployment_latency.py",
+        code=code("workflow/scripts/deployment_latency.py"),
+        models=run_variants("model.safetensors", DEPLOYED),
+        exported=lambda wc: [
+            path
+            for name in EXPORTED
+            for path in variants(f"bundle/{FILES[name]}", DEPLOYED, wc.arch, wc.seed)
+        ],
+    output:
+        latency=f"{RUN}/deployment_latency.csv",
+    log:
+        f"{LOGS}/deployment_latency-{{arch}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/deployment_latency-{{arch}}-seed{{seed}}.tsv"
+    # All cores of this machine, whatever it uses: another job beside it would be in the times.
+    threads: CORES or CONFIG["runtime"]["threads"]
+    resources:
+        mem_mb=16000,
+        runtime=120,
+    params:
+        variants=lambda wc, input: by_folder(input.models),
+        config=canonical(
+            {
+                "size": CONFIG["images"]["size"],
+                "latency": {k: CONFIG["latency"][k] for k in ("warmup", "rounds")},
+                **{k: CONFIG["deploy"][k] for k in ("runtimes", "batch_sizes")},
+            }
+        ),
+        threads=CONFIG["deploy"]["threads"],
+    shell:
+        "python {input.script:q}"
+        " --arch {wildcards.arch}"
+        " --variants {params.variants:q}"
+        " --config {params.config:q}"
+        " --threads {params.threads}"
+        " --output {output.latency:q}"
+        " --log {log:q}"
+
+
+rule deployment:
+    input:
+        script="workflow/scripts/deployment.py",
+        code=code("workflow/scripts/deployment.py"),
+        facts=variants("export.json", DEPLOYED),
+        models=variants("model.safetensors", DEPLOYED),
+        exported=expand(
+            EXPORTED_PREDICTIONS, arch=ARCHITECTURES, seed=SEEDS, branch=DEPLOYED
+        ),
+        predictions=[
+            path
+            for source in SOURCES
+            for path in variants(f"predictions/{source}.parquet", DEPLOYED)
+        ],
+        latencies=expand(
+            f"{RUN}/deployment_latency.csv", arch=ARCHITECTURES, seed=SEEDS
+        ),
+    output:
+        table("deployment"),
+    log:
+        f"{LOGS}/deployment.log",
+    params:
+        variants=lambda wc, input: folders(input.facts),
+        sets=list(SOURCES),
+    shell:
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
+        " --sets {params.sets:q}"
+        " --latencies {input.latencies:q}"
+        " --output {output:q}"
+        " --log {log:q}"

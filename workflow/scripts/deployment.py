@@ -1,0 +1,41 @@
+"""Build the table of all files of all variants: size, speed and accuracy."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from detector import entry, manifest, tables
+from detector.deployment import DEPLOYMENT_COLUMNS, deployment
+from detector.files import read_json
+from detector.formats import EXPORTED, TRAINED
+from detector.tables import Variant
+
+
+def main(args: argparse.Namespace) -> None:
+    variants = {Variant.of(folder): folder for folder in args.variants}
+    rows = deployment(
+        {variant: read_json(folder / "export.json") for variant, folder in variants.items()},
+        variants,
+        {variant: predictions(folder, args.sets) for variant, folder in variants.items()},
+        {Variant.of(path).run: pd.read_csv(path) for path in args.latencies},
+    )
+    tables.write(rows, DEPLOYMENT_COLUMNS, args.output)
+
+
+def predictions(folder: Path, sets: list[str]) -> dict[str, pd.DataFrame]:
+    """The test images of all sets together, by format."""
+    folders = {TRAINED: folder / "predictions"} | {name: folder / "exported" / name for name in EXPORTED}
+    return {
+        name: pd.concat([manifest.read(path / f"{testset}.parquet") for testset in sets])
+        for name, path in folders.items()
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variants", type=Path, nargs="+", required=True, help="folders of exported variants")
+    parser.add_argument("--sets", nargs="+", required=True, help="test sets")
+    parser.add_argument("--latencies", type=Path, nargs="+", required=True, help="CSV of each run")
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    entry.run(main, parser)

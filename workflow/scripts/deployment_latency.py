@@ -1,0 +1,54 @@
+"""Time one pass of each file of each variant in each runtime, on a CPU, interleaved in one run."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from detector import checkpoints, entry, latency, models, runtimes, sparse
+from detector.deployment import KEY, LATENCY_COLUMNS
+from detector.files import replacing
+from detector.formats import FILES, TRAINED
+
+
+def main(args: argparse.Namespace) -> None:
+    settings = json.loads(args.config)
+    torch.set_num_threads(args.threads)
+    size, device = settings["size"], torch.device("cpu")
+    passes = {}
+    for branch, folder in ((branch, Path(folder)) for branch, folder in args.variants):
+        for name, file in FILES.items():
+            kind, precision = name.split("-")
+            path = folder / file if name == TRAINED else folder / "bundle" / file
+            for batch in settings["batch_sizes"]:
+                if kind == "onnx":
+                    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+                    for runtime in settings["runtimes"]:
+                        model = runtimes.load(path, runtime, args.threads)
+                        # bound now: the loop goes on
+                        passes[branch, kind, runtime, precision, batch] = lambda m=model, i=images: m(i)
+                else:
+                    weights = checkpoints.load_weights(path) if name == TRAINED else sparse.load(path)[0]
+                    model = models.load(args.arch, weights)
+                    key = (branch, kind, "torch", precision, batch)
+                    passes[key] = latency.eager(model, size, batch, device)
+    name, flags = latency.cpu()
+    rows = [
+        {**dict(zip(KEY, key, strict=True)), **times, "threads": args.threads, "device": name, "cpu_flags": flags}
+        for key, times in latency.interleaved(passes, **settings["latency"]).items()
+    ]
+    with replacing(args.output) as temporary:
+        pd.DataFrame(rows, columns=LATENCY_COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--variants", type=entry.pair, nargs="+", required=True, help="BRANCH=its folder")
+    parser.add_argument("--config", required=True, help="JSON: size, runtimes, batch_sizes, warmup and rounds")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of each runtime")
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    entry.run(main, parser)

@@ -1,0 +1,93 @@
+"""Export one variant: ONNX in fp32, fp16 and int8, and files that leave pruned weights out."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from detector import (
+    calibration,
+    checkpoints,
+    entry,
+    exporting,
+    manifest,
+    models,
+    provenance,
+    quantizing,
+    runtimes,
+    sparse,
+)
+from detector.files import read_json, sha256, write_json
+from detector.formats import EXPORTED, FILES
+from detector.runs import Images
+
+THRESHOLD = 0.5  # of the probability that an image is real
+
+
+def main(args: argparse.Namespace) -> None:
+    settings, meta = json.loads(args.config), read_json(args.meta)
+    images = Images.open(args.manifest, args.packs)
+    weights = checkpoints.load_weights(args.model)
+    network = models.load(args.arch, weights)
+    valid = manifest.read(args.predictions)
+    label, logit = valid["label"].to_numpy(), valid["logit"].to_numpy()
+    reference = float(((logit >= 0) == label).mean())
+    facts = {
+        **{key: meta[key] for key in ("arch", "seed", "branch", "image_size", "preprocessing", "labels")},
+        "logit": "above 0 means real; P(real) = 1 / (1 + exp(-logit / temperature))",
+        "threshold": THRESHOLD,
+        "temperature": calibration.temperature(label, logit),
+        "trained_at": meta["git_commit"],
+        "data_fingerprint": meta["data_fingerprint"],
+        "model_sha256": sha256(args.model),
+    }
+    files = {name: args.folder / FILES[name] for name in EXPORTED}
+    exporting.save_onnx(files["onnx-fp32"], network, meta["image_size"], {**facts, "precision": "fp32"})
+    exporting.save_half(files["onnx-fp16"], files["onnx-fp32"])
+
+    learned = images.batches(images.part("train"), torch.device("cpu"))
+    chosen = np.linspace(0, len(learned) - 1, min(settings["calibration_images"], len(learned))).astype(int)
+    checked = images.batches(images.part("valid"), torch.device("cpu"))
+
+    def accuracy(path: Path) -> float:
+        model = runtimes.load(path, "onnxruntime", args.threads)
+        found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}")
+        return float(((found >= 0) == checked.labels.numpy()).mean())
+
+    int8 = quantizing.save_int8(
+        *(files["onnx-int8"], files["onnx-fp32"], learned.gather(chosen), accuracy),
+        wanted=reference - settings["max_drop"],
+    )
+    for precision in ("fp16", "int8"):
+        sparse.save(files[f"sparse-{precision}"], weights, precision, facts)
+    for name, path in files.items():
+        logging.info("%s: %.2f MB", name, path.stat().st_size / 1e6)
+    write_json(
+        args.facts,
+        {
+            **facts,
+            **{key: meta[key] for key in ("total_parameters", "nonzero_weights", "macs")},
+            "valid_accuracy": reference,
+            "int8": int8,
+            **provenance.record(),
+        },
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--branch", required=True, help="its name, for the progress bar")
+    parser.add_argument("--model", type=Path, required=True, help="model.safetensors of the variant")
+    parser.add_argument("--meta", type=Path, required=True, help="meta.json of the variant")
+    parser.add_argument("--predictions", type=Path, required=True, help="its logits on the validation images")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--config", required=True, help="JSON: calibration_images and max_drop")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--folder", type=Path, required=True, help="where the exported files go")
+    parser.add_argument("--facts", type=Path, required=True, help="JSON to write: what was exported")
+    entry.run(main, parser)
