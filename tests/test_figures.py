@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from detector import figures, layout
+from detector import figures, layout, rulegraph
 from detector.errors import DetectorError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -76,7 +76,7 @@ DRAW = {
     "curves.svg": lambda path: figures.training_curves(path, {b: history([0.5, 0.9]) for b in BRANCHES}, "Title"),
     "search.svg": lambda path: figures.search_trials(path, {b: trials([0.8, 0.9]) for b in BRANCHES[1:]}, "Title"),
     "sparsity.svg": lambda path: figures.accuracy_by_sparsity(path, accuracy_table(BRANCHES), "Title"),
-    "rules.svg": lambda path: figures.rule_graph(path, {"0": "one", "1": "two"}, [("0", "1")], "Title"),
+    "rules.svg": lambda path: rulegraph.rule_graph(path, {"0": "one", "1": "two"}, [("0", "1")], "Title"),
 }
 
 
@@ -149,21 +149,6 @@ def test_a_sample_grid_keeps_the_pixels_and_says_what_it_left_out(tmp_path: Path
         figures.sample_grid(tmp_path / "none.png", {"real": red[:0]}, "")
 
 
-@pytest.mark.parametrize(
-    ("right", "n", "expected"),
-    # Newcombe 1998, Statistics in Medicine 17:857, Table I, method 3; the last is the third's mirror image.
-    [
-        (81, 263, (0.2553, 0.3662)),
-        (15, 148, (0.0624, 0.1605)),
-        (0, 20, (0.0, 0.1611)),
-        (1, 29, (0.0061, 0.1718)),
-        (20, 20, (0.8389, 1.0)),
-    ],
-)
-def test_wilson_agrees_with_published_values(right: int, n: int, expected: tuple[float, float]) -> None:
-    assert figures.wilson(right / n, n) == pytest.approx(expected, abs=5e-5)
-
-
 def test_rules_are_drawn_from_a_second_snakemake_while_the_first_runs(tmp_path: Path) -> None:
     script = f"{sys.executable} {SCRIPTS / 'figure_rules.py'}"
     (tmp_path / "Snakefile").write_text(SNAKEFILE.replace("SCRIPT", script))
@@ -179,7 +164,7 @@ def test_rules_are_drawn_from_a_second_snakemake_while_the_first_runs(tmp_path: 
         capture_output=True,
         text=True,
     )
-    nodes, edges = figures.parse_dot(dot.stdout)
+    nodes, edges = rulegraph.parse_dot(dot.stdout)
     names = {(nodes[before], nodes[after]) for before, after in edges}
     assert sorted(nodes.values()) == ["all", "draw", "one", "three_with_a_long_name", "two"]
     assert names == {
@@ -197,17 +182,17 @@ def test_a_rule_graph_does_not_depend_on_ids_and_leaves_out_what_is_implied(tmp_
     for file, ids in (("one.svg", "0123"), ("two.svg", "3102")):
         by_name = dict(zip(names, ids, strict=True))
         numbered = [(by_name[a], by_name[b]) for a, b in (edges if file == "one.svg" else reversed(edges))]
-        figures.rule_graph(tmp_path / file, {by_name[name]: name for name in names}, numbered)
+        rulegraph.rule_graph(tmp_path / file, {by_name[name]: name for name in names}, numbered)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
-    figures.rule_graph(tmp_path / "chain.svg", {n: n for n in names}, [("a", "b"), ("b", "c"), ("c", "d")])
+    rulegraph.rule_graph(tmp_path / "chain.svg", {n: n for n in names}, [("a", "b"), ("b", "c"), ("c", "d")])
     assert (tmp_path / "chain.svg").read_bytes() == (tmp_path / "one.svg").read_bytes()
 
 
 def test_what_is_no_graph_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DetectorError, match="rulegraph dot"):
-        figures.parse_dot("MissingInputException")
+        rulegraph.parse_dot("MissingInputException")
     with pytest.raises(DetectorError, match="circle"):
-        figures.rule_graph(tmp_path / "x.svg", {"0": "a", "1": "b"}, [("0", "1"), ("1", "0")])
+        rulegraph.rule_graph(tmp_path / "x.svg", {"0": "a", "1": "b"}, [("0", "1"), ("1", "0")])
 
 
 def test_boxes_of_a_row_do_not_overlap_and_arrows_run_down() -> None:

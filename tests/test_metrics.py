@@ -1,4 +1,5 @@
-"""The numbers equal scikit-learn's with fake as the positive class, and what is undefined is empty, never 0."""
+"""The numbers equal scikit-learn's with fake as the positive class, what is undefined is empty, never 0, and the
+intervals are the published ones."""
 
 import math
 
@@ -50,3 +51,18 @@ def test_no_images_at_all():
 
 def test_a_logit_above_zero_is_real():
     assert metrics.measure(np.array([1, 0]), np.array([2.0, -2.0]))["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("right", "n", "expected"),
+    # Newcombe 1998, Statistics in Medicine 17:857, Table I, method 3; the last is the third's mirror image.
+    [
+        (81, 263, (0.2553, 0.3662)),
+        (15, 148, (0.0624, 0.1605)),
+        (0, 20, (0.0, 0.1611)),
+        (1, 29, (0.0061, 0.1718)),
+        (20, 20, (0.8389, 1.0)),
+    ],
+)
+def test_wilson_agrees_with_published_values(right: int, n: int, expected: tuple[float, float]) -> None:
+    assert metrics.wilson(right / n, n) == pytest.approx(expected, abs=5e-5)

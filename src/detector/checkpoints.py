@@ -29,7 +29,7 @@ def save_weights(path: Path | str, weights: Mapping[str, torch.Tensor]) -> None:
     tensors = {name: t.detach().cpu().contiguous() for name, t in weights.items()}
     with replacing(path) as temporary:
         # Written by Python, whose errors say what is wrong; the library's own do not.
-        temporary.write_bytes(save(tensors, {CHECKSUM: _digest(tensors)}))
+        temporary.write_bytes(save(tensors, {CHECKSUM: digest(tensors)}))
 
 
 def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
@@ -46,17 +46,19 @@ def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
         raise DetectorError(
             f"{path}: not a readable safetensors file ({error}); delete it and run snakemake again"
         ) from None
-    if checksum not in (None, _digest(tensors)):
+    if checksum not in (None, digest(tensors)):
         raise DetectorError(f"{path}: damaged (its checksum does not hold); delete it and run snakemake again")
     return tensors
 
 
-def _digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    digest = hashlib.sha256()
+def digest(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 in hex of CPU tensors: by name, a line with name, dtype and shape, then the bytes."""
+    total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        if tensor.numel():  # else it has no strides to view it by
+            total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()
 
 
 def fingerprint(*parts: object) -> str:

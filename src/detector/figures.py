@@ -1,57 +1,22 @@
 """Charts and sample grids from result files: each function takes data and a path and writes one file.
 
-The file's kind follows the path: .svg for charts, .png for photographs. Equal data give equal bytes, so a
-figure under version control changes only where its numbers do. Every difference that a colour shows is also
-shown by a marker, a line style or a number. No image is shown on screen and no state is shared (no pyplot).
+Equal data give equal bytes, so a figure under version control changes only where its numbers do. Every difference
+that a colour shows is also shown by a marker, a line style or a number.
 """
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
-import networkx as nx
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
-from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
-from matplotlib.path import Path as Curve
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from detector import layout
+from detector import drawing, metrics
 from detector.errors import DetectorError
-from detector.files import replacing
-from detector.metrics import confusion
-
-STYLE = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
-    "svg.hashsalt": "detector",  # element names are random otherwise
-    "font.size": 9,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.color": "0.88",
-    "axes.axisbelow": True,
-    "legend.frameon": False,
-    "figure.titlesize": 11,
-    "figure.titleweight": "bold",
-    "axes.formatter.useoffset": False,
-    "axes.ymargin": 0.1,
-    "savefig.dpi": 150,
-    "savefig.bbox": "tight",  # a long label widens the figure where it would be cut off
-}
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"  # Okabe & Ito 2008
-SERIES = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("v", PINK), ("P", GREY))  # marker and colour, by order
-BEST = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 13, "linestyle": "none"}
 
 MOST_ROWS, MOST_COLUMNS = 12, 8  # of a sample grid
-Z95 = 1.959964  # two-sided 95 % point of the normal distribution
 
 
 def sample_grid(path: Path | str, rows: Mapping[str, np.ndarray], title: str) -> None:
@@ -72,7 +37,7 @@ def sample_grid(path: Path | str, rows: Mapping[str, np.ndarray], title: str) ->
             mosaic[i * cell : i * cell + size, j * cell : j * cell + size] = image
     if len(rows) > len(shown):
         title += f" (first {len(shown)} of {len(rows)} rows)"
-    with _figure(path, title, 1.0 * columns + 1.8, 1.0 * len(shown) + 0.5) as figure:
+    with drawing.figure(path, title, 1.0 * columns + 1.8, 1.0 * len(shown) + 0.5) as figure:
         axes = figure.subplots()
         axes.imshow(mosaic)
         axes.set_xticks([])
@@ -91,11 +56,11 @@ def confusion_matrices(
     count and its share of the row; the shade is that share, on one scale for all branches. A good detector
     is dark from top left to bottom right. A class without images leaves its row hatched.
     """
-    shape = rows, columns = _shape(len(predictions), 5)
-    with _figure(path, title, 1.75 * columns + 1.3, 2.1 * rows + 0.6) as figure:
-        panels = _panels(figure, len(predictions), shape, "called", "true class")
+    shape = rows, columns = drawing.shape(len(predictions), 5)
+    with drawing.figure(path, title, 1.75 * columns + 1.3, 2.1 * rows + 0.6) as figure:
+        panels = drawing.panels(figure, len(predictions), shape, "called", "true class")
         for axes, (branch, (label, logit)) in zip(panels, predictions.items(), strict=True):
-            counts = confusion(label, logit)
+            counts = metrics.confusion(label, logit)
             right = counts["tp"] + counts["tn"]
             axes.set_title(f"{branch}\naccuracy {100 * right / max(len(label), 1):.2f} %")
             shades = _matrix(axes, [[counts["tp"], counts["fn"]], [counts["fp"], counts["tn"]]])
@@ -129,11 +94,11 @@ def training_curves(path: Path | str, histories: Mapping[str, pd.DataFrame], tit
     weights are kept. A gap that opens between the two lines is overfitting. The loss axis is one for all
     panels; each accuracy axis is its own, or the baseline's climb would flatten all others.
     """
-    shape = rows, columns = _shape(len(histories), 5)
-    with _figure(path, title, max(2.2 * columns + 0.6, 5.0), 4.2 * rows + 0.8) as figure:
+    shape = rows, columns = drawing.shape(len(histories), 5)
+    with drawing.figure(path, title, max(2.2 * columns + 0.6, 5.0), 4.2 * rows + 0.8) as figure:
         above, below = figure.subfigures(2, 1)
-        losses = _panels(above, len(histories), shape, "epoch", "loss (nats)", share="y")
-        accuracies = _panels(below, len(histories), shape, "epoch", "accuracy (%)")
+        losses = drawing.panels(above, len(histories), shape, "epoch", "loss (nats)", share="y")
+        accuracies = drawing.panels(below, len(histories), shape, "epoch", "accuracy (%)")
         for loss, accuracy, (branch, history) in zip(losses, accuracies, histories.items(), strict=True):
             best = history.loc[history["valid_accuracy"].idxmax()]
             loss.set_title(branch)
@@ -141,17 +106,17 @@ def training_curves(path: Path | str, histories: Mapping[str, pd.DataFrame], tit
             for axes, name, factor in ((loss, "loss", 1), (accuracy, "accuracy", 100)):
                 for part, style in (("train", _TRAIN), ("valid", _VALID)):
                     axes.plot(history["epoch"], factor * history[f"{part}_{name}"], **style)
-                axes.plot(best["epoch"], factor * best[f"valid_{name}"], **BEST, clip_on=False)
+                axes.plot(best["epoch"], factor * best[f"valid_{name}"], **drawing.BEST, clip_on=False)
                 axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
             loss.set_yscale("log")
             loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             loss.yaxis.set_major_formatter("{x:g}")
             loss.yaxis.set_minor_formatter(NullFormatter())
-        _legend(figure, {"training": _TRAIN, "validation": _VALID, "best epoch, kept": BEST})
+        drawing.legend(figure, {"training": _TRAIN, "validation": _VALID, "best epoch, kept": drawing.BEST})
 
 
-_TRAIN = {"color": GREY, "linestyle": "--", "marker": ".", "markersize": 3}
-_VALID = {"color": BLUE, "linestyle": "-", "marker": "o", "markersize": 3}
+_TRAIN = {"color": drawing.GREY, "linestyle": "--", "marker": ".", "markersize": 3}
+_VALID = {"color": drawing.BLUE, "linestyle": "-", "marker": "o", "markersize": 3}
 
 
 def search_trials(path: Path | str, trials: Mapping[str, pd.DataFrame], title: str) -> None:
@@ -161,15 +126,20 @@ def search_trials(path: Path | str, trials: Mapping[str, pd.DataFrame], title: s
     star is the trial whose settings fine-tuning uses. Both axes are the same in all panels.
     """
     table = pd.concat(trials.values())
-    styles = dict(zip(sorted(table["optimizer"].unique()), SERIES, strict=False))
-    shape = rows, columns = _shape(len(trials), 5)
-    with _figure(path, title, max(2.1 * columns + 0.6, 5.0), 2.3 * rows + 0.9) as figure:
-        panels = _panels(figure, len(trials), shape, "learning rate", "validation accuracy (%)", share="both")
+    styles = dict(zip(sorted(table["optimizer"].unique()), drawing.SERIES, strict=False))
+    shape = rows, columns = drawing.shape(len(trials), 5)
+    with drawing.figure(path, title, max(2.1 * columns + 0.6, 5.0), 2.3 * rows + 0.9) as figure:
+        panels = drawing.panels(
+            figure, len(trials), shape, "learning rate", "validation accuracy (%)", share="both"
+        )
         for axes, (branch, tried) in zip(panels, trials.items(), strict=True):
             best = tried.loc[tried["valid_accuracy"].idxmax()]
             axes.set_title(f"{branch}\n{best['optimizer']}, {best['learning_rate']:.2e}")
             axes.plot(
-                best["learning_rate"], 100 * best["valid_accuracy"], **BEST | {"markersize": 17}, clip_on=False
+                best["learning_rate"],
+                100 * best["valid_accuracy"],
+                **drawing.BEST | {"markersize": 17},
+                clip_on=False,
             )
             for (optimizer, state), some in tried.groupby(["optimizer", "state"]):
                 marker, colour = styles[optimizer]
@@ -183,7 +153,7 @@ def search_trials(path: Path | str, trials: Mapping[str, pd.DataFrame], title: s
         markers = {name: {"marker": m, "color": c, "linestyle": "none"} for name, (m, c) in styles.items()}
         hollow = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": "black", "linestyle": "none"}
         stopped = {"stopped early": hollow} if (table["state"] == "PRUNED").any() else {}
-        _legend(figure, markers | stopped | {"best, used for fine-tuning": BEST})
+        drawing.legend(figure, markers | stopped | {"best, used for fine-tuning": drawing.BEST})
 
 
 def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Accuracy against sparsity") -> None:
@@ -203,15 +173,15 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
     parts = table["branch"].str.extract(r"^(.+)-(\d+)$")
     table = table.assign(method=parts[0], percent=parts[1].astype(float))
     methods = sorted(table["method"].dropna().unique())
-    styles = dict(zip(methods, SERIES, strict=False))
-    shape = down, across = _shape(len(groups), 4)
-    with _figure(path, title, max(2.5 * across + 0.5, 6.0), 2.5 * down + 0.9) as figure:
-        panels = _panels(figure, len(groups), shape, "weights removed (%)", "accuracy (%)")
+    styles = dict(zip(methods, drawing.SERIES, strict=False))
+    shape = down, across = drawing.shape(len(groups), 4)
+    with drawing.figure(path, title, max(2.5 * across + 0.5, 6.0), 2.5 * down + 0.9) as figure:
+        panels = drawing.panels(figure, len(groups), shape, "weights removed (%)", "accuracy (%)")
         for axes, ((arch, testset), rows) in zip(panels, groups, strict=True):
             axes.set_title(f"{arch}, {testset}\nn = {rows['n'].max():,.0f}")
             rows = table.loc[rows.index]
             for row in rows[rows["branch"] == "baseline"].itertuples():
-                low, high = wilson(row.accuracy, row.n)
+                low, high = metrics.wilson(row.accuracy, row.n)
                 axes.axhspan(100 * low, 100 * high, color="0.5", alpha=0.15, linewidth=0)
                 axes.axhline(100 * row.accuracy, **_BASELINE)
             lines = list(rows.dropna(subset=["method"]).groupby(["method", "seed"]))
@@ -223,7 +193,7 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
             axes.margins(x=0.08)
         markers = {f"{m}, pruned": {"marker": k, "color": c} for m, (k, c) in styles.items()}
         control = {"dense control": _CONTROL} if (table["percent"] == 0).any() else {}
-        _legend(figure, {"baseline": _BASELINE} | control | markers)
+        drawing.legend(figure, {"baseline": _BASELINE} | control | markers)
 
 
 _BASELINE = {"color": "black", "linestyle": (0, (5, 3)), "linewidth": 1.2}
@@ -232,121 +202,7 @@ _CONTROL = {"marker": "D", "color": "black", "linestyle": "none", "markersize": 
 
 def _sparsity_line(axes: Axes, line: pd.DataFrame, shift: float, marker: str, colour: str) -> None:
     x, y = line["percent"] + shift, 100 * line["accuracy"]
-    low, high = 100 * np.transpose([wilson(row.accuracy, row.n) for row in line.itertuples()])
+    low, high = 100 * np.transpose([metrics.wilson(row.accuracy, row.n) for row in line.itertuples()])
     bars = {"elinewidth": 1, "capsize": 2, "markersize": 4.5, "linewidth": 1}
     axes.errorbar(x, y, yerr=[y - low, high - y], marker=marker, color=colour, **bars)
     axes.plot(x[line["percent"] == 0], y[line["percent"] == 0], **_CONTROL)
-
-
-def wilson(accuracy: float, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson 1927); it stays within 0 and 1 and is never empty."""
-    centre = (accuracy + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * math.sqrt(accuracy * (1 - accuracy) / n + Z95**2 / (4 * n**2))
-    # Both bounds hold the proportion; at 0 and 1 rounding would move it out by 1e-17.
-    return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
-
-
-def parse_dot(text: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Rules (name by id) and edges (id that must run first, id that needs it) of `snakemake --rulegraph dot`."""
-    nodes = dict(re.findall(r'^\s*(\d+)\[label = "([^"]*)"', text, re.MULTILINE))
-    edges = re.findall(r"^\s*(\d+) -> (\d+)\s*$", text, re.MULTILINE)
-    if not nodes:
-        raise DetectorError(f"expected the output of `snakemake --rulegraph dot`, found:\n{text[:400]}")
-    return nodes, edges
-
-
-def rule_graph(
-    path: Path | str, nodes: Mapping[str, str], edges: Sequence[tuple[str, str]], title: str = "Workflow"
-) -> None:
-    """Which rule needs which: first at the top, an arrow from a rule to the one that uses its output.
-
-    `nodes`: rule name by id; `edges`: pairs of ids. Shaded boxes are results, which nothing else uses. An
-    arrow is left out where a longer way says the same.
-    """
-    graph = nx.DiGraph()
-    graph.add_nodes_from(sorted(nodes, key=lambda node: nodes[node]))  # ids are arbitrary, names are not
-    graph.add_edges_from(sorted(edges, key=lambda edge: (nodes[edge[0]], nodes[edge[1]])))
-    if not nx.is_directed_acyclic_graph(graph):
-        raise DetectorError(f"{path}: the rules form a circle: {nx.find_cycle(graph)}")
-    needed = nx.transitive_reduction(graph).edges
-    graph.remove_edges_from([edge for edge in graph.edges if edge not in needed])
-    labels = {node: _two_lines(name) for node, name in nodes.items()}
-    box = 0.35 + 0.078 * max(len(line) for label in labels.values() for line in label.split("\n"))
-    row, tall = 0.85, 0.45  # inches from row to row, and of a box
-    x, level, routes = layout.layered(graph, box)
-    left, right = min(x.values()) - box / 2 - 0.2, max(x.values()) + box / 2 + 0.2
-    bottom = -row * max(level.values()) - tall
-    with _figure(path, title, right - left, 0.65 - bottom) as figure:
-        figure.set_layout_engine("none")  # one unit is one inch: boxes fit their text
-        axes = figure.add_axes((0, 0, 1, 1), xlim=(left, right), ylim=(bottom, 0.65))
-        axes.axis("off")
-        for route in routes:
-            points, codes = [(x[route[0]], -row * level[route[0]] - tall / 2)], [Curve.MOVETO]
-            for above, below in pairwise(route):
-                start, end = -row * level[above] - tall / 2, -row * level[below] + tall / 2
-                # Bends lie between two rows; beside the boxes of a row an arrow runs straight down.
-                middle = (start + end) / 2
-                points += [(x[above], middle), (x[below], middle), (x[below], end)]
-                codes += [Curve.CURVE4] * 3
-                if below != route[-1]:
-                    points.append((x[below], end - tall))
-                    codes.append(Curve.LINETO)
-            arrow = {"arrowstyle": "-|>", "mutation_scale": 9, "color": GREY}
-            axes.add_patch(FancyArrowPatch(path=Curve(points, codes), **arrow))
-        for node in graph:
-            corner = (x[node] - box / 2 + 0.08, -row * level[node] - tall / 2 + 0.08)
-            colour = "white" if graph.out_degree(node) else "0.9"
-            shape = {"boxstyle": "round,pad=0.08", "facecolor": colour, "edgecolor": "black"}
-            axes.add_patch(FancyBboxPatch(corner, box - 0.16, tall - 0.16, **shape))
-            axes.text(x[node], -row * level[node], labels[node], ha="center", va="center", linespacing=1.1)
-
-
-def _two_lines(name: str) -> str:
-    """A long name broken after the underscore nearest to its middle."""
-    breaks = [match.end() for match in re.finditer("_", name)]
-    if len(name) <= 14 or not breaks:
-        return name
-    at = min(breaks, key=lambda i: abs(i - len(name) / 2))
-    return f"{name[:at]}\n{name[at:]}"
-
-
-@contextmanager
-def _figure(path: Path | str, title: str, width: float, height: float) -> Iterator[Figure]:
-    """A figure of this size in inches, written to `path` when the block ends without an error."""
-    path = Path(path)
-    kind = path.suffix.removeprefix(".")
-    metadata = {"Date": None} if kind == "svg" else {}  # a date would make equal figures differ
-    with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        figure.suptitle(title)
-        yield figure
-        with replacing(path) as temporary:
-            figure.savefig(temporary, format=kind, metadata=metadata)
-
-
-def _shape(count: int, most: int) -> tuple[int, int]:
-    """Rows and columns for so many panels, at most `most` across, rows as equal as can be."""
-    rows = math.ceil(count / most)
-    return rows, math.ceil(count / rows)
-
-
-def _panels(
-    figure: FigureBase, count: int, shape: tuple[int, int], xlabel: str, ylabel: str, *, share: str = ""
-) -> list[Axes]:
-    """`count` panels, row by row; axis labels only at the left and where nothing lies below."""
-    grid = figure.subplots(*shape, squeeze=False, sharex=share == "both", sharey=share in ("y", "both"))
-    for spare in grid.flat[count:]:
-        spare.remove()
-    panels = list(grid.flat[:count])
-    for i, axes in enumerate(panels):
-        if i % shape[1] == 0:
-            axes.set_ylabel(ylabel)
-        if i + shape[1] >= count:
-            axes.set_xlabel(xlabel)
-            axes.tick_params(labelbottom=True)
-    return panels
-
-
-def _legend(figure: Figure, entries: Mapping[str, Mapping]) -> None:
-    handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))

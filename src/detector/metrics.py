@@ -1,5 +1,7 @@
 """Numbers about accuracy, from saved logits. The positive class is FAKE (label 0) throughout."""
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -7,6 +9,7 @@ from detector.sources import FAKE
 
 POSITIVE = "fake"
 METRIC_COLUMNS = ("n", "accuracy", "precision", "recall", "f1", "auc", "tp", "fp", "tn", "fn")
+Z95 = 1.959964  # two-sided 95 % point of the normal distribution
 
 
 def confusion(label: np.ndarray, logit: np.ndarray) -> dict[str, int]:
@@ -53,6 +56,14 @@ def auc(label: np.ndarray, logit: np.ndarray) -> float:
         return float("nan")
     ranks = pd.Series(-np.asarray(logit, dtype=np.float64)).rank(method="average").to_numpy()
     return float((ranks[fake].sum() - fakes * (fakes + 1) / 2) / (fakes * reals))
+
+
+def wilson(accuracy: float, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a proportion (Wilson 1927); it stays within 0 and 1 and is never empty."""
+    centre = (accuracy + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * math.sqrt(accuracy * (1 - accuracy) / n + Z95**2 / (4 * n**2))
+    # Both bounds hold the proportion; at 0 and 1 rounding would move it out by 1e-17.
+    return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -6,21 +6,21 @@ import sys
 import tempfile
 from pathlib import Path
 
-from detector import entry, figures
+from detector import entry, rulegraph
 from detector.errors import DetectorError
 
 TARGET = "all"  # every result leads there: its arrows would say nothing
 
 
 def main(args: argparse.Namespace) -> None:
-    nodes, edges = figures.parse_dot(rulegraph(args.snakefile, args.config))
+    nodes, edges = rulegraph.parse_dot(asked(args.snakefile, args.config))
     target = {node for node, name in nodes.items() if name == TARGET}
     nodes = {node: name for node, name in nodes.items() if node not in target}
     edges = [edge for edge in edges if not target & set(edge)]
-    figures.rule_graph(args.output, nodes, edges)
+    rulegraph.rule_graph(args.output, nodes, edges)
 
 
-def rulegraph(snakefile: Path, config: str) -> str:
+def asked(snakefile: Path, config: str) -> str:
     """The graph in dot, asked of a second Snakemake: the one that runs this job holds the lock meanwhile."""
     with tempfile.TemporaryDirectory() as folder:
         configfile = Path(folder, "config.json")

@@ -1,0 +1,82 @@
+"""What all charts share: style, colours, and a figure that is written whole or not at all.
+
+The file's kind follows the path: .svg for charts, .png for photographs. No image is shown on screen and no state
+is shared (no pyplot).
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, FigureBase
+from matplotlib.lines import Line2D
+
+from detector.files import replacing
+
+STYLE = {
+    "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
+    "svg.hashsalt": "detector",  # element names are random otherwise
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "0.88",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.titlesize": 11,
+    "figure.titleweight": "bold",
+    "axes.formatter.useoffset": False,
+    "axes.ymargin": 0.1,
+    "savefig.dpi": 150,
+    "savefig.bbox": "tight",  # a long label widens the figure where it would be cut off
+}
+BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"  # Okabe & Ito 2008
+SERIES = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("v", PINK), ("P", GREY))  # marker and colour, by order
+BEST = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 13, "linestyle": "none"}
+
+
+@contextmanager
+def figure(path: Path | str, title: str, width: float, height: float) -> Iterator[Figure]:
+    """A figure of this size in inches, written to `path` when the block ends without an error."""
+    path = Path(path)
+    kind = path.suffix.removeprefix(".")
+    metadata = {"Date": None} if kind == "svg" else {}  # a date would make equal figures differ
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.suptitle(title)
+        yield figure
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=kind, metadata=metadata)
+
+
+def shape(count: int, most: int) -> tuple[int, int]:
+    """Rows and columns for so many panels, at most `most` across, rows as equal as can be."""
+    rows = math.ceil(count / most)
+    return rows, math.ceil(count / rows)
+
+
+def panels(
+    figure: FigureBase, count: int, shape: tuple[int, int], xlabel: str, ylabel: str, *, share: str = ""
+) -> list[Axes]:
+    """`count` panels, row by row; axis labels only at the left and where nothing lies below."""
+    grid = figure.subplots(*shape, squeeze=False, sharex=share == "both", sharey=share in ("y", "both"))
+    for spare in grid.flat[count:]:
+        spare.remove()
+    panels = list(grid.flat[:count])
+    for i, axes in enumerate(panels):
+        if i % shape[1] == 0:
+            axes.set_ylabel(ylabel)
+        if i + shape[1] >= count:
+            axes.set_xlabel(xlabel)
+            axes.tick_params(labelbottom=True)
+    return panels
+
+
+def legend(figure: Figure, entries: Mapping[str, Mapping]) -> None:
+    """One row below all panels: `entries` are the line's properties by label."""
+    handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
