@@ -67,9 +67,7 @@ def deployment(
         for timing in latencies[variant.run].to_dict("records"):
             if timing["branch"] != variant.branch:
                 continue
-            name = (
-                "safetensors" if timing["format"] == "safetensors" else f"{timing['format']}-{timing['precision']}"
-            )
+            name = f"{timing['format']}-{timing['precision']}"
             size = _size(files[variant], name)
             right = _right(predictions[variant][name])
             low, high = paired_interval(reference, right)

@@ -123,7 +123,7 @@ rule deployment_latency:
         mem_mb=16000,
         runtime=120,
     params:
-        variants=lambda wc, input: by_folder(input.models),
+        models=lambda wc, input: by_folder(input.models),
         config=canonical(
             {
                 "size": CONFIG["images"]["size"],
@@ -135,7 +135,7 @@ rule deployment_latency:
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
-        " --variants {params.variants:q}"
+        " --models {params.models:q}"
         " --config {params.config:q}"
         " --threads {params.threads}"
         " --output {output.latency:q}"

@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     size, device = settings["size"], torch.device("cpu")
     passes = {}
-    for branch, folder in ((branch, Path(folder)) for branch, folder in args.variants):
+    for branch, folder in ((branch, Path(model).parent) for branch, model in args.models):
         for name, file in FILES.items():
             kind, precision = name.split("-")
             path = folder / file if name == TRAINED else folder / "bundle" / file
@@ -47,7 +47,9 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
-    parser.add_argument("--variants", type=entry.pair, nargs="+", required=True, help="BRANCH=its folder")
+    parser.add_argument(
+        "--models", type=entry.pair, nargs="+", required=True, help="BRANCH=model.safetensors, bundle/ beside it"
+    )
     parser.add_argument("--config", required=True, help="JSON: size, runtimes, batch_sizes, warmup and rounds")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each runtime")
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
