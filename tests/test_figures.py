@@ -69,6 +69,19 @@ def accuracy_table(branches: list[str]) -> pd.DataFrame:
     return table.assign(testset="faces140k", n=1234, accuracy=np.linspace(0.9, 1.0, len(table)))
 
 
+def deployment_table(rows: list[tuple]) -> pd.DataFrame:
+    """`rows`: branch, precision, MB, ms, accuracy."""
+    table = pd.DataFrame(rows, columns=["branch", "precision", "file_mb", "latency_ms_median", "accuracy"])
+    return table.assign(arch="resnet50", seed=0, format="sparse", runtime="torch", batch=1, threads=2, n=2000)
+
+
+DEPLOYED = [
+    ("baseline", "fp32", 94.3, 110.0, 0.862),
+    ("l1-40", "fp16", 24.7, 111.0, 0.870),
+    ("l1-40", "int8", 15.3, 112.0, 0.866),
+    ("channels-50", "int8", 8.2, 40.0, 0.846),
+    ("random-40", "int8", 15.4, 113.0, 0.845),
+]
 BRANCHES = ["baseline", "l1-00", "l1-10", "random-10"]
 DRAW = {
     "samples.png": lambda path: figures.sample_grid(path, {"real": np.zeros((2, 8, 8, 3), np.uint8)}, "Title"),
@@ -76,6 +89,7 @@ DRAW = {
     "curves.svg": lambda path: figures.training_curves(path, {b: history([0.5, 0.9]) for b in BRANCHES}, "Title"),
     "search.svg": lambda path: figures.search_trials(path, {b: trials([0.8, 0.9]) for b in BRANCHES[1:]}, "Title"),
     "sparsity.svg": lambda path: figures.accuracy_by_sparsity(path, accuracy_table(BRANCHES), "Title"),
+    "deployment.svg": lambda path: figures.deployment(path, deployment_table(DEPLOYED), "Title"),
     "rules.svg": lambda path: rulegraph.rule_graph(path, {"0": "one", "1": "two"}, [("0", "1")], "Title"),
 }
 
@@ -149,6 +163,69 @@ def test_a_sample_grid_keeps_the_pixels_and_says_what_it_left_out(tmp_path: Path
         figures.sample_grid(tmp_path / "none.png", {"real": red[:0]}, "")
 
 
+def test_deployment_labels_what_no_other_file_beats(tmp_path: Path) -> None:
+    path = tmp_path / "deployment.svg"
+    figures.deployment(path, deployment_table([*DEPLOYED, ("gradual-40", "fp32", 50.0, np.nan, 0.871)]))
+    labels = [text for text in texts(path) if re.fullmatch(r"\S+ (fp32|fp16|int8)", text)]
+    by_size = ["channels-50 int8", "l1-40 int8", "l1-40 fp16", "gradual-40 fp32"]
+    by_latency = ["channels-50 int8", "baseline fp32", "l1-40 fp16"]
+    assert labels == by_size + by_latency
+    assert {"Deployment: resnet50, seed 0", "median latency (ms), batch 1, threads 2"} <= set(texts(path))
+    assert texts(path).count("up and to the left is better") == 2
+    assert {"sparse, torch, fp16", "channels", "random", "gradual"} <= set(texts(path)), "the legend names them"
+
+
+@pytest.mark.parametrize(("column", "value"), [("arch", "resnet18"), ("seed", 1), ("batch", 8), ("threads", 1)])
+def test_deployment_refuses_rows_that_do_not_compare(column: str, value: object, tmp_path: Path) -> None:
+    table = deployment_table(DEPLOYED)
+    mixed = pd.concat([table, table.assign(**{column: value})], ignore_index=True)
+    with pytest.raises(DetectorError, match=rf"x\.svg: expected rows of one {column}, found .*{value}"):
+        figures.deployment(tmp_path / "x.svg", mixed)
+
+
+@pytest.mark.parametrize("column", ["accuracy", "file_mb", "latency_ms_median"])
+def test_deployment_refuses_a_table_in_which_nothing_was_measured(column: str, tmp_path: Path) -> None:
+    with pytest.raises(DetectorError, match=rf"x\.svg: .* has no {column}"):
+        figures.deployment(tmp_path / "x.svg", deployment_table(DEPLOYED).assign(**{column: np.nan}))
+
+
+def test_the_deployment_script_draws_the_run_that_it_is_asked_for(tmp_path: Path) -> None:
+    table = deployment_table(DEPLOYED)
+    pd.concat([table, table.assign(seed=1, branch="l1-99")]).to_csv(tmp_path / "deployment.csv", index=False)
+    command = [sys.executable, SCRIPTS / "figure_deployment.py", "--table", tmp_path / "deployment.csv"]
+    for seed, status in ((1, 0), (2, 2)):
+        run = [*command, "--arch", "resnet50", "--seed", str(seed), "--output", tmp_path / f"{seed}.svg"]
+        done = subprocess.run(run, capture_output=True, text=True)
+        assert done.returncode == status, done.stderr
+    assert "deployment.csv: no row of resnet50, seed 2" in done.stderr
+    assert "l1-99 fp16" in texts(tmp_path / "1.svg")
+    assert "l1-40 fp16" not in texts(tmp_path / "1.svg")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_labels_keep_clear_of_each_other_of_bars_and_of_the_edge(seed: int) -> None:
+    """On a front of twelve points with bars, as it lies on a page."""
+    rng = np.random.default_rng(seed)
+    points = np.sort(rng.uniform((80, 60), (420, 320), (12, 2)), axis=0)
+    bars = np.hstack([points - (5, 30), points + (5, 30)])
+    sizes = np.stack([rng.uniform(40, 80, 12), np.full(12, 12.0)], axis=1)
+    centres = layout.labels(points, sizes, bars, np.empty((0, 4)), (0, 0, 500, 400))
+    boxes = np.hstack([centres - sizes / 2, centres + sizes / 2])
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 2:] <= (500, 400)).all()
+    for i, (left, bottom, right, top) in enumerate(boxes):
+        for other in [*bars, *boxes[:i]]:
+            assert right <= other[0] or left >= other[2] or top <= other[1] or bottom >= other[3]
+
+
+def test_a_label_with_room_lies_up_and_to_the_left_and_close() -> None:
+    (centre,) = layout.labels(
+        np.array([[50, 50]]), np.array([[20, 10]]), np.empty((0, 4)), np.empty((0, 4)), (0, 0, 99, 99)
+    )
+    assert centre[0] < 50 < centre[1]
+    assert np.abs(centre - 50).max() < 25
+
+
 def test_rules_are_drawn_from_a_second_snakemake_while_the_first_runs(tmp_path: Path) -> None:
     script = f"{sys.executable} {SCRIPTS / 'figure_rules.py'}"
     (tmp_path / "Snakefile").write_text(SNAKEFILE.replace("SCRIPT", script))
@@ -213,7 +290,7 @@ def test_boxes_of_a_row_do_not_overlap_and_arrows_run_down() -> None:
 
 def test_no_figure_script_imports_torch() -> None:
     scripts = sorted(SCRIPTS.glob("figure_*.py"))
-    assert len(scripts) == 6
+    assert len(scripts) == 7
     code = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path)\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *scripts], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

@@ -1,5 +1,5 @@
-"""The numbers equal scikit-learn's with fake as the positive class, what is undefined is empty, never 0, and the
-intervals are the published ones."""
+"""The numbers equal scikit-learn's with fake as the positive class, what is undefined is empty, never 0, intervals
+are the published ones, and the front is what its definition says."""
 
 import math
 
@@ -66,3 +66,18 @@ def test_a_logit_above_zero_is_real():
 )
 def test_wilson_agrees_with_published_values(right: int, n: int, expected: tuple[float, float]) -> None:
     assert metrics.wilson(right / n, n) == pytest.approx(expected, abs=5e-5)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
+def test_the_front_is_what_no_other_point_beats(points):
+    """Small integers: ties, and equal points, come up often."""
+    expected = [
+        not any(x <= cost and y >= value and (x, y) != (cost, value) for x, y in points) for cost, value in points
+    ]
+    cost, value = np.reshape(points, (-1, 2)).T
+    assert metrics.front(cost, value).tolist() == expected
+
+
+def test_what_was_not_measured_is_not_at_the_front():
+    assert metrics.front([1, np.nan, 0], [1, 2, np.nan]).tolist() == [True, False, False]

@@ -49,9 +49,9 @@ def deployment(
 ) -> list[dict]:
     """Rows of deployment.csv: each variant in each format and runtime.
 
-    `facts`: export.json; `files`: the folder that holds model.safetensors and bundle/; `predictions`: by format,
-    the test images of all sources, columns label and logit, in the same order for all; `latencies`: columns
-    `LATENCY_COLUMNS` by (arch, seed).
+    `facts`: export.json; `files`: the folder that holds model.safetensors and bundle/; `predictions`: by
+    RUNTIME/FORMAT, the test images of all sources, columns label and logit, in the same order for all;
+    `latencies`: columns `LATENCY_COLUMNS` by (arch, seed).
 
     The reference is the run's baseline, dense, in fp32: its file for sizes, its eager pass for
     `speedup_vs_eager_fp32`, its ONNX file in the row's own runtime for `speedup_vs_same_runtime_fp32_dense` (so
@@ -62,14 +62,14 @@ def deployment(
     for variant, told in facts.items():
         baseline, control = (Variant(*variant.run, branch) for branch in (BASELINE, DENSE_CONTROL))
         timed = latencies[variant.run].set_index(list(KEY))["latency_ms_median"]
-        reference = _right(predictions[baseline][TRAINED])
-        dense = _right(predictions[control][TRAINED]) if control in predictions else None
+        reference = _right(predictions[baseline][f"torch/{TRAINED}"])
+        dense = _right(predictions[control][f"torch/{TRAINED}"]) if control in predictions else None
         for timing in latencies[variant.run].to_dict("records"):
             if timing["branch"] != variant.branch:
                 continue
             name = f"{timing['format']}-{timing['precision']}"
             size = _size(files[variant], name)
-            right = _right(predictions[variant][name])
+            right = _right(predictions[variant][f"{timing['runtime']}/{name}"])
             low, high = paired_interval(reference, right)
             eager = timed[BASELINE, "safetensors", "torch", "fp32", timing["batch"]]
             kind = "safetensors" if timing["runtime"] == "torch" else "onnx"

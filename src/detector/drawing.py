@@ -76,7 +76,10 @@ def panels(
     return panels
 
 
-def legend(figure: Figure, entries: Mapping[str, Mapping]) -> None:
-    """One row below all panels: `entries` are the line's properties by label."""
+def legend(figure: Figure, entries: Mapping[str, Mapping], *, side: bool = False) -> None:
+    """One row below all panels, or a column at their right `side`; `entries`: properties of a line by label."""
     handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    if side:
+        figure.legend(handles=handles, loc="outside right upper")
+    else:
+        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))

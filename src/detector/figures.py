@@ -6,6 +6,7 @@ that a colour shows is also shown by a marker, a line style or a number.
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from detector import drawing, metrics
+from detector import drawing, layout, metrics
 from detector.errors import DetectorError
 
 MOST_ROWS, MOST_COLUMNS = 12, 8  # of a sample grid
@@ -206,3 +207,110 @@ def _sparsity_line(axes: Axes, line: pd.DataFrame, shift: float, marker: str, co
     bars = {"elinewidth": 1, "capsize": 2, "markersize": 4.5, "linewidth": 1}
     axes.errorbar(x, y, yerr=[y - low, high - y], marker=marker, color=colour, **bars)
     axes.plot(x[line["percent"] == 0], y[line["percent"] == 0], **_CONTROL)
+
+
+def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) -> None:
+    """What each file of a run gives for its size and for its time: accuracy against MB and against ms, both log.
+
+    `table`: deployment.csv of one architecture and seed, one batch size and one number of threads. The marker is
+    format, runtime and precision, the colour the method of the branch. What no other point beats (Pareto's front)
+    is filled, joined by steps and labelled with branch and precision; the rest is hollow. Bars are 95 % intervals
+    (Wilson). A row without size or latency is missing in that panel. Raises `DetectorError` where rows do not
+    belong together.
+    """
+    table = table.dropna(subset=["accuracy"])
+    for column in ("accuracy", *_COSTS):
+        if table[column].isna().all():
+            raise DetectorError(f"{path}: the table of deployments has no {column} in it; measure it first")
+    for column in ("arch", "seed", "batch", "threads"):
+        if len(found := table[column].unique().tolist()) > 1:
+            raise DetectorError(f"{path}: expected rows of one {column}, found {found}; draw a figure for each")
+    arch, seed, batch, threads = table.iloc[0][["arch", "seed", "batch", "threads"]]
+    bounds = [metrics.wilson(row.accuracy, row.n) for row in table.itertuples()]
+    table = table.assign(
+        kind=table["format"] + ", " + table["runtime"] + ", " + table["precision"],
+        method=table["branch"].str.replace(r"-\d+$", "", regex=True),
+        percent=100 * table["accuracy"],
+        low=[100 * low for low, _ in bounds],
+        high=[100 * high for _, high in bounds],
+    )
+    markers = dict(zip(table["kind"].unique(), cycle("osD^vPX<>h"), strict=False))
+    pruned = sorted(set(table["method"]) - {"baseline"})
+    colours = {"baseline": "black"} | dict(
+        zip(pruned, cycle(colour for _, colour in drawing.SERIES), strict=False)
+    )
+    with drawing.figure(path, title or f"Deployment: {arch}, seed {seed}", 11.5, 5.0) as figure:
+        panels = figure.subplots(1, 2, sharey=True)
+        panels[0].set_ylabel("accuracy (%)")
+        panels[0].set_xlabel("file size (MB)")
+        panels[1].set_xlabel(f"median latency (ms), batch {batch}, threads {threads}")
+        for axes, column in zip(panels, _COSTS, strict=True):
+            axes.set_title("up and to the left is better", fontstyle="italic")
+            axes.set_xscale("log")
+            _deployed(axes, table.dropna(subset=[column]), column, markers, colours)
+        bottom, top = panels[0].get_ylim()
+        panels[0].set_ylim(bottom, top + 0.1 * (top - bottom))  # the last points have their labels above
+        heading, point = {"linestyle": "none"}, {"linestyle": "none", "color": "black"}
+        entries = {"method": heading} | {name: point | {"marker": "o", "color": colours[name]} for name in colours}
+        entries |= {"\nformat, runtime, precision": heading}
+        entries |= {name: point | {"marker": marker} for name, marker in markers.items()}
+        entries |= {
+            "\nPareto's front": _FRONT | {"marker": "o"},
+            "beaten by another": point | {"marker": "o"} | _BEATEN,
+        }
+        drawing.legend(figure, entries, side=True)
+        figure.draw_without_rendering()  # before that nobody knows where a point lies on the page
+        figure.set_layout_engine("none")
+        for axes, column in zip(panels, _COSTS, strict=True):
+            _label_front(axes, table.dropna(subset=[column]), column)
+
+
+_COSTS = ("file_mb", "latency_ms_median")
+_FRONT = {"color": "0.3", "linewidth": 0.8}
+_BEATEN = {"markerfacecolor": "none", "markersize": 4, "alpha": 0.4}
+
+
+def _deployed(axes: Axes, table: pd.DataFrame, column: str, markers: Mapping, colours: Mapping) -> None:
+    best = metrics.front(table[column], table["percent"])
+    front = table[best].sort_values(column)
+    axes.plot(front[column], front["percent"], drawstyle="steps-post", zorder=1.5, **_FRONT)
+    for row, at_front in zip(table.itertuples(), best, strict=True):
+        x, colour = getattr(row, column), colours[row.method]
+        bar, look = ({"linewidth": 1}, {"zorder": 3}) if at_front else ({"linewidth": 0.5, "alpha": 0.2}, _BEATEN)
+        axes.plot([x, x], [row.low, row.high], color=colour, **bar)
+        axes.plot(x, row.percent, marker=markers[row.kind], color=colour, linestyle="none", **look)
+    low, high = np.log10(table[column].min()), np.log10(table[column].max())
+    room = max(high - low, 0.1)
+    axes.set_xlim(10 ** (low - 0.4 * room), 10 ** (high + 0.35 * room))  # for the first and the last labels
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+
+
+def _label_front(axes: Axes, table: pd.DataFrame, column: str) -> None:
+    """Branch and precision beside each point of the front, clear of each other, of its bars and of its steps."""
+    table = table.sort_values(column)
+    best = metrics.front(table[column], table["percent"])
+    low, point, high = (axes.transData.transform(table[[column, y]]) for y in ("low", "percent", "high"))
+    texts = [
+        axes.annotate(f"{row.branch} {row.precision}", (getattr(row, column), row.percent), **_LABEL)
+        for row in table[best].itertuples()
+    ]
+    sizes = np.array([text.get_window_extent().size for text in texts]) + 4
+    bars = np.hstack([low - (5, 0), high + (5, 0)])  # as wide as a marker
+    start, end = point[best][:-1], point[best][1:]
+    corner = np.stack([end[:, 0], start[:, 1]], axis=1)
+    steps = np.vstack([np.hstack([start, corner]), np.hstack([corner, end])])
+    places = layout.labels(point[best], sizes, np.vstack([bars[best], steps]), bars[~best], axes.bbox.extents)
+    for text, offset in zip(texts, places - point[best], strict=True):
+        text.set_position(offset * 72 / axes.figure.dpi)
+
+
+_LABEL = {
+    "xytext": (0, 0),
+    "textcoords": "offset points",
+    "ha": "center",
+    "va": "center",
+    "fontsize": 7,
+    "arrowprops": {"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkA": 0, "shrinkB": 2},
+}

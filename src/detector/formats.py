@@ -11,3 +11,12 @@ FILES = {
     "onnx-int8": "model.int8.onnx",
 }
 EXPORTED = [name for name in FILES if name != TRAINED]
+
+
+def exported(runtimes: list[str]) -> list[str]:
+    """RUNTIME/FORMAT of everything that gives logits of its own beside the trained model."""
+    return [
+        f"{runtime}/{name}"
+        for name in EXPORTED
+        for runtime in (runtimes if name.startswith("onnx") else ["torch"])
+    ]

@@ -1,10 +1,12 @@
-"""Where to draw the nodes of a directed graph so that arrows run down and boxes stay clear of them."""
+"""Where to draw things so that they stay clear of each other: the nodes of a graph, the labels of points."""
 
 from itertools import pairwise
 
 import networkx as nx
+import numpy as np
 
 SWEEPS, SETTLING = 40, 30  # the last ten keep the order of each row and only even out the distances
+WAY = 25  # places on the line from a point to its label that are looked at
 BEND = 0.3  # inches across that a passing edge takes; boxes keep 0.2 from each other
 
 
@@ -61,3 +63,41 @@ def _rows(graph: nx.DiGraph) -> dict:
 
 def _apart(left: object, right: object, box: float) -> float:
     return sum(BEND / 2 if isinstance(place, tuple) else box / 2 + 0.1 for place in (left, right))
+
+
+def labels(
+    points: np.ndarray, sizes: np.ndarray, hard: np.ndarray, soft: np.ndarray, frame: tuple[float, ...]
+) -> np.ndarray:
+    """Places beside `points` for boxes of these `sizes`, all float (n, 2) and in one unit: their centres, (n, 2).
+
+    `hard`, `soft`: rectangles (left, bottom, right, top), (m, 4), that a box must not, and had better not, lie on.
+    Nor does it lie on another box, on the way from another to its point, or out of the `frame`, a rectangle too;
+    where there is no such place, it is in the way as little as can be. Nearer places come before farther ones, and
+    those up and to the left before others.
+    """
+    angles, distances = np.meshgrid(np.radians(np.arange(0, 360, 15)), 7 * 1.1 ** np.arange(32))
+    turn = np.stack([np.cos(angles).ravel(), np.sin(angles).ravel()], axis=1)
+    distance = distances.ravel()[:, None]
+    away = (1 + turn @ (0.5**0.5, -(0.5**0.5))) / 2  # 0 up and to the left, 1 down and to the right
+    boxes, ways, centres = np.empty((0, 4)), np.empty((0, 4)), []
+    for point, size in zip(points, sizes, strict=True):
+        places = point + turn * (size / 2 + distance)
+        low, high = places - size / 2, places + size / 2
+        tried = np.hstack([low, high])
+        way = point + np.linspace(0, 1, WAY)[:, None] * (places - point)[:, None]
+        spots = np.concatenate([way, way], axis=-1)  # rectangles without extent
+        cost = distance[:, 0] * (1 + away) + 30 * _overlaps(tried, soft)
+        cost += 1e3 * (_overlaps(tried, hard) + _overlaps(tried, boxes) + _overlaps(tried, ways))
+        in_the_way = 1e3 * _overlaps(spots.reshape(-1, 4), boxes) + 4 * _overlaps(spots.reshape(-1, 4), hard)
+        cost += in_the_way.reshape(-1, WAY).sum(axis=1)
+        cost += 1e6 * ((low < frame[:2]) | (high > frame[2:])).any(axis=1)
+        best = cost.argmin()
+        boxes, ways = np.vstack([boxes, tried[best]]), np.vstack([ways, spots[best]])
+        centres.append(places[best])
+    return np.reshape(centres, (-1, 2))
+
+
+def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How many of `others` each box lies on; both are rectangles, (n, 4)."""
+    boxes, others = boxes[:, None], np.reshape(others, (-1, 4))
+    return ((boxes[..., :2] < others[:, 2:]) & (boxes[..., 2:] > others[:, :2])).all(axis=-1).sum(axis=1)

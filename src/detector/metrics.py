@@ -66,5 +66,16 @@ def wilson(accuracy: float, n: int) -> tuple[float, float]:
     return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
 
 
+def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Which points no other beats (Pareto's front): boolean (n,), of `cost` and `value` float (n,).
+
+    A point is beaten by one that costs no more and is worth no less, and differs in one of the two. NaN is beaten.
+    """
+    cost, value = np.asarray(cost, dtype=np.float64), np.asarray(value, dtype=np.float64)
+    worse = (cost[:, None] >= cost) & (value[:, None] <= value)
+    beaten = worse & ((cost[:, None] > cost) | (value[:, None] < value))
+    return ~beaten.any(axis=1) & ~np.isnan(cost + value)
+
+
 def _ratio(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")

@@ -13,7 +13,7 @@ from detector import sources as _sources
 from detector.config import branches, complete, deployed, used_sources
 from detector.errors import DetectorError
 from detector.files import canonical, clean_states
-from detector.formats import EXPORTED, FILES
+from detector.formats import EXPORTED, FILES, exported
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
 # Its safe path keeps scripts from shadowing modules of the same name.
@@ -255,4 +255,9 @@ FIGURES = [
         source=SOURCES,
     ),
     f"{FIGURE_DIR}/accuracy_by_sparsity.svg",
+    *expand(
+        f"{FIGURE_DIR}/deployment_{RUN_NAME}.svg",
+        arch=ARCHITECTURES if DEPLOYED else [],
+        seed=SEEDS,
+    ),
 ]

@@ -7,8 +7,8 @@
 
 BUNDLE = f"{VARIANT}/bundle"
 EXPORTED_PREDICTIONS = expand(
-    f"{VARIANT}/exported/{{format}}/{{testset}}.parquet",
-    format=EXPORTED,
+    f"{VARIANT}/exported/{{place}}/{{testset}}.parquet",
+    place=exported(CONFIG["deploy"]["runtimes"]),
     testset=TESTSETS,
     allow_missing=True,
 )
@@ -87,9 +87,11 @@ rule predict_exported:
         bundle=BUNDLE,
         predictions=f"{VARIANT}/predictions",
         folder=f"{VARIANT}/exported",
+        runtimes=CONFIG["deploy"]["runtimes"],
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
+        " --runtimes {params.runtimes}"
         " --bundle {params.bundle:q}"
         " --predictions {params.predictions:q}"
         " --manifest {input.manifest:q}"
@@ -166,10 +168,37 @@ rule deployment:
     params:
         variants=lambda wc, input: folders(input.facts),
         sets=list(SOURCES),
+        runtimes=CONFIG["deploy"]["runtimes"],
     shell:
         "python {input.script:q}"
         " --variants {params.variants:q}"
         " --sets {params.sets:q}"
+        " --runtimes {params.runtimes}"
         " --latencies {input.latencies:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_deployment:
+    input:
+        script="workflow/scripts/figure_deployment.py",
+        code=code("workflow/scripts/figure_deployment.py"),
+        table=f"{TABLE_DIR}/deployment.csv",
+    output:
+        figure(
+            f"deployment_{RUN_NAME}.svg",
+            "deployment_figure",
+            labels={"figure": "size, speed and accuracy", "of": "{arch} seed {seed}"},
+        ),
+    log:
+        f"{LOGS}/figure_deployment-{RUN_NAME}.log",
+    params:
+        batch=CONFIG["deploy"]["batch_sizes"][0],
+    shell:
+        "python {input.script:q}"
+        " --table {input.table:q}"
+        " --arch {wildcards.arch}"
+        " --seed {wildcards.seed}"
+        " --batch {params.batch}"
         " --output {output:q}"
         " --log {log:q}"

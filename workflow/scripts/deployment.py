@@ -8,7 +8,7 @@ import pandas as pd
 from detector import entry, manifest, tables
 from detector.deployment import DEPLOYMENT_COLUMNS, deployment
 from detector.files import read_json
-from detector.formats import EXPORTED, TRAINED
+from detector.formats import TRAINED, exported
 from detector.tables import Variant
 
 
@@ -17,18 +17,18 @@ def main(args: argparse.Namespace) -> None:
     rows = deployment(
         {variant: read_json(folder / "export.json") for variant, folder in variants.items()},
         variants,
-        {variant: predictions(folder, args.sets) for variant, folder in variants.items()},
+        {variant: predictions(folder, args.sets, args.runtimes) for variant, folder in variants.items()},
         {Variant.of(path).run: pd.read_csv(path) for path in args.latencies},
     )
     tables.write(rows, DEPLOYMENT_COLUMNS, args.output)
 
 
-def predictions(folder: Path, sets: list[str]) -> dict[str, pd.DataFrame]:
-    """The test images of all sets together, by format."""
-    folders = {TRAINED: folder / "predictions"} | {name: folder / "exported" / name for name in EXPORTED}
+def predictions(folder: Path, sets: list[str], runtimes: list[str]) -> dict[str, pd.DataFrame]:
+    """The test images of all sets together, by RUNTIME/FORMAT."""
+    places = {f"torch/{TRAINED}": "predictions"} | {place: f"exported/{place}" for place in exported(runtimes)}
     return {
-        name: pd.concat([manifest.read(path / f"{testset}.parquet") for testset in sets])
-        for name, path in folders.items()
+        place: pd.concat([manifest.read(folder / path / f"{testset}.parquet") for testset in sets])
+        for place, path in places.items()
     }
 
 
@@ -36,6 +36,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", type=Path, nargs="+", required=True, help="folders of exported variants")
     parser.add_argument("--sets", nargs="+", required=True, help="test sets")
+    parser.add_argument("--runtimes", nargs="+", required=True, help="of the ONNX files")
     parser.add_argument("--latencies", type=Path, nargs="+", required=True, help="CSV of each run")
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
     entry.run(main, parser)

@@ -10,7 +10,7 @@ from torch import nn
 from detector import devices, entry, inference, manifest, models, runtimes, sparse
 from detector.deployment import parity
 from detector.files import write_json
-from detector.formats import EXPORTED, FILES
+from detector.formats import FILES, exported
 from detector.runs import Images
 
 
@@ -19,27 +19,28 @@ def main(args: argparse.Namespace) -> None:
     where = devices.plan(args.device, "fp32", args.threads, images.size)
     sets = {"valid": images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
     differences = {}
-    for name in EXPORTED:
+    for place in exported(args.runtimes):
+        runtime, name = place.split("/")
         path = args.bundle / FILES[name]
-        if name.startswith("sparse"):
+        if runtime == "torch":
             weights, _ = sparse.load(path)
             model = models.load(args.arch, weights)
         else:
-            model = runtimes.load(path, "onnxruntime", args.threads)
+            model = runtimes.load(path, runtime, args.threads)
         for testset, rows in sets.items():
             values = np.empty(0, np.float32)
             if not rows.empty:
                 batches = images.batches(rows, where.torch_device)
-                title = f"{name} {testset}"
+                title = f"{place} {testset}"
                 if isinstance(model, nn.Module):
                     values = inference.logits(model, batches, where, title)
                 else:
                     values = runtimes.logits(model, len(batches), batches.gather, title)
             if name == "onnx-fp32":
                 torch_s = manifest.read(args.predictions / f"{testset}.parquet")["logit"].to_numpy()
-                differences[testset] = parity(torch_s, values, path, testset)
-            manifest.write(inference.predictions(rows, values), args.folder / name / f"{testset}.parquet")
-        logging.info("%s: done", name)
+                differences[f"{runtime} {testset}"] = parity(torch_s, values, path, testset)
+            manifest.write(inference.predictions(rows, values), args.folder / place / f"{testset}.parquet")
+        logging.info("%s: done", place)
     logging.info("ONNX and torch differ by at most %.2g on these images", max(differences.values()))
     write_json(args.parity, differences)
 
@@ -47,12 +48,13 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--runtimes", nargs="+", required=True, help=f"of {', '.join(runtimes.RUNTIMES)}")
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the exported files")
     parser.add_argument("--predictions", type=Path, required=True, help="folder of the logits of torch")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda: of sparse files, which torch runs")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
-    parser.add_argument("--folder", type=Path, required=True, help="where FORMAT/SET.parquet go")
+    parser.add_argument("--folder", type=Path, required=True, help="where RUNTIME/FORMAT/SET.parquet go")
     parser.add_argument("--parity", type=Path, required=True, help="JSON to write: largest difference a set")
     entry.run(main, parser)
