@@ -42,3 +42,9 @@ def test_models_are_interleaved_and_take_turns_at_being_first():
     assert len(rounds) == 7
     assert all(sorted(pair) == ["fast", "slow"] for pair in rounds)
     assert {pair[0] for pair in rounds} == {"fast", "slow"}
+
+
+def test_the_cpu_is_named():
+    name, flags = latency.cpu()
+    assert name
+    assert set(flags.split()) <= set(latency.FLAGS)

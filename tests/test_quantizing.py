@@ -1,0 +1,71 @@
+"""int8 is a quarter of the bytes; where accuracy suffers, finer ways are tried, and the file says which one."""
+
+import json
+
+import numpy as np
+import pytest
+from test_exporting import FACTS, SIZE, logits, pictures, trained
+
+from detector import exporting, quantizing, runtimes
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "model.onnx"
+    exporting.save_onnx(path, trained(), SIZE, FACTS)
+    return path
+
+
+def loss(path):
+    """Minus the mean distance of the logits from those of fp32: an accuracy that every rounding lowers."""
+    found = runtimes.load(path, "onnxruntime", 1)(pictures(16))
+    return -float(np.abs(found - logits(trained(), pictures(16))).mean())
+
+
+def test_the_first_way_is_kept_where_it_will_do(source, tmp_path):
+    measured = []
+
+    def accuracy(path):
+        measured.append(loss(path))
+        return measured[-1]
+
+    done = quantizing.save_int8(tmp_path / "int8.onnx", source, pictures(32), accuracy, -1.0)
+    assert len(measured) == 1
+    assert (done["method"], done["float_layers"], done["valid_accuracy"]) == ("minmax", [], measured[0])
+    assert source.stat().st_size / (tmp_path / "int8.onnx").stat().st_size > 3.8
+    told = runtimes.facts(tmp_path / "int8.onnx")
+    assert told["arch"] == "resnet18"
+    assert told["precision"] == "int8"
+    assert json.loads(told["quantization"])["method"] == "minmax"
+    assert [p.name for p in tmp_path.iterdir()] == ["int8.onnx"]
+    expected = logits(trained(), pictures(16))
+    for runtime in runtimes.RUNTIMES:
+        found = runtimes.load(tmp_path / "int8.onnx", runtime, 1)(pictures(16))
+        assert np.abs(found - expected).mean() < expected.std()
+
+
+def test_what_loses_accuracy_is_left_in_fp32(source, tmp_path):
+    """An accuracy that only the third step of mixed precision reaches."""
+    steps = iter([0.5, 0.6, 0.55, 0.61, 0.62, 0.9, 0.95])
+    done = quantizing.save_int8(tmp_path / "int8.onnx", source, pictures(32), lambda _: next(steps), 0.89)
+    assert done["method"] == "percentile", "the best of the methods goes on"
+    names = quantizing.layers(source)
+    assert len(done["float_layers"]) == 4
+    assert set(done["float_layers"]) < set(names)
+    assert [len(attempt["float_layers"]) for attempt in done["tried"]] == [0, 0, 0, 1, 2, 4]
+    assert loss(tmp_path / "int8.onnx") > -1
+    whole = source.stat().st_size / (tmp_path / "int8.onnx").stat().st_size
+    assert 1 < whole < 4, "some layers are in fp32"
+
+
+def test_each_layer_left_in_fp32_brings_the_logits_nearer(source, tmp_path):
+    done = quantizing.save_int8(tmp_path / "int8.onnx", source, pictures(32), loss, 0.0)
+    tried = [attempt["valid_accuracy"] for attempt in done["tried"]]
+    assert tried[-1] > max(tried[:3]), "with most layers in fp32 it is closer than with none"
+    assert done["valid_accuracy"] == max(tried), "where nothing will do, the best is kept"
+
+
+def test_it_repeats(source, tmp_path):
+    for name in ("a", "b"):
+        quantizing.save_int8(tmp_path / name, source, pictures(32), loss, -1.0)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
