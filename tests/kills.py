@@ -27,7 +27,12 @@ from workspace import TINY, Workspace
 STAGES = ("scan", "pack", "baseline", "search", "finetune", "predict")
 VICTIMS = ("job", "snakemake", "everything")
 ORPHAN_LIMIT = 60.0  # seconds in which the jobs of a killed Snakemake must be gone, imports included
-MEASURED = ["seconds", "images_per_second", "latency_ms_median", "latency_ms_p90"]
+MEASURED = [
+    *("seconds", "images_per_second", "latency_ms_median", "latency_ms_p90"),
+    *("speedup_vs_eager_fp32", "speedup_vs_same_runtime_fp32_dense"),
+]
+# Files that hold times: of trials, of passes, in a chart and on a card, and the checksum of that card.
+TIMED = r"journal\.log|(deployment_)?latency\.csv|deployment_.*\.svg|card\.md|SHA256SUMS"
 # Long enough to be hit in the middle.
 STUDY = {
     **TINY,
@@ -37,13 +42,12 @@ STUDY = {
 }
 
 
-def differences(first: Path, second: Path) -> list[str]:
-    """Files of two results folders that differ in more than measured times; raises where hardly any were found."""
+def differences(first: Path, second: Path, least: int = 40) -> list[str]:
+    """Files of two results folders that differ in more than measured times; raises where few are there."""
     names = {path.relative_to(root) for root in (first, second) for path in root.rglob("*") if path.is_file()}
     compared, wrong = 0, []
     for name in sorted(names):
-        # journal.log holds the time of each trial
-        if name.parts[0] in ("logs", "benchmarks") or name.name in ("latency.csv", "journal.log"):
+        if name.parts[0] in ("logs", "benchmarks") or re.fullmatch(TIMED, name.name):
             continue
         compared += 1
         paths = first / name, second / name
@@ -55,7 +59,7 @@ def differences(first: Path, second: Path) -> list[str]:
                 wrong.append(str(name))
         elif paths[0].read_bytes() != paths[1].read_bytes():
             wrong.append(str(name))
-    assert compared > 40, f"only {compared} files to compare"
+    assert compared > least, f"only {compared} files to compare"
     return wrong
 
 

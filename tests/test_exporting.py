@@ -145,3 +145,13 @@ def test_images_stream_through_in_order(exported):
     model = runtimes.load(exported, "onnxruntime", 1)
     found = runtimes.logits(model, len(images), lambda indices: images[indices])
     np.testing.assert_allclose(found, model(images), atol=1e-5)
+
+
+def test_parity_finds_a_wrong_export():
+    expected = np.array([0.5, -300.0], np.float32)
+    assert runtimes.parity(expected, expected + np.float32(5e-5), "m.onnx", "valid") == pytest.approx(
+        5e-5, rel=0.3
+    )
+    assert runtimes.parity(np.empty(0), np.empty(0), "m.onnx", "valid") == 0
+    with pytest.raises(DetectorError, match=r"m\.onnx: 1 of 2 logits on valid are not those of torch"):
+        runtimes.parity(expected, np.array([0.501, -300.01], np.float32), "m.onnx", "valid")

@@ -20,11 +20,17 @@ from detector.runs import Images
 
 TABLES = {
     *("dataset_composition", "baseline_performance", "best_hyperparameters"),
-    *("final_accuracy", "efficiency", "prior_work"),
+    *("final_accuracy", "efficiency", "prior_work", "deployment"),
+}
+# Of two of the three variants.
+EXPORTS = {
+    **{"export": 2, "predict_exported": 2, "deployment_latency": 1, "deployment": 1, "bundle": 2},
+    "figure_deployment": 1,
 }
 # What follows a new baseline: everything but what only counts or shows images.
 AFTER_BASELINE = {
     **{"search": 2, "finetune": 2, "predict": 3, "latency": 1},
+    **EXPORTS,
     **{
         "baseline_performance": 1,
         "best_hyperparameters": 1,
@@ -89,7 +95,17 @@ def test_nothing_is_stale_when_it_is_done(finished):
 
 def test_a_table_s_code_reruns_tables(finished):
     with edited(finished.folder / "src/detector/tables.py", "import csv", "import csv  # changed"):
-        assert finished.stale() == {**dict.fromkeys(TABLES, 1), "figure_sparsity": 1}
+        assert finished.stale() == {
+            **dict.fromkeys(TABLES, 1),
+            **{"figure_sparsity": 1, "figure_deployment": 1, "bundle": 2},
+        }
+
+
+def test_export_code_reruns_exports_and_after(finished):
+    with edited(finished.folder / "src/detector/exporting.py", "import json", "import json  # changed"):
+        assert finished.stale() == EXPORTS
+    with edited(finished.folder / "src/detector/deployment.py", "    rows = []", "    rows = []  # changed"):
+        assert finished.stale() == {"deployment": 1, "figure_deployment": 1, "bundle": 2}
 
 
 def test_training_code_reruns_training_and_after(finished):
@@ -107,14 +123,16 @@ def test_search_code_leaves_the_baseline(finished):
 def test_the_search_space_leaves_the_baseline(finished):
     with configured(finished, search={**TINY["search"], "learning_rate": [1.0e-5, 1.0e-4]}):
         stale = finished.stale()
-    assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k != "baseline_performance"}, "predict": 2}
+    branches = {"predict": 2, "export": 1, "predict_exported": 1}
+    assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k != "baseline_performance"}, **branches}
 
 
 def test_a_new_sparsity_runs_its_branch_and_the_tables(finished):
     with configured(finished, prune={"methods": {"l1": [0.2, 0.4]}}):
         stale = finished.stale()
     branch = {"search": 1, "finetune": 1, "predict": 1}
-    assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k != "baseline_performance"}, **branch}
+    others = {"baseline_performance", *EXPORTS}  # the new branch is not among those that are exported
+    assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k not in others}, **branch}
 
 
 def test_one_data_set_s_module_rescans_that_data_set(finished):

@@ -28,6 +28,7 @@ TINY = {
     "search": {"trials": 2, "epochs": 1, "batch_size": 16},
     "finetune": {"epochs": 2, "batch_size": 16},
     "latency": {"warmup": 1, "rounds": 3},
+    "deploy": {"branches": ["l1-40"], "calibration_images": 16},
     "runtime": {"threads": 1, "workers": 1, "device": "cpu"},
 }
 

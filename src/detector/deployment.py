@@ -6,15 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from detector.errors import DetectorError
-from detector.formats import FILES, TRAINED
+from detector.formats import FILES, KEY, TRAINED
 from detector.significance import paired_interval
 from detector.tables import BASELINE, DENSE_CONTROL, Variant
 
-PARITY = 1e-4
-
-KEY = ("branch", "format", "runtime", "precision", "batch")
-LATENCY_COLUMNS = (*KEY, "threads", "latency_ms_median", "latency_ms_p90", "device", "cpu_flags")
 DEPLOYMENT_COLUMNS = (
     *("arch", "seed", "branch", "format", "runtime", "precision", "parameters", "nonzero_weights", "macs"),
     *("file_mb", "times_smaller", "batch", "threads", "latency_ms_median", "latency_ms_p90"),
@@ -22,23 +17,6 @@ DEPLOYMENT_COLUMNS = (
     *("accuracy_delta", "accuracy_delta_low", "accuracy_delta_high", "accuracy_delta_vs_dense_control"),
     *("device", "cpu_flags"),
 )
-
-
-def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) -> float:
-    """The largest difference of two models' logits on a set, float (n,).
-
-    Raises `DetectorError` where one is over 1e-4, or over 1e-4 of the logit where that is above 1: what is
-    exported is then not what was trained.
-    """
-    if not len(expected):
-        return 0.0
-    difference = np.abs(np.asarray(found, np.float64) - expected)
-    if (wrong := int((difference > PARITY * np.maximum(1, np.abs(expected))).sum())) > 0:
-        raise DetectorError(
-            f"{path}: {wrong} of {len(found)} logits on {testset} are not those of torch (largest difference "
-            f"{difference.max():.3g}, expected at most {PARITY:g}); please report this, it is a bug"
-        )
-    return float(difference.max())
 
 
 def deployment(
@@ -51,7 +29,7 @@ def deployment(
 
     `facts`: export.json; `files`: the folder that holds model.safetensors and bundle/; `predictions`: by
     RUNTIME/FORMAT, the test images of all sources, columns label and logit, in the same order for all;
-    `latencies`: columns `LATENCY_COLUMNS` by (arch, seed).
+    `latencies`: deployment_latency.csv by (arch, seed).
 
     The reference is the run's baseline, dense, in fp32: its file for sizes, its eager pass for
     `speedup_vs_eager_fp32`, its ONNX file in the row's own runtime for `speedup_vs_same_runtime_fp32_dense` (so

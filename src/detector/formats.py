@@ -10,6 +10,9 @@ FILES = {
     "onnx-fp16": "model.fp16.onnx",
     "onnx-int8": "model.int8.onnx",
 }
+# Columns of deployment_latency.csv; the first ones tell its rows apart.
+KEY = ("branch", "format", "runtime", "precision", "batch")
+LATENCY_COLUMNS = (*KEY, "threads", "latency_ms_median", "latency_ms_p90", "device", "cpu_flags")
 EXPORTED = [name for name in FILES if name != TRAINED]
 
 

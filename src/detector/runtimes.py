@@ -12,6 +12,7 @@ from detector.errors import DetectorError
 
 RUNTIMES = ("onnxruntime", "openvino")
 BATCH = 64
+PARITY = 1e-4
 
 # uint8 (n, size, size, 3) → float32 (n,)
 Exported = Callable[[np.ndarray], np.ndarray]
@@ -42,6 +43,23 @@ def logits(model: Exported, count: int, gather: Callable[[np.ndarray], np.ndarra
             out[indices] = model(gather(indices))
             bar.update(len(indices))
     return out
+
+
+def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) -> float:
+    """The largest difference of two models' logits on a set, float (n,).
+
+    Raises `DetectorError` where one is over 1e-4, or over 1e-4 of the logit where that is above 1: what is
+    exported is then not what was trained.
+    """
+    if not len(expected):
+        return 0.0
+    difference = np.abs(np.asarray(found, np.float64) - expected)
+    if (wrong := int((difference > PARITY * np.maximum(1, np.abs(expected))).sum())) > 0:
+        raise DetectorError(
+            f"{path}: {wrong} of {len(found)} logits on {testset} are not those of torch (largest difference "
+            f"{difference.max():.3g}, expected at most {PARITY:g}); please report this, it is a bug"
+        )
+    return float(difference.max())
 
 
 def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -9,7 +9,7 @@ BUNDLE = f"{VARIANT}/bundle"
 EXPORTED_PREDICTIONS = expand(
     f"{VARIANT}/exported/{{place}}/{{testset}}.parquet",
     place=exported(CONFIG["deploy"]["runtimes"]),
-    testset=TESTSETS,
+    testset=SOURCES,
     allow_missing=True,
 )
 EXPORTED_FILES = expand(
@@ -68,7 +68,7 @@ rule predict_exported:
         files=EXPORTED_FILES,
         predictions=expand(
             f"{VARIANT}/predictions/{{testset}}.parquet",
-            testset=TESTSETS,
+            testset=SOURCES,
             allow_missing=True,
         ),
     output:

@@ -9,9 +9,8 @@ import pandas as pd
 import torch
 
 from detector import checkpoints, entry, latency, models, runtimes, sparse
-from detector.deployment import KEY, LATENCY_COLUMNS
 from detector.files import replacing
-from detector.formats import FILES, TRAINED
+from detector.formats import FILES, KEY, LATENCY_COLUMNS, TRAINED
 
 
 def main(args: argparse.Namespace) -> None:

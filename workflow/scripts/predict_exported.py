@@ -1,4 +1,4 @@
-"""One logit for each validation and test image from each exported file; ONNX in fp32 must say what torch says."""
+"""One logit for each test image from each exported file; ONNX in fp32 must say what torch says."""
 
 import argparse
 import logging
@@ -8,7 +8,6 @@ import numpy as np
 from torch import nn
 
 from detector import devices, entry, inference, manifest, models, runtimes, sparse
-from detector.deployment import parity
 from detector.files import write_json
 from detector.formats import FILES, exported
 from detector.runs import Images
@@ -17,7 +16,7 @@ from detector.runs import Images
 def main(args: argparse.Namespace) -> None:
     images = Images.open(args.manifest, args.packs)
     where = devices.plan(args.device, "fp32", args.threads, images.size)
-    sets = {"valid": images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
+    sets = {name: images.part("test", name) for name in images.stores}
     differences = {}
     for place in exported(args.runtimes):
         runtime, name = place.split("/")
@@ -38,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
                     values = runtimes.logits(model, len(batches), batches.gather, title)
             if name == "onnx-fp32":
                 torch_s = manifest.read(args.predictions / f"{testset}.parquet")["logit"].to_numpy()
-                differences[f"{runtime} {testset}"] = parity(torch_s, values, path, testset)
+                differences[f"{runtime} {testset}"] = runtimes.parity(torch_s, values, path, testset)
             manifest.write(inference.predictions(rows, values), args.folder / place / f"{testset}.parquet")
         logging.info("%s: done", place)
     logging.info("ONNX and torch differ by at most %.2g on these images", max(differences.values()))
