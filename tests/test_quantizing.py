@@ -65,6 +65,13 @@ def test_each_layer_left_in_fp32_brings_the_logits_nearer(source, tmp_path):
     assert done["valid_accuracy"] == max(tried), "where nothing will do, the best is kept"
 
 
+def test_what_a_killed_attempt_left_goes(source, tmp_path):
+    (tmp_path / ".int8.onnx.tmp").mkdir()
+    (tmp_path / ".int8.onnx.tmp/0.onnx").write_bytes(b"half")
+    quantizing.save_int8(tmp_path / "int8.onnx", source, pictures(32), loss, -1.0)
+    assert [p.name for p in tmp_path.iterdir()] == ["int8.onnx"]
+
+
 def test_it_repeats(source, tmp_path):
     for name in ("a", "b"):
         quantizing.save_int8(tmp_path / name, source, pictures(32), loss, -1.0)

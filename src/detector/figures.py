@@ -177,7 +177,8 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
     styles = dict(zip(methods, drawing.SERIES, strict=False))
     shape = down, across = drawing.shape(len(groups), 4)
     with drawing.figure(path, title, max(2.5 * across + 0.5, 6.0), 2.5 * down + 0.9) as figure:
-        panels = drawing.panels(figure, len(groups), shape, "weights removed (%)", "accuracy (%)")
+        what = "weights removed (%)" + ("\nchannels: of all parameters" if "channels" in methods else "")
+        panels = drawing.panels(figure, len(groups), shape, what, "accuracy (%)")
         for axes, ((arch, testset), rows) in zip(panels, groups, strict=True):
             axes.set_title(f"{arch}, {testset}\nn = {rows['n'].max():,.0f}")
             rows = table.loc[rows.index]

@@ -1,9 +1,9 @@
 """int8 from an exported model: calibrated on training images, with ever more care until the accuracy holds."""
 
 import logging
-import tempfile
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -59,9 +59,7 @@ def save_int8(
     Returns what was done: `method`, `float_layers` (names), `valid_accuracy`, and `tried`, a list of the same.
     """
     tried: list[dict] = []
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".int8.") as scratch:
-        folder = Path(scratch)
+    with _scratch(path) as folder:
         prepared = folder / "prepared.onnx"
         quant_pre_process(source, prepared)  # fuses what runtimes fuse, so that no range is sought in between
         for method, float_layers in _plans(folder, prepared, images, tried):
@@ -79,6 +77,18 @@ def save_int8(
         exporting.set_facts(model, {"precision": "int8", "quantization": done})
         exporting.write(path, model)
     return {**done, "tried": tried}
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder for attempts beside `path`, gone in the end; one that a killed process left goes first."""
+    folder = path.with_name(f".{path.name}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def layers(source: Path) -> list[str]:

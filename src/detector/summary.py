@@ -11,7 +11,12 @@ _SHOWN = {
     "dataset_composition": ("source", "split", "real", "fake", "total"),
     "final_accuracy": ("arch", "seed", "branch", "testset", "n", "accuracy", "auc", "delta_vs_dense_control"),
     "efficiency": ("arch", "seed", "branch", "nonzero_weights", "file_mib", "latency_ms_median"),
+    "deployment": (
+        *("branch", "format", "runtime", "precision", "file_mb", "times_smaller", "latency_ms_median"),
+        *("speedup_vs_eager_fp32", "speedup_vs_same_runtime_fp32_dense", "accuracy", "accuracy_delta"),
+    ),
 }
+_OPTIONAL = ("deployment",)  # not there where `deploy.branches` is empty
 
 
 def text(results: Path) -> str:
@@ -19,6 +24,8 @@ def text(results: Path) -> str:
     parts = []
     for name, columns in _SHOWN.items():
         path = results / "tables" / f"{name}.csv"
+        if not path.is_file() and name in _OPTIONAL:
+            continue
         if not path.is_file():
             raise DetectorError(f"{path}: not there; run the pipeline first (make demo, or snakemake --cores 1)")
         table = pd.read_csv(path)[list(columns)]

@@ -40,8 +40,13 @@ class Variant:
 
     @property
     def sparsity_percent(self) -> int:
-        """Percent of the conv and fc weights that the branch's name says are pruned."""
+        """Percent of what `percent_of` says that the branch's name says is pruned."""
         return 0 if self.branch == BASELINE else int(self.branch.rsplit("-", 1)[1])
+
+    @property
+    def percent_of(self) -> str:
+        """`weights`: conv and fc weights that are zero; `parameters`: all, gone with their channels."""
+        return "parameters" if self.branch.startswith("channels-") else "weights"
 
 
 def write(rows: Sequence[Mapping], columns: Sequence[str], path: Path | str) -> None:
@@ -118,7 +123,17 @@ def baseline_performance(predictions: Mapping[Variant, Mapping[str, pd.DataFrame
 
 
 HYPERPARAMETER_COLUMNS = (
-    *("arch", "seed", "branch", "sparsity_percent", "optimizer", "learning_rate", "valid_accuracy", "trials"),
+    *(
+        "arch",
+        "seed",
+        "branch",
+        "sparsity_percent",
+        "percent_of",
+        "optimizer",
+        "learning_rate",
+        "valid_accuracy",
+        "trials",
+    ),
     *("paper_optimizer", "paper_learning_rate"),
 )
 
@@ -134,6 +149,7 @@ def best_hyperparameters(searches: Mapping[Variant, Mapping], paper: Mapping) ->
                 "seed": variant.seed,
                 "branch": variant.branch,
                 "sparsity_percent": variant.sparsity_percent,
+                "percent_of": variant.percent_of,
                 **{name: best[name] for name in ("optimizer", "learning_rate", "valid_accuracy", "trials")},
                 "paper_optimizer": theirs.get("optimizer"),
                 "paper_learning_rate": theirs.get("learning_rate"),
@@ -179,7 +195,16 @@ def final_accuracy(predictions: Mapping[Variant, Mapping[str, pd.DataFrame]], pa
 
 
 EFFICIENCY_COLUMNS = (
-    *("arch", "seed", "branch", "sparsity_percent", "nonzero_weights", "total_parameters", "file_mib"),
+    *(
+        "arch",
+        "seed",
+        "branch",
+        "sparsity_percent",
+        "percent_of",
+        "nonzero_weights",
+        "total_parameters",
+        "file_mib",
+    ),
     *("latency_ms_median", "latency_ms_p90", "batch", "device", "threads"),
     *("paper_nonzero_weights", "paper_file_mib", "paper_latency_ms"),
 )
@@ -204,6 +229,7 @@ def efficiency(
                 "seed": variant.seed,
                 "branch": variant.branch,
                 "sparsity_percent": variant.sparsity_percent,
+                "percent_of": variant.percent_of,
                 "nonzero_weights": weights,
                 "total_parameters": parameters,
                 "file_mib": round(path.stat().st_size / 2**20, 3),
