@@ -194,10 +194,20 @@ def test_the_deployment_script_draws_the_run_that_it_is_asked_for(tmp_path: Path
     pd.concat([table, table.assign(seed=1, branch="l1-99")]).to_csv(tmp_path / "deployment.csv", index=False)
     command = [sys.executable, SCRIPTS / "figure_deployment.py", "--table", tmp_path / "deployment.csv"]
     for seed, status in ((1, 0), (2, 2)):
-        run = [*command, "--arch", "resnet50", "--seed", str(seed), "--output", tmp_path / f"{seed}.svg"]
+        run = [
+            *command,
+            "--arch",
+            "resnet50",
+            "--batch",
+            "1",
+            "--seed",
+            str(seed),
+            "--output",
+            tmp_path / f"{seed}.svg",
+        ]
         done = subprocess.run(run, capture_output=True, text=True)
         assert done.returncode == status, done.stderr
-    assert "deployment.csv: no row of resnet50, seed 2" in done.stderr
+    assert "deployment.csv: no row of resnet50, seed 2, batch 1" in done.stderr
     assert "l1-99 fp16" in texts(tmp_path / "1.svg")
     assert "l1-40 fp16" not in texts(tmp_path / "1.svg")
 

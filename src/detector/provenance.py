@@ -5,7 +5,10 @@ import platform
 import subprocess
 from pathlib import Path
 
-PACKAGES = ("torch", "torchvision", "optuna", "numpy", "pandas", "pillow", "safetensors")
+PACKAGES = (
+    *("torch", "torchvision", "torch-pruning", "optuna", "numpy", "pandas", "pillow", "safetensors"),
+    *("onnx", "onnxruntime"),
+)
 
 
 def record() -> dict:
