@@ -23,11 +23,11 @@ METHODS: Mapping[str, Mapping] = {
     "minmax": {"calibrate_method": CalibrationMethod.MinMax},
     "percentile": {
         "calibrate_method": CalibrationMethod.Percentile,
-        "extra_options": {"CalibPercentile": 99.99, "CalibMaxIntermediateOutputs": 8},
+        "extra_options": {"CalibPercentile": 99.99, "CalibMaxIntermediateOutputs": 2},
     },
     "entropy": {
         "calibrate_method": CalibrationMethod.Entropy,
-        "extra_options": {"CalibMaxIntermediateOutputs": 8},
+        "extra_options": {"CalibMaxIntermediateOutputs": 2},
     },
 }
 RANKED_ON = 32  # images that tell which layers suffer most
