@@ -162,8 +162,7 @@ def _training(meta: Mapping) -> dict[str, object]:
     done = {
         "l1": f"{zeros} of its conv and fc weights, those of smallest magnitude, set to zero",
         "random": f"{zeros} of its conv and fc weights, chosen at random, set to zero, as a control",
-        "gradual": f"{zeros} of its conv and fc weights, those of smallest magnitude, set to zero in steps over "
-        f"{meta.get('ramp')} epochs",
+        "gradual": f"{zeros} of its conv and fc weights, those of smallest magnitude, set to zero in steps",
         "channels": f"{channels} of its channels, and with them {parameters} of its parameters, taken out: "
         "smaller layers, not zeros",
     }[meta["method"]]
