@@ -84,9 +84,9 @@ rule predict_exported:
         runtime=240,
     params:
         packs=lambda wc, input: folders(input.packs),
-        bundle=BUNDLE,
-        predictions=f"{VARIANT}/predictions",
-        folder=f"{VARIANT}/exported",
+        bundle=lambda wc, input: folders(input.files),
+        predictions=lambda wc, input: folders(input.predictions),
+        folder=lambda wc, output: Path(output.parity).parent,
         runtimes=CONFIG["deploy"]["runtimes"],
     shell:
         "python {input.script:q}"
@@ -243,7 +243,7 @@ rule bundle:
                 for name, options in SOURCES.items()
             }
         ),
-        folder=BUNDLE,
+        folder=lambda wc, output: Path(output.card).parent,
     shell:
         "python {input.script:q}"
         " --facts {input.facts:q}"
