@@ -169,8 +169,9 @@ def test_each_kind_of_source_has_its_licence_and_its_layout(kind):
     assert f"| `faces` | {kind} | {split} | 6 / 6 | 3 / 3 | 8 / 8 |" in written
 
 
-def test_every_kind_has_a_licence_and_every_split_with_something_shared_exists():
+def test_no_kind_and_no_file_is_forgotten_and_every_split_with_something_shared_exists():
     assert set(LICENCES) == set(sources.KINDS)
+    assert set(card.HOLDS) == set(EXPORTED)
     assert [(kind, split) for kind, split in card.SHARED if split not in sources.module(kind).SPLITS] == []
 
 
@@ -244,8 +245,13 @@ SAID = {
     ),
     "people": (
         lambda some: replace(some, sources=some.sources | {"faces": {"type": "celebdf", "split": "paper"}}),
-        "`faces`, split paper: people in training videos are in test videos too. Its numbers flatter.",
+        "`faces`, split paper: people in training videos are in test videos too. Its numbers may flatter.",
         lambda some: replace(some, sources=some.sources | {"faces": {"type": "celebdf", "split": "identity"}}),
+    ),
+    "videos": (
+        lambda some: replace(some, sources=some.sources | {"fakes": {"type": "celebdf", "split": "official"}}),
+        "`fakes`: of each video one frame is the image.",
+        lambda some: some,
     ),
     "face crop": (
         lambda some: replace(some, meta=meta("l1-40", preprocessing={"faces": {"face_crop": True}})),

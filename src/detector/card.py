@@ -216,7 +216,7 @@ def _results(facts: Facts) -> str:
             )
     return _table(
         [
-            *("test set", "file", "real / fake", "accuracy", "recall of fakes", "recall of reals"),
+            *("test set", "model", "real / fake", "accuracy", "recall of fakes", "recall of reals"),
             *("AUC", "precision", "F1"),
         ],
         rows,
@@ -256,9 +256,13 @@ def _limits(facts: Facts) -> dict[str, str]:
             )
     if few := _names(name for name, table in tests.items() if len(table) < FEW):
         items.append(f"- Few test images (less than {FEW:,}): {few}. Read the intervals, not the shares.")
+    if videos := _names(name for name, source in facts.sources.items() if source["type"] == "celebdf"):
+        items.append(
+            f"- {videos}: of each video one frame is the image. `example.py` reads no videos, give it frames."
+        )
     for name, source in facts.sources.items():
         if shared := SHARED.get((source["type"], source["split"])):
-            items.append(f"- {_code(name)}, split {source['split']}: {shared}. Its numbers flatter.")
+            items.append(f"- {_code(name)}, split {source['split']}: {shared}. Its numbers may flatter.")
     return {
         "learned": _names(learned) or NONE,
         "unseen": unseen and f"; {unseen} came only in the test",

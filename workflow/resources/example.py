@@ -27,6 +27,6 @@ session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]
 facts = session.get_modelmeta().custom_metadata_map
 for path in given:
     logit = float(session.run(None, {"image": pixels(path, int(facts["image_size"]))})[0][0])
-    # tanh: 1 / (1 + exp(-logit / temperature)), which can be too large for exp
+    # The same as 1 / (1 + exp(-logit / temperature)), whose exp can be too large.
     real = (1 + np.tanh(logit / float(facts["temperature"]) / 2)) / 2
     print(f"{path}: {'real' if logit >= 0 else 'fake'}, P(real) {real:.4f}, logit {logit:.6f}")
