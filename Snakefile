@@ -28,6 +28,7 @@ rule all:
     input:
         TABLES,
         FIGURES,
+        BUNDLES,
         FURTHER_WORKERS,
 
 

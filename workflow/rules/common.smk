@@ -261,3 +261,4 @@ FIGURES = [
         seed=SEEDS,
     ),
 ]
+BUNDLES = variants("bundle/SHA256SUMS", DEPLOYED)

@@ -84,9 +84,9 @@ rule predict_exported:
         runtime=240,
     params:
         packs=lambda wc, input: folders(input.packs),
-        bundle=BUNDLE,
-        predictions=f"{VARIANT}/predictions",
-        folder=f"{VARIANT}/exported",
+        bundle=lambda wc, input: folders(input.files),
+        predictions=lambda wc, input: folders(input.predictions),
+        folder=lambda wc, output: Path(output.parity).parent,
         runtimes=CONFIG["deploy"]["runtimes"],
     shell:
         "python {input.script:q}"
@@ -201,4 +201,62 @@ rule figure_deployment:
         " --seed {wildcards.seed}"
         " --batch {params.batch}"
         " --output {output:q}"
+        " --log {log:q}"
+
+
+rule bundle:
+    input:
+        script="workflow/scripts/bundle.py",
+        code=code("workflow/scripts/bundle.py"),
+        template="workflow/resources/card.md",
+        example="workflow/resources/example.py",
+        licences="workflow/resources/licences.yaml",
+        manifest=MANIFEST,
+        table=f"{TABLE_DIR}/deployment.csv",
+        facts=f"{VARIANT}/export.json",
+        meta=f"{VARIANT}/meta.json",
+        files=EXPORTED_FILES,
+        predictions=expand(
+            f"{VARIANT}/predictions/{{source}}.parquet",
+            source=SOURCES,
+            allow_missing=True,
+        ),
+        int8=expand(
+            f"{VARIANT}/exported/{CONFIG['deploy']['runtimes'][0]}/onnx-int8/{{source}}.parquet",
+            source=SOURCES,
+            allow_missing=True,
+        ),
+    output:
+        card=f"{BUNDLE}/card.md",
+        example=f"{BUNDLE}/example.py",
+        sums=f"{BUNDLE}/SHA256SUMS",
+    log:
+        f"{LOGS}/bundle-{{arch}}-seed{{seed}}-{{branch}}.log",
+    params:
+        predictions=lambda wc, input: folders(input.predictions),
+        int8=lambda wc, input: folders(input.int8),
+        runtime=CONFIG["deploy"]["runtimes"][0],
+        sets=list(SOURCES),
+        sources=canonical(
+            {
+                name: {key: options[key] for key in ("type", "split")}
+                for name, options in SOURCES.items()
+            }
+        ),
+        folder=lambda wc, output: Path(output.card).parent,
+    shell:
+        "python {input.script:q}"
+        " --facts {input.facts:q}"
+        " --meta {input.meta:q}"
+        " --manifest {input.manifest:q}"
+        " --table {input.table:q}"
+        " --predictions {params.predictions:q}"
+        " --int8 {params.int8:q}"
+        " --runtime {params.runtime}"
+        " --sets {params.sets:q}"
+        " --sources {params.sources:q}"
+        " --licences {input.licences:q}"
+        " --template {input.template:q}"
+        " --example {input.example:q}"
+        " --folder {params.folder:q}"
         " --log {log:q}"
