@@ -6,7 +6,7 @@ that a colour shows is also shown by a marker, a line style or a number.
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -191,7 +191,9 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
                 # Side by side: bars on top of each other cannot be read.
                 shift = (i - (len(lines) - 1) / 2) * min(0.8, 6 / len(lines))
                 _sparsity_line(axes, line.sort_values("percent"), shift, *styles[method])
-            axes.set_xticks(sorted(rows["percent"].dropna().unique()))
+            ticks = sorted(rows["percent"].dropna().unique())
+            close = any(b - a < 5 for a, b in pairwise(ticks)) or len(ticks) > 8
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], rotation=90 if close else 0)
             axes.margins(x=0.08)
         markers = {f"{m}, pruned": {"marker": k, "color": c} for m, (k, c) in styles.items()}
         control = {"dense control": _CONTROL} if (table["percent"] == 0).any() else {}
