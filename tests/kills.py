@@ -24,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 from workspace import TINY, Workspace
 
-STAGES = ("scan", "pack", "baseline", "search", "finetune", "predict")
+STAGES = ("scan", "pack", "baseline", "search", "finetune", "predict", "export")
 VICTIMS = ("job", "snakemake", "everything")
 ORPHAN_LIMIT = 60.0  # seconds in which the jobs of a killed Snakemake must be gone, imports included
 MEASURED = [

@@ -1,6 +1,8 @@
 """int8 from an exported model: calibrated on training images, with ever more care until the accuracy holds."""
 
+import glob
 import logging
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -81,9 +83,10 @@ def save_int8(
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """A folder for attempts beside `path`, gone in the end; one that a killed process left goes first."""
-    folder = path.with_name(f".{path.name}.tmp")
-    shutil.rmtree(folder, ignore_errors=True)
+    """A folder for attempts beside `path`, gone in the end; what killed processes left goes first."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     folder.mkdir(parents=True)
     try:
         yield folder
