@@ -66,8 +66,8 @@ def test_each_layer_left_in_fp32_brings_the_logits_nearer(source, tmp_path):
 
 
 def test_what_a_killed_attempt_left_goes(source, tmp_path):
-    (tmp_path / ".int8.onnx.1.tmp").mkdir()
-    (tmp_path / ".int8.onnx.1.tmp/0.onnx").write_bytes(b"half")
+    (tmp_path / ".int8.onnx.attempts.1").mkdir()
+    (tmp_path / ".int8.onnx.attempts.1/0.onnx").write_bytes(b"half")
     quantizing.save_int8(tmp_path / "int8.onnx", source, pictures(32), loss, -1.0)
     assert [p.name for p in tmp_path.iterdir()] == ["int8.onnx"]
 

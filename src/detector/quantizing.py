@@ -84,9 +84,9 @@ def save_int8(
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
     """A folder for attempts beside `path`, gone in the end; what killed processes left goes first."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.attempts.*"):
         shutil.rmtree(left, ignore_errors=True)
-    folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    folder = path.with_name(f".{path.name}.attempts.{os.getpid()}")
     folder.mkdir(parents=True)
     try:
         yield folder
