@@ -89,12 +89,32 @@ def test_the_dense_control_comes_first(study):
             "cannot be called 'valid'",
         ),
         ({"search": {"learning_rate": [1.0e-3, 1.0e-5]}}, "swap them"),
+        ({"deploy": {"branches": ["l1-41"]}}, "deploy.branches: no l1-41; there are baseline, l1-00, l1-10"),
+        (
+            {"deploy": {"branches": "l1-40"}},
+            '"l1-40", which is none of what it can be: Branches that are exported',
+        ),
+        ({"deploy": {"runtimes": ["tensorrt"]}}, "expected one of onnxruntime, openvino"),
     ],
 )
 def test_what_is_wrong_is_named(study, change, expected):
     with pytest.raises(DetectorError) as caught:
         config.complete(merge(study, change), SCHEMA)
     assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("all", ["baseline", "l1-00", "l1-10", "l1-20", "l1-30", "l1-40"]),
+        (["l1-40"], ["baseline", "l1-40"]),
+        (["l1-40", "baseline", "l1-10"], ["baseline", "l1-10", "l1-40"]),
+        ([], []),
+    ],
+)
+def test_the_baseline_is_exported_with_any_branch(study, chosen, expected):
+    full = config.complete(merge(study, {"deploy": {"branches": chosen}}), SCHEMA)
+    assert config.deployed(full) == expected
 
 
 def test_all_errors_come_at_once(study):

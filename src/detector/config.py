@@ -137,6 +137,7 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
         "exclusiveMinimum": lambda: f"expected more than {value:g}",
         "exclusiveMaximum": lambda: f"expected less than {value:g}",
         "pattern": lambda: f"expected to match {value}",
+        "oneOf": lambda: f"which is none of what it can be: {error.schema.get('description', value)}",
     }.get(rule, lambda: error.message)()
     if isinstance(error.instance, str) and rule == "type" and value in ("number", "integer"):
         expected += _number_hint(error.instance)
