@@ -153,5 +153,7 @@ def test_parity_finds_a_wrong_export():
         5e-5, rel=0.3
     )
     assert runtimes.parity(np.empty(0), np.empty(0), "m.onnx", "valid") == 0
+    with pytest.raises(DetectorError, match=r"2 of 2 logits"):
+        runtimes.parity(expected, np.full(2, np.nan), "m.onnx", "valid")
     with pytest.raises(DetectorError, match=r"m\.onnx: 1 of 2 logits on valid are not those of torch"):
         runtimes.parity(expected, np.array([0.501, -300.01], np.float32), "m.onnx", "valid")

@@ -63,3 +63,13 @@ def test_the_cpu_is_named():
     name, flags = latency.cpu()
     assert name
     assert set(flags.split()) <= set(latency.FLAGS)
+
+
+def test_the_layout_is_the_one_that_models_are_trained_in():
+    """Channels last from 128 px on: a plain layout would make torch look slow."""
+    seen = []
+    model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    model.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    for size in (16, 128):
+        latency.eager(model, size, 2, torch.device("cpu"))()
+    assert [images.is_contiguous(memory_format=torch.channels_last) for images in seen] == [False, True]

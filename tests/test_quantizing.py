@@ -3,8 +3,10 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnxruntime.quantization.calibrate import HistogramCollector
 from test_exporting import FACTS, SIZE, logits, pictures, trained
 from torch import nn
 
@@ -76,6 +78,53 @@ def test_each_layer_left_in_fp32_brings_the_logits_nearer(source, tmp_path):
     tried = [attempt["valid_accuracy"] for attempt in done["tried"]]
     assert tried[-1] > max(tried[:3]), "with most layers in fp32 it is closer than with none"
     assert done["valid_accuracy"] == max(tried), "where nothing will do, the best is kept"
+
+
+def scales(path):
+    """The scales of weights and of activations in a quantised file: (n,) a layer, and one number a tensor."""
+    found = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+    nodes = [n for n in onnx.load(path).graph.node if n.op_type == "DequantizeLinear"]
+    weights = [found[n.input[1]] for n in nodes if n.input[0] in found and found[n.input[0]].ndim == 4]
+    return weights, sorted(float(a) for name, a in found.items() if name.endswith("_scale") and a.ndim == 0)
+
+
+def test_weights_have_a_scale_a_channel_and_methods_differ(source, tmp_path):
+    ranges = []
+    for method in quantizing.METHODS:
+        quantizing._quantize(tmp_path / "int8.onnx", source, pictures(32), method, [])
+        weights, activations = scales(tmp_path / "int8.onnx")
+        assert sorted(scale.size for scale in weights) == [8 * n for n in range(1, 8)]
+        ranges.append(activations)
+    assert ranges[0] != ranges[1] != ranges[2] != ranges[0]
+
+
+def test_the_layers_left_in_fp32_are_those_that_move_the_logits_most(source, tmp_path):
+    alone = {}
+    for name in quantizing.layers(source):
+        quantizing._quantize(tmp_path / "alone.onnx", source, pictures(32), "minmax", [], [name])
+        alone[name] = loss(tmp_path / "alone.onnx")
+    ranked = quantizing._by_loss(tmp_path, source, pictures(32))
+    assert sorted(ranked) == sorted(alone)
+    assert alone[ranked[0]] < alone[ranked[-1]], "the first one moves them further"
+    assert ranked[0] in sorted(alone, key=alone.get)[:2]
+
+
+@pytest.mark.parametrize(("count", "batches"), [(100, 12), (256, 32), (9, 1), (24, 2), (5, 1)])
+def test_calibration_takes_batches_of_one_size_few_at_a_time(source, tmp_path, monkeypatch, count, batches):
+    reader = quantizing._Images(pictures(count))
+    assert len(reader) == batches
+    assert len(reader) % reader.stride == 0
+    held = []
+    collect = HistogramCollector.collect
+
+    def spy(self, data):
+        held.append(len(next(iter(data.values()))))
+        collect(self, data)
+
+    monkeypatch.setattr(HistogramCollector, "collect", spy)
+    quantizing._quantize(tmp_path / "int8.onnx", source, pictures(count), "percentile", [])
+    assert len(held) == batches / reader.stride
+    assert max(held) <= quantizing.STRIDE
 
 
 def test_what_a_killed_attempt_left_goes(source, tmp_path):

@@ -109,20 +109,22 @@ def test_efficiency_counts_what_is_in_the_file(tmp_path):
     masks.apply(weights, masks.like(weights, kept))
     path = tmp_path / "model.safetensors"
     checkpoints.save_weights(path, model.state_dict())
-    latency = pd.DataFrame(
-        [
-            {
-                "branch": "l1-30",
-                "latency_ms_median": 5,
-                "latency_ms_p90": 7,
-                "batch": 1,
-                "device": "cpu",
-                "threads": 2,
-            }
-        ]
+    times = {"latency_ms_median": 5, "latency_ms_p90": 7, "batch": 1, "device": "cpu", "threads": 2}
+    latency = pd.DataFrame([{"branch": branch, **times} for branch in ("baseline", "l1-30")])
+    variants = [variant("baseline", "resnet18"), variant("l1-30", "resnet18")]
+    metas = [
+        {"total_parameters": 100, "channels": 50, "macs": 1000},
+        {"total_parameters": 60, "channels": 40, "macs": 500},
+    ]
+    rows = tables.efficiency(
+        *(dict.fromkeys(variants, path), dict(zip(variants, metas, strict=True))),
+        *({("resnet18", 0): latency}, PAPER),
     )
-    rows = tables.efficiency({variant("l1-30", "resnet18"): path}, {("resnet18", 0): latency}, PAPER)
-    row = written(rows, tables.EFFICIENCY_COLUMNS, tmp_path).iloc[0]
+    table = written(rows, tables.EFFICIENCY_COLUMNS, tmp_path).set_index("branch")
+    removed = ["parameters_removed", "channels_removed", "macs_removed"]
+    assert table.loc["baseline", removed].tolist() == [0, 0, 0]
+    assert table.loc["l1-30", removed].tolist() == pytest.approx([0.4, 0.2, 0.5])
+    row = table.loc["l1-30"]
     assert row["nonzero_weights"] == sum(int(mask.sum()) for mask in kept)
     assert row["total_parameters"] == models.parameter_count(model)
     assert row["file_mib"] == pytest.approx(path.stat().st_size / 2**20, abs=1e-3)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from tqdm import trange
 
-from detector.devices import cpu_flags
+from detector.devices import channels_last, cpu_flags
 
 LATENCY_COLUMNS = ("branch", "latency_ms_median", "latency_ms_p90", "batch", "rounds", "device", "threads")
 # Instructions that decide how fast a CPU multiplies small numbers.
@@ -49,10 +49,14 @@ def interleaved(passes: Mapping[Hashable, Pass], warmup: int, rounds: int) -> di
 
 
 def eager(model: nn.Module, image_size: int, batch_size: int, device: torch.device) -> Pass:
-    """A pass of a torch model, without autograd, over random normalised images that are on the device already."""
-    model = model.to(device).eval()
+    """A pass of a torch model, without autograd, over random normalised images that are on the device already.
+
+    In the memory layout that the model was trained in, the faster one of the two.
+    """
+    layout = torch.channels_last if channels_last(device.type, image_size) else torch.contiguous_format
+    model = model.to(device, memory_format=layout).eval()
     shape = (batch_size, 3, image_size, image_size)
-    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device, memory_format=layout)
 
     @torch.inference_mode()
     def forward() -> None:

@@ -75,7 +75,7 @@ def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict]:
         if not all(name.startswith("exact/") for name in tensors) or exact.keys() & weights.keys():
             raise ValueError(f"what else it holds is {', '.join(tensors)}")
         return weights | exact, header["facts"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         # The checksums hold: another program wrote it so.
         raise DetectorError(f"{path}: not as docs/formats.md says ({error!r}); make it again") from None
 

@@ -123,18 +123,8 @@ def baseline_performance(predictions: Mapping[Variant, Mapping[str, pd.DataFrame
 
 
 HYPERPARAMETER_COLUMNS = (
-    *(
-        "arch",
-        "seed",
-        "branch",
-        "sparsity_percent",
-        "percent_of",
-        "optimizer",
-        "learning_rate",
-        "valid_accuracy",
-        "trials",
-    ),
-    *("paper_optimizer", "paper_learning_rate"),
+    *("arch", "seed", "branch", "sparsity_percent", "percent_of", "optimizer", "learning_rate"),
+    *("valid_accuracy", "trials", "paper_optimizer", "paper_learning_rate"),
 )
 
 
@@ -195,34 +185,35 @@ def final_accuracy(predictions: Mapping[Variant, Mapping[str, pd.DataFrame]], pa
 
 
 EFFICIENCY_COLUMNS = (
-    *(
-        "arch",
-        "seed",
-        "branch",
-        "sparsity_percent",
-        "percent_of",
-        "nonzero_weights",
-        "total_parameters",
-        "file_mib",
-    ),
+    *("arch", "seed", "branch", "sparsity_percent", "percent_of", "nonzero_weights", "total_parameters"),
+    *("file_mib", "parameters_removed", "channels_removed", "macs_removed"),
     *("latency_ms_median", "latency_ms_p90", "batch", "device", "threads"),
     *("paper_nonzero_weights", "paper_file_mib", "paper_latency_ms"),
 )
 
 
 def efficiency(
-    models: Mapping[Variant, Path], latencies: Mapping[tuple[str, int], pd.DataFrame], paper: Mapping
+    models: Mapping[Variant, Path],
+    metas: Mapping[Variant, Mapping],
+    latencies: Mapping[tuple[str, int], pd.DataFrame],
+    paper: Mapping,
 ) -> list[dict]:
     """Table 6: what each model weighs and how long it takes.
 
     Counted in the files themselves: `nonzero_weights` of the conv and fc weights (what the study counts),
-    `total_parameters` of all that trains. `latencies`: latency.csv by (arch, seed).
+    `total_parameters` of all that trains. `latencies`: latency.csv by (arch, seed). The shares that are removed
+    are of the run's baseline, from `metas`, the content of meta.json: a weight that is merely zero is still there.
     """
     rows = []
     for variant, path in models.items():
         weights, parameters = _counts(load_file(path))
         timed = latencies[variant.run].set_index("branch").loc[variant.branch]
         theirs = paper["efficiency"].get(variant.branch, {})
+        own, dense = metas[variant], metas[Variant(*variant.run, BASELINE)]
+        removed = {
+            name: 1 - own[key] / dense[key]
+            for name, key in (("parameters", "total_parameters"), ("channels", "channels"), ("macs", "macs"))
+        }
         rows.append(
             {
                 "arch": variant.arch,
@@ -233,6 +224,7 @@ def efficiency(
                 "nonzero_weights": weights,
                 "total_parameters": parameters,
                 "file_mib": round(path.stat().st_size / 2**20, 3),
+                **{f"{name}_removed": share for name, share in removed.items()},
                 **timed[["latency_ms_median", "latency_ms_p90", "batch", "device", "threads"]].to_dict(),
                 "paper_nonzero_weights": theirs.get("nonzero_weights"),
                 "paper_file_mib": theirs.get("file_mib"),

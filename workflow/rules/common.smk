@@ -3,6 +3,7 @@ import ast
 import os
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.logging import logger
@@ -10,7 +11,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from detector import interrupts, locks
 from detector import sources as _sources
-from detector.config import branches, complete, deployed, used_sources
+from detector.config import DENSE_CONTROL, branches, complete, deployed, used_sources
 from detector.errors import DetectorError
 from detector.files import canonical, clean_states
 from detector.formats import EXPORTED, FILES, exported
@@ -73,6 +74,12 @@ if "--lint" not in sys.argv and (missing := _sources.missing_roots(SOURCES)):
     raise WorkflowError(
         f"data is missing; nothing was started.\n\n{missing}\n\n"
         "To see the pipeline work without any data: make demo"
+    )
+
+if "openvino" in CONFIG["deploy"]["runtimes"] and not find_spec("openvino"):
+    raise WorkflowError(
+        "deploy.runtimes: openvino is not installed; nothing was started. "
+        "pip install 'detector[openvino]', or leave it out"
     )
 
 

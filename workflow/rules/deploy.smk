@@ -5,6 +5,7 @@
 #         runs/{arch}/seed{seed}/{branch}/exported/   logits of each exported file
 #         runs/{arch}/seed{seed}/deployment_latency.csv, tables/deployment.csv, figures/deployment_*.svg
 
+CONTROLS = [DENSE_CONTROL] if DENSE_CONTROL in BRANCHES else []
 BUNDLE = f"{VARIANT}/bundle"
 EXPORTED_PREDICTIONS = expand(
     f"{VARIANT}/exported/{{place}}/{{testset}}.parquet",
@@ -33,6 +34,8 @@ rule export:
         f"{LOGS}/export-{{arch}}-seed{{seed}}-{{branch}}.log",
     benchmark:
         f"{BENCHMARKS}/export-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+    wildcard_constraints:
+        branch="|".join(DEPLOYED) or "-",
     threads: CONFIG["runtime"]["threads"]
     resources:
         mem_mb=16000,
@@ -78,6 +81,8 @@ rule predict_exported:
         f"{LOGS}/predict_exported-{{arch}}-seed{{seed}}-{{branch}}.log",
     benchmark:
         f"{BENCHMARKS}/predict_exported-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+    wildcard_constraints:
+        branch="|".join(DEPLOYED) or "-",
     threads: CONFIG["runtime"]["threads"]
     resources:
         mem_mb=8000,
@@ -120,7 +125,7 @@ rule deployment_latency:
     benchmark:
         f"{BENCHMARKS}/deployment_latency-{{arch}}-seed{{seed}}.tsv"
     # All cores of this machine, whatever it uses: another job beside it would be in the times.
-    threads: CORES or CONFIG["runtime"]["threads"]
+    threads: CORES or max(CONFIG["runtime"]["threads"], CONFIG["deploy"]["threads"])
     resources:
         mem_mb=16000,
         runtime=120,
@@ -158,6 +163,12 @@ rule deployment:
             for source in SOURCES
             for path in variants(f"predictions/{source}.parquet", DEPLOYED)
         ],
+        # compared with, exported or not
+        controls=[
+            path
+            for source in SOURCES
+            for path in variants(f"predictions/{source}.parquet", CONTROLS)
+        ],
         latencies=expand(
             f"{RUN}/deployment_latency.csv", arch=ARCHITECTURES, seed=SEEDS
         ),
@@ -167,11 +178,13 @@ rule deployment:
         f"{LOGS}/deployment.log",
     params:
         variants=lambda wc, input: folders(input.facts),
+        controls=lambda wc, input: folders(folders(input.controls)),
         sets=list(SOURCES),
         runtimes=CONFIG["deploy"]["runtimes"],
     shell:
         "python {input.script:q}"
         " --variants {params.variants:q}"
+        " --controls {params.controls:q}"
         " --sets {params.sets:q}"
         " --runtimes {params.runtimes}"
         " --latencies {input.latencies:q}"
@@ -232,6 +245,8 @@ rule bundle:
         sums=f"{BUNDLE}/SHA256SUMS",
     log:
         f"{LOGS}/bundle-{{arch}}-seed{{seed}}-{{branch}}.log",
+    wildcard_constraints:
+        branch="|".join(DEPLOYED) or "-",
     params:
         predictions=lambda wc, input: folders(input.predictions),
         int8=lambda wc, input: folders(input.int8),

@@ -101,6 +101,7 @@ rule efficiency:
         code=code("workflow/scripts/tables.py"),
         paper=PAPER,
         models=variants("model.safetensors"),
+        metas=variants("meta.json"),
         latencies=expand(f"{RUN}/latency.csv", arch=ARCHITECTURES, seed=SEEDS),
     output:
         table("efficiency"),

@@ -17,15 +17,20 @@ def main(args: argparse.Namespace) -> None:
     rows = deployment(
         {variant: read_json(folder / "export.json") for variant, folder in variants.items()},
         variants,
-        {variant: predictions(folder, args.sets, args.runtimes) for variant, folder in variants.items()},
+        {
+            **{Variant.of(folder): predictions(folder, args.sets, []) for folder in args.controls},
+            **{variant: predictions(folder, args.sets, args.runtimes) for variant, folder in variants.items()},
+        },
         {Variant.of(path).run: pd.read_csv(path) for path in args.latencies},
     )
     tables.write(rows, DEPLOYMENT_COLUMNS, args.output)
 
 
 def predictions(folder: Path, sets: list[str], runtimes: list[str]) -> dict[str, pd.DataFrame]:
-    """The test images of all sets together, by RUNTIME/FORMAT."""
-    places = {f"torch/{TRAINED}": "predictions"} | {place: f"exported/{place}" for place in exported(runtimes)}
+    """The test images of all sets together, by RUNTIME/FORMAT; no `runtimes`: of the trained model alone."""
+    places = {f"torch/{TRAINED}": "predictions"}
+    if runtimes:
+        places |= {place: f"exported/{place}" for place in exported(runtimes)}
     return {
         place: pd.concat([manifest.read(folder / path / f"{testset}.parquet") for testset in sets])
         for place, path in places.items()
@@ -35,6 +40,7 @@ def predictions(folder: Path, sets: list[str], runtimes: list[str]) -> dict[str,
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", type=Path, nargs="+", required=True, help="folders of exported variants")
+    parser.add_argument("--controls", type=Path, nargs="*", default=[], help="folders of dense controls")
     parser.add_argument("--sets", nargs="+", required=True, help="test sets")
     parser.add_argument("--runtimes", nargs="+", required=True, help="of the ONNX files")
     parser.add_argument("--latencies", type=Path, nargs="+", required=True, help="CSV of each run")

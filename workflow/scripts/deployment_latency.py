@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +23,20 @@ def main(args: argparse.Namespace) -> None:
         for name, file in FILES.items():
             kind, precision = name.split("-")
             path = folder / file if name == TRAINED else folder / "bundle" / file
+            # each model is loaded once, for all batch sizes
+            if kind == "onnx":
+                models_of = {r: runtimes.load(path, r, args.threads) for r in settings["runtimes"]}
+            else:
+                weights = checkpoints.load_weights(path) if name == TRAINED else sparse.load(path)[0]
+                models_of = {"torch": models.load(args.arch, weights)}
             for batch in settings["batch_sizes"]:
-                if kind == "onnx":
-                    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-                    for runtime in settings["runtimes"]:
-                        model = runtimes.load(path, runtime, args.threads)
-                        # bound now: the loop goes on
-                        passes[branch, kind, runtime, precision, batch] = lambda m=model, i=images: m(i)
-                else:
-                    weights = checkpoints.load_weights(path) if name == TRAINED else sparse.load(path)[0]
-                    model = models.load(args.arch, weights)
-                    key = (branch, kind, "torch", precision, batch)
-                    passes[key] = latency.eager(model, size, batch, device)
+                images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
+                for runtime, model in models_of.items():
+                    key = (branch, kind, runtime, precision, batch)
+                    if runtime == "torch":
+                        passes[key] = latency.eager(model, size, batch, device)
+                    else:
+                        passes[key] = partial(model, images)
     name, flags = latency.cpu()
     rows = [
         {**dict(zip(KEY, key, strict=True)), **times, "threads": args.threads, "device": name, "cpu_flags": flags}

@@ -40,7 +40,8 @@ def main(args: argparse.Namespace) -> None:
                 differences[f"{runtime} {testset}"] = runtimes.parity(torch_s, values, path, testset)
             manifest.write(inference.predictions(rows, values), args.folder / place / f"{testset}.parquet")
         logging.info("%s: done", place)
-    logging.info("ONNX and torch differ by at most %.2g on these images", max(differences.values()))
+    compared = sum(map(len, sets.values()))
+    logging.info("ONNX and torch differ by at most %.2g on %d images", max(differences.values()), compared)
     write_json(args.parity, differences)
 
 

@@ -40,7 +40,8 @@ def accuracy(args: argparse.Namespace, paper: dict) -> tuple:
 def efficiency(args: argparse.Namespace, paper: dict) -> tuple:
     latencies = {Variant.of(path).run: pd.read_csv(path) for path in args.latencies}
     models = {Variant.of(path.parent): path for path in args.inputs}
-    return tables.efficiency(models, latencies, paper), tables.EFFICIENCY_COLUMNS
+    metas = {variant: read_json(path.with_name("meta.json")) for variant, path in models.items()}
+    return tables.efficiency(models, metas, latencies, paper), tables.EFFICIENCY_COLUMNS
 
 
 def prior(args: argparse.Namespace, paper: dict) -> tuple:
