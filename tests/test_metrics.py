@@ -1,5 +1,5 @@
 """The numbers equal scikit-learn's with fake as the positive class, what is undefined is empty, never 0, intervals
-are the published ones, and the front is what its definition says."""
+are the published ones and hold the true share, and the front is what its definition says."""
 
 import math
 
@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 from sklearn import metrics as reference
+from statsmodels.stats.proportion import proportion_confint
 
 from detector import metrics
 
@@ -46,7 +48,8 @@ def test_a_fake_only_test_set():
 def test_no_images_at_all():
     got = metrics.measure(np.empty(0, int), np.empty(0))
     assert got["n"] == 0
-    assert all(math.isnan(got[name]) for name in ("accuracy", "precision", "recall", "f1", "auc"))
+    rates = set(metrics.METRIC_COLUMNS) - {"n", "tp", "fp", "tn", "fn"}
+    assert all(math.isnan(got[name]) for name in rates)
 
 
 def test_a_logit_above_zero_is_real():
@@ -66,6 +69,27 @@ def test_a_logit_above_zero_is_real():
 )
 def test_wilson_agrees_with_published_values(right: int, n: int, expected: tuple[float, float]) -> None:
     assert metrics.wilson(right / n, n) == pytest.approx(expected, abs=5e-5)
+
+
+def test_wilson_equals_statsmodels():
+    for right, n in ((0, 1), (1, 1), (3, 7), (50, 100), (8734, 10_000)):
+        expected = proportion_confint(right, n, method="wilson")
+        assert metrics.wilson(right / n, n) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("n", [30, 200, 2000])
+def test_wilson_covers_at_its_level(n):
+    """Exactly, by the binomial chances: on average over true shares, and for none of them far below."""
+    bounds = np.array([metrics.wilson(right / n, n) for right in range(n + 1)])
+    shares = np.linspace(0.5, 1 - 2 / n, 200)
+    held = [binom.pmf(np.arange(n + 1), n, p)[(bounds[:, 0] <= p) & (p <= bounds[:, 1])].sum() for p in shares]
+    assert 0.945 <= np.mean(held) <= 0.96
+    assert min(held) > 0.9
+
+
+def test_accuracy_comes_with_its_interval():
+    got = metrics.measure(np.array([1, 0, 0]), np.array([1.0, -1.0, 1.0]))
+    assert (got["accuracy_low"], got["accuracy_high"]) == metrics.wilson(2 / 3, 3)
 
 
 @settings(deadline=None)

@@ -35,7 +35,7 @@ CONFIG = {
 TABLES = [
     f"results/tiny/tables/{name}.csv"
     for name in ("dataset_composition", "baseline_performance", "best_hyperparameters")
-    + ("final_accuracy", "efficiency", "prior_work")
+    + ("final_accuracy", "significance", "metrics", "per_generator", "efficiency", "prior_work")
 ]
 # The plugin waits ten seconds longer after each look at jobs of which none has ended: the test would mostly wait.
 # The jobs themselves run an untouched Snakemake.

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from detector import checkpoints, masks, models, tables
+from detector.metrics import wilson
 from detector.tables import Variant
 
 ROOT = Path(__file__).parents[1]
@@ -75,6 +76,9 @@ def test_baseline_performance(sets, tmp_path):
     assert got["n"].tolist() == [2, 4, 4, 8]
     got = got.set_index("dataset")
     assert got.loc["faces140k", "accuracy"] == 0.5
+    assert got.loc["faces140k", ["accuracy_low", "accuracy_high"]].tolist() == pytest.approx(
+        wilson(0.5, 4), abs=1e-5
+    )
     assert got.loc["combined", "accuracy"] == 0.625
     assert got.loc["faces140k", "paper_accuracy"] == 0.9879
     assert (got["positive"] == "fake").all()
@@ -90,6 +94,8 @@ def test_final_accuracy(sets, tmp_path):
     assert got.loc[("baseline", "faces140k"), "delta_vs_dense_control"] == -0.5
     assert got.loc[("baseline", "faces140k"), "paper_accuracy"] == 0.9548
     assert got.loc[("l1-40", "faces140k"), ["tp", "fp", "tn", "fn"]].tolist() == [2, 0, 2, 0]
+    interval = got.loc[("l1-40", "combined"), ["accuracy_low", "accuracy_high"]].tolist()
+    assert interval == pytest.approx(wilson(7 / 8, 8), abs=1e-5)
     assert pd.isna(got.loc[("l1-00", "faces140k"), "paper_accuracy"]), "the study has no dense control"
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from detector.formats import FILES, KEY, TRAINED
 from detector.significance import paired_interval
-from detector.tables import BASELINE, DENSE_CONTROL, Variant
+from detector.tables import BASELINE, DENSE_CONTROL, Variant, right
 
 DEPLOYMENT_COLUMNS = (
     *("arch", "seed", "branch", "format", "runtime", "precision", "parameters", "nonzero_weights", "macs"),
@@ -40,19 +40,19 @@ def deployment(
     for variant, told in facts.items():
         baseline, control = (Variant(*variant.run, branch) for branch in (BASELINE, DENSE_CONTROL))
         timed = latencies[variant.run].set_index(list(KEY))["latency_ms_median"]
-        reference = _right(predictions[baseline][f"torch/{TRAINED}"])
-        dense = _right(predictions[control][f"torch/{TRAINED}"]) if control in predictions else None
+        reference = right(predictions[baseline][f"torch/{TRAINED}"])
+        dense = right(predictions[control][f"torch/{TRAINED}"]) if control in predictions else None
         for timing in latencies[variant.run].to_dict("records"):
             if timing["branch"] != variant.branch:
                 continue
             name = f"{timing['format']}-{timing['precision']}"
             size = _size(files[variant], name)
-            right = _right(predictions[variant][f"{timing['runtime']}/{name}"])
-            low, high = paired_interval(reference, right)
+            found = right(predictions[variant][f"{timing['runtime']}/{name}"])
+            low, high = paired_interval(reference, found)
             eager = timed[BASELINE, "safetensors", "torch", "fp32", timing["batch"]]
             kind = "safetensors" if timing["runtime"] == "torch" else "onnx"
             same = timed[BASELINE, kind, timing["runtime"], "fp32", timing["batch"]]
-            accuracy = right.mean() if len(right) else np.nan
+            accuracy = found.mean() if len(found) else np.nan
             rows.append(
                 {
                     "arch": variant.arch,
@@ -65,20 +65,15 @@ def deployment(
                     "times_smaller": _size(files[baseline], TRAINED) / size,
                     "speedup_vs_eager_fp32": eager / timing["latency_ms_median"],
                     "speedup_vs_same_runtime_fp32_dense": same / timing["latency_ms_median"],
-                    "n": len(right),
+                    "n": len(found),
                     "accuracy": accuracy,
-                    "accuracy_delta": accuracy - reference.mean() if len(right) else np.nan,
+                    "accuracy_delta": accuracy - reference.mean() if len(found) else np.nan,
                     "accuracy_delta_low": low,
                     "accuracy_delta_high": high,
                     "accuracy_delta_vs_dense_control": None if dense is None else accuracy - dense.mean(),
                 }
             )
     return rows
-
-
-def _right(table: pd.DataFrame) -> np.ndarray:
-    """Whether each image was called what it is, bool (n,)."""
-    return (table["logit"].to_numpy() >= 0) == (table["label"].to_numpy() == 1)
 
 
 def _size(folder: Path, name: str) -> int:

@@ -8,7 +8,10 @@ import pandas as pd
 from detector.sources import FAKE
 
 POSITIVE = "fake"
-METRIC_COLUMNS = ("n", "accuracy", "precision", "recall", "f1", "auc", "tp", "fp", "tn", "fn")
+METRIC_COLUMNS = (
+    *("n", "accuracy", "accuracy_low", "accuracy_high", "precision", "recall", "f1", "auc"),
+    *("tp", "fp", "tn", "fn"),
+)
 Z95 = 1.959964  # two-sided 95 % point of the normal distribution
 
 
@@ -33,9 +36,13 @@ def measure(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
     label, logit = np.asarray(label), np.asarray(logit, dtype=np.float64)
     counts = confusion(label, logit)
     tp, fp, tn, fn = (counts[k] for k in ("tp", "fp", "tn", "fn"))
+    accuracy = _ratio(tp + tn, len(label))
+    low, high = wilson(accuracy, len(label))
     return {
         "n": len(label),
-        "accuracy": _ratio(tp + tn, len(label)),
+        "accuracy": accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
         "precision": _ratio(tp, tp + fp),
         "recall": _ratio(tp, tp + fn),
         "f1": _ratio(2 * tp, 2 * tp + fp + fn),
@@ -59,7 +66,9 @@ def auc(label: np.ndarray, logit: np.ndarray) -> float:
 
 
 def wilson(accuracy: float, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson 1927); it stays within 0 and 1 and is never empty."""
+    """The 95 % score interval of a proportion (Wilson 1927); it stays within 0 and 1. NaN where `n` is 0."""
+    if not n:
+        return math.nan, math.nan
     centre = (accuracy + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(accuracy * (1 - accuracy) / n + Z95**2 / (4 * n**2))
     # Both bounds hold the proportion; at 0 and 1 rounding would move it out by 1e-17.

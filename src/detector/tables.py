@@ -93,7 +93,7 @@ def composition(manifest: pd.DataFrame, strategies: Mapping[str, str], paper: Ma
 
 
 BASELINE_COLUMNS = (
-    *("arch", "seed", "dataset", "n", *_RATES, "auc", "positive"),
+    *("arch", "seed", "dataset", "n", "accuracy", "accuracy_low", "accuracy_high", *_RATES[1:], "auc", "positive"),
     *(f"paper_{name}" for name in _RATES),
 )
 
@@ -107,7 +107,7 @@ def baseline_performance(predictions: Mapping[Variant, Mapping[str, pd.DataFrame
     for variant, sets in predictions.items():
         if variant.branch != BASELINE:
             continue
-        for name, table in _with_combined(sets).items():
+        for name, table in with_combined(sets).items():
             theirs = paper["baseline"].get(name, {})
             rows.append(
                 {
@@ -163,7 +163,7 @@ def final_accuracy(predictions: Mapping[Variant, Mapping[str, pd.DataFrame]], pa
     measured = {
         (variant, name): measure(table["label"], table["logit"])
         for variant, sets in predictions.items()
-        for name, table in _with_combined(sets).items()
+        for name, table in with_combined(sets).items()
         if name != VALID
     }
     rows = []
@@ -255,10 +255,15 @@ def prior_work(accuracy: pd.DataFrame, manifest: pd.DataFrame, paper: Mapping) -
     return [*paper["prior_work"], *ours]
 
 
-def _with_combined(sets: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def with_combined(sets: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The sets, and all test sets together as `combined`."""
     tests = [table for name, table in sets.items() if name != VALID]
     return {**sets, COMBINED: pd.concat(tests, ignore_index=True)}
+
+
+def right(table: pd.DataFrame) -> np.ndarray:
+    """Whether each image was called what it is, bool (n,)."""
+    return (table["logit"].to_numpy() >= 0) == (table["label"].to_numpy() == REAL)
 
 
 def _counts(tensors: Mapping[str, np.ndarray]) -> tuple[int, int]:

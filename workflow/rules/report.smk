@@ -1,4 +1,4 @@
-# What people read: the study's tables and figures. No network runs here, only saved results are counted.
+# What people read: the study's tables and figures, and what the numbers in them prove. No network runs here, only saved results are counted.
 #
 # needs   the manifest, predictions, searches, histories, models and latencies of all variants
 # gives   tables/*.csv, figures/*.{svg,png}; `snakemake --report report.html` binds them into one page
@@ -91,6 +91,74 @@ rule final_accuracy:
         " --inputs {params.folders:q}"
         " --sets {params.sets:q}"
         " --paper {input.paper:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule significance:
+    input:
+        script="workflow/scripts/evaluation.py",
+        code=code("workflow/scripts/evaluation.py"),
+        predictions=expand(
+            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+        ),
+    output:
+        table("significance"),
+    log:
+        f"{LOGS}/significance.log",
+    params:
+        folders=lambda wc, input: folders(folders(input.predictions)),
+        sets=TESTSETS,
+        margin=CONFIG["statistics"]["margin"],
+    shell:
+        "python {input.script:q} significance"
+        " --inputs {params.folders:q}"
+        " --sets {params.sets:q}"
+        " --margin {params.margin}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule metrics:
+    input:
+        script="workflow/scripts/evaluation.py",
+        code=code("workflow/scripts/evaluation.py"),
+        predictions=expand(
+            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+        ),
+    output:
+        table("metrics"),
+    log:
+        f"{LOGS}/metrics.log",
+    params:
+        folders=lambda wc, input: folders(folders(input.predictions)),
+        sets=TESTSETS,
+    shell:
+        "python {input.script:q} metrics"
+        " --inputs {params.folders:q}"
+        " --sets {params.sets:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule per_generator:
+    input:
+        script="workflow/scripts/evaluation.py",
+        code=code("workflow/scripts/evaluation.py"),
+        predictions=expand(
+            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+        ),
+    output:
+        table("per_generator"),
+    log:
+        f"{LOGS}/per_generator.log",
+    params:
+        folders=lambda wc, input: folders(folders(input.predictions)),
+        sets=TESTSETS,
+    shell:
+        "python {input.script:q} per_generator"
+        " --inputs {params.folders:q}"
+        " --sets {params.sets:q}"
         " --output {output:q}"
         " --log {log:q}"
 

@@ -1,0 +1,35 @@
+"""Build one of the tables of comparisons, metrics and generators from saved logits."""
+
+import argparse
+from pathlib import Path
+
+from detector import entry, evaluation, manifest, tables
+from detector.tables import Variant
+
+BUILDERS = {
+    "significance": (
+        lambda found, args: evaluation.significance(found, args.margin),
+        evaluation.SIGNIFICANCE_COLUMNS,
+    ),
+    "metrics": (lambda found, args: evaluation.metrics(found), evaluation.METRICS_COLUMNS),
+    "per_generator": (lambda found, args: evaluation.per_generator(found), evaluation.PER_GENERATOR_COLUMNS),
+}
+
+
+def main(args: argparse.Namespace) -> None:
+    found = {
+        Variant.of(folder): {name: manifest.read(folder / "predictions" / f"{name}.parquet") for name in args.sets}
+        for folder in args.inputs
+    }
+    build, columns = BUILDERS[args.table]
+    tables.write(build(found, args), columns, args.output)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("table", choices=list(BUILDERS), help="which table")
+    parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="folders of variants")
+    parser.add_argument("--sets", nargs="+", required=True, help="sets of predictions, in the order of the rows")
+    parser.add_argument("--margin", type=float, help="of equivalence, as a fraction of 1")
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    entry.run(main, parser)
