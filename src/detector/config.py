@@ -13,7 +13,6 @@ import yaml
 from detector import sources
 from detector.errors import DetectorError, listing
 
-DENSE_CONTROL = "l1-00"
 RESERVED = ("valid", "combined")  # rows of the tables and names of prediction files
 
 

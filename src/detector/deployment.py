@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from detector.formats import FILES, KEY, TRAINED
+from detector.formats import KEY, TRAINED, file
 from detector.significance import paired_interval
 from detector.tables import BASELINE, DENSE_CONTROL, Variant, right
 
@@ -46,7 +46,7 @@ def deployment(
             if timing["branch"] != variant.branch:
                 continue
             name = f"{timing['format']}-{timing['precision']}"
-            size = _size(files[variant], name)
+            size = file(files[variant], name).stat().st_size
             found = right(predictions[variant][f"{timing['runtime']}/{name}"])
             low, high = paired_interval(reference, found)
             eager = timed[BASELINE, "safetensors", "torch", "fp32", timing["batch"]]
@@ -62,7 +62,7 @@ def deployment(
                     "nonzero_weights": told["nonzero_weights"],
                     "macs": told["macs"],
                     "file_mb": size / 1e6,
-                    "times_smaller": _size(files[baseline], TRAINED) / size,
+                    "times_smaller": file(files[baseline], TRAINED).stat().st_size / size,
                     "speedup_vs_eager_fp32": eager / timing["latency_ms_median"],
                     "speedup_vs_same_runtime_fp32_dense": same / timing["latency_ms_median"],
                     "n": len(found),
@@ -74,7 +74,3 @@ def deployment(
                 }
             )
     return rows
-
-
-def _size(folder: Path, name: str) -> int:
-    return (folder / FILES[name] if name == TRAINED else folder / "bundle" / FILES[name]).stat().st_size

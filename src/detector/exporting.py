@@ -1,7 +1,6 @@
 """A trained network as one ONNX file: pictures as bytes in, one logit each out, and all one must know in it."""
 
 import json
-import logging
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,6 @@ from torch import nn
 
 from detector.batches import MEAN, STD
 from detector.files import replacing
-
-log = logging.getLogger(__name__)
 
 INPUT, OUTPUT = "image", "logit"
 OPSET = 20

@@ -1,5 +1,7 @@
 """The files that a variant leaves, by format and precision."""
 
+from pathlib import Path
+
 TRAINED = "safetensors-fp32"
 # The files of a variant by format and precision: in its own folder, or, for all but the first, in its bundle.
 FILES = {
@@ -14,6 +16,11 @@ FILES = {
 KEY = ("branch", "format", "runtime", "precision", "batch")
 LATENCY_COLUMNS = (*KEY, "threads", "latency_ms_median", "latency_ms_p90", "device", "cpu_flags")
 EXPORTED = [name for name in FILES if name != TRAINED]
+
+
+def file(folder: Path, name: str) -> Path:
+    """Where the file of a format lies; `folder`: the variant's."""
+    return folder / FILES[name] if name == TRAINED else folder / "bundle" / FILES[name]
 
 
 def exported(runtimes: list[str]) -> list[str]:

@@ -11,7 +11,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from detector import interrupts, locks
 from detector import sources as _sources
-from detector.config import DENSE_CONTROL, branches, complete, deployed, used_sources
+from detector.config import branches, complete, deployed, used_sources
 from detector.errors import DetectorError
 from detector.files import canonical, clean_states
 from detector.formats import EXPORTED, FILES, exported

@@ -5,7 +5,9 @@
 #         runs/{arch}/seed{seed}/{branch}/exported/   logits of each exported file
 #         runs/{arch}/seed{seed}/deployment_latency.csv, tables/deployment.csv, figures/deployment_*.svg
 
-CONTROLS = [DENSE_CONTROL] if DENSE_CONTROL in BRANCHES else []
+CONTROLS = [
+    name for name, how in BRANCHES.items() if how == {"method": "l1", "sparsity": 0}
+]
 BUNDLE = f"{VARIANT}/bundle"
 EXPORTED_PREDICTIONS = expand(
     f"{VARIANT}/exported/{{place}}/{{testset}}.parquet",

@@ -11,7 +11,7 @@ import torch
 
 from detector import checkpoints, entry, latency, models, runtimes, sparse
 from detector.files import replacing
-from detector.formats import FILES, KEY, LATENCY_COLUMNS, TRAINED
+from detector.formats import FILES, KEY, LATENCY_COLUMNS, TRAINED, file
 
 
 def main(args: argparse.Namespace) -> None:
@@ -20,9 +20,9 @@ def main(args: argparse.Namespace) -> None:
     size, device = settings["size"], torch.device("cpu")
     passes = {}
     for branch, folder in ((branch, Path(model).parent) for branch, model in args.models):
-        for name, file in FILES.items():
+        for name in FILES:
             kind, precision = name.split("-")
-            path = folder / file if name == TRAINED else folder / "bundle" / file
+            path = file(folder, name)
             # each model is loaded once, for all batch sizes
             if kind == "onnx":
                 models_of = {r: runtimes.load(path, r, args.threads) for r in settings["runtimes"]}
