@@ -182,6 +182,16 @@ def test_gradual_pruning_ends_at_its_share_and_counts_only_epochs_that_reached_i
     assert share_of_zeros(result.weights) == pytest.approx(0.8, abs=0.01)
 
 
+def test_an_epoch_that_is_pruned_less_is_not_kept_though_it_is_better(data):
+    model = small_net()
+    fit(model, *data, dataclasses.replace(RECIPE, epochs=12), PLAN)
+    result = fit(model, *data, RECIPE, PLAN, masks=masks.Gradual(0.99, 3))
+    early, late = result.history[:2], result.history[2:]
+    assert max(r.valid_accuracy for r in early) > max(r.valid_accuracy for r in late), "nothing to be tempted by"
+    assert result.best in late
+    assert share_of_zeros(result.weights) == pytest.approx(0.99, abs=0.01)
+
+
 def test_a_ramp_ends_with_the_training_at_the_latest(data):
     result = fit(small_net(), *data, dataclasses.replace(RECIPE, epochs=2), PLAN, masks=masks.Gradual(0.8, 50))
     assert share_of_zeros(result.weights) == pytest.approx(0.8, abs=0.01)

@@ -87,6 +87,9 @@ def test_it_leaves_what_it_promises(finished):
     efficiency = pd.read_csv(finished.results / "tables/efficiency.csv").set_index("branch")
     ratio = efficiency.loc["l1-40", "nonzero_weights"] / efficiency.loc["baseline", "nonzero_weights"]
     assert ratio == pytest.approx(0.6, abs=1e-6)
+    deployment = pd.read_csv(finished.results / "tables/deployment.csv")
+    assert deployment["branch"].unique().tolist() == ["baseline", "l1-40"]
+    assert deployment["accuracy_delta_vs_dense_control"].notna().all(), "the control is trained, if not exported"
     trials = pd.read_csv(finished.results / "runs/resnet18/seed0/l1-40/hpo/trials.csv")
     assert len(trials) == TINY["search"]["trials"]
     assert list((finished.results / "state").iterdir()) == [], "resume state of finished jobs was left behind"

@@ -13,6 +13,7 @@ from detector.errors import DetectorError
 RUNTIMES = ("onnxruntime", "openvino")
 BATCH = 64
 PARITY = 1e-4
+_REMEDY = "delete it and run snakemake again"
 
 # uint8 (n, size, size, 3) → float32 (n,)
 Exported = Callable[[np.ndarray], np.ndarray]
@@ -73,7 +74,9 @@ def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common class of their own
-        raise DetectorError(f"{path}: not a model that ONNX Runtime can load ({_first_line(error)})") from None
+        raise DetectorError(
+            f"{path}: not a model that ONNX Runtime can load ({_first_line(error)}); {_REMEDY}"
+        ) from None
     found = [(node.name, node.type) for node in session.get_inputs()]
     if found != [("image", "tensor(uint8)")]:
         raise DetectorError(f"{path}: found the inputs {found}, expected one, `image`, of uint8; export it again")
@@ -93,7 +96,9 @@ def _openvino(path: Path, threads: int) -> Exported:
     try:
         compiled = openvino.Core().compile_model(str(path), "CPU", options)
     except RuntimeError as error:
-        raise DetectorError(f"{path}: not a model that OpenVINO can load ({_first_line(error)})") from None
+        raise DetectorError(
+            f"{path}: not a model that OpenVINO can load ({_first_line(error)}); {_REMEDY}"
+        ) from None
     request = compiled.create_infer_request()
     return lambda images: request.infer({0: images})[compiled.output(0)].copy()
 
