@@ -21,7 +21,8 @@ demo: $(VENV)/installed
 	$(BIN)/detector summary results/demo
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not alone' --numprocesses $(CORES) --dist loadfile
+	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -9,6 +9,18 @@ from PIL import Image
 
 from detector.sources import celebdf, synthbuster
 
+# Files whose tests use every core, measure time or choose moments: `make test` runs them after the others.
+ALONE = {
+    *("test_demo", "test_workflow", "test_slurm", "test_distributed"),
+    *("test_benchmarks", "test_latency", "test_interrupts"),
+}
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.stem in ALONE:
+            item.add_marker("alone")
+
 
 def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12), mode: str = "RGB") -> None:
     """A picture of random pixels in the format of the path's suffix; `size` is (width, height)."""
