@@ -134,6 +134,10 @@ def flat(written: str) -> str:
 BRANCHES = {
     "baseline": ({}, "trained from scratch, nothing pruned"),
     "l1-00": ({"sparsity": 0.0}, "fine-tuned with nothing pruned: the control"),
+    "matched-40": (
+        {"sparsity": 0.0, "hyperparameters_of": "l1-40"},
+        "fine-tuned with nothing pruned and the settings of l1-40, as the control",
+    ),
     "l1-40": ({"nonzero_weights": 600}, "40.0 % of its conv and fc weights, those of smallest magnitude"),
     "random-40": (
         {"method": "random", "nonzero_weights": 599},

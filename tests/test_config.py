@@ -63,6 +63,9 @@ def test_the_dense_control_comes_first(study):
     assert "gradual-90" not in config.branches(full)
     full = config.complete(merge(study, {"prune": {"methods": {"gradual": [0.9]}, "ramp": 3}}), SCHEMA)
     assert config.branches(full)["gradual-90"] == {"method": "gradual", "sparsity": 0.9, "ramp": 3}
+    full = config.complete(merge(study, {"prune": {"methods": {"matched": [0.4]}}}), SCHEMA)
+    matched, dense = config.branches(full)["matched-40"], config.branches(full)["l1-00"]
+    assert matched == {**dense, "hyperparameters_of": "l1-40"}, "pruned as the dense control is"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +81,10 @@ def test_the_dense_control_comes_first(study):
         ({"prune": {"methods": {"l1": [0.123]}}}, "expected whole percents"),
         ({"prune": {"methods": {"l1": []}}}, "prune.methods.l1: found [], expected at least 1 item"),
         ({"prune": {"methods": {"l2": [0.1]}}}, "l2"),
+        (
+            {"prune": {"methods": {"matched": [0.4, 0.5]}}},
+            "prune.methods.matched: [0.5], expected shares that l1 has",
+        ),
         ({"seeds": []}, "seeds: found [], expected at least 1 item"),
         ({"architectures": ["vgg"]}, "expected one of resnet18, resnet34, resnet50"),
         ({"data": {"use": ["nothing"]}}, "data.use: 'nothing' has no section"),

@@ -142,6 +142,18 @@ def test_a_new_sparsity_runs_its_branch_and_the_tables(finished):
     assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k not in others}, **branch}
 
 
+def test_a_matched_control_is_fine_tuned_with_what_another_branch_s_search_found(finished):
+    with configured(finished, prune={"methods": {"l1": [0.4], "matched": [0.4]}}):
+        stale = finished.stale()
+        model = "results/tiny/runs/resnet18/seed0/matched-40/model.safetensors"
+        plan = finished.snakemake("--dry-run", "--printshellcmds", model).stdout
+    assert "search" not in stale
+    assert "best_hyperparameters" not in stale, "it has no search of its own"
+    assert (stale["finetune"], stale["predict"]) == (1, 1)
+    assert "--best results/tiny/runs/resnet18/seed0/l1-40/hpo/best.json" in plan
+    assert '"sparsity":0.0' in plan
+
+
 def test_one_data_set_s_module_rescans_that_data_set(finished):
     path = finished.folder / "src/detector/sources/synthbuster.py"
     with edited(path, "\nfrom detector", "\n# changed\nfrom detector"):

@@ -168,6 +168,8 @@ def _training(meta: Mapping) -> dict[str, object]:
     }[meta["method"]]
     if meta["sparsity"] == 0:
         done = "nothing pruned: the control that shows what this fine-tuning does to a dense network"
+        if of := meta.get("hyperparameters_of"):
+            done = f"nothing pruned and the settings of {of}, as the control of that branch"
     return common | {
         "origin": f"It is the run's baseline, fine-tuned with {done}.",
         "removed": f"{parameters} of the parameters, {channels} of the channels; of the conv and fc weights "

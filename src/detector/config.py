@@ -48,16 +48,22 @@ def branches(config: Mapping) -> dict[str, dict]:
     """The pruned branches by name, each with its `method`, `sparsity` and, if gradual, `ramp` in epochs.
 
     The name is `{method}-{percent}`; the dense control `l1-00` comes first. `sparsity` is a share of the conv
-    and fc weights, or, where `channels` are removed, of all parameters.
+    and fc weights, or, where `channels` are removed, of all parameters. `matched-40` is pruned as the dense control,
+    not at all; `hyperparameters_of` names the branch whose search it takes them from instead of having one.
     """
     prune = config["prune"]
     pairs = [("l1", 0.0)] if prune["dense_control"] else []
     pairs += [(method, s) for method, values in prune["methods"].items() for s in sorted(values)]
     return {
-        f"{m}-{round(100 * s):02d}": {"method": m, "sparsity": s}
-        | ({"ramp": prune["ramp"]} if m == "gradual" else {})
+        f"{m}-{round(100 * s):02d}": _matched(s)
+        if m == "matched"
+        else {"method": m, "sparsity": s} | ({"ramp": prune["ramp"]} if m == "gradual" else {})
         for m, s in pairs
     }
+
+
+def _matched(share: float) -> dict:
+    return {"method": "l1", "sparsity": 0.0, "hyperparameters_of": f"l1-{round(100 * share):02d}"}
 
 
 def deployed(config: Mapping) -> list[str]:
@@ -98,6 +104,11 @@ def _cross_checks(config: Mapping) -> list[str]:
     for method, values in config["prune"]["methods"].items():
         if odd := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
             problems.append(f"prune.methods.{method}: {odd}, expected whole percents such as 0.4 or 0.95")
+    if odd := set(config["prune"]["methods"].get("matched", [])) - set(config["prune"]["methods"].get("l1", [])):
+        problems.append(
+            f"prune.methods.matched: {sorted(odd)}, expected shares that l1 has too, whose search it takes the "
+            "optimizer and learning rate from; add them to l1"
+        )
     names = ["baseline", *branches(config)]
     if config["deploy"]["branches"] != "all" and (odd := set(config["deploy"]["branches"]) - set(names)):
         problems.append(f"deploy.branches: no {', '.join(sorted(odd))}; there are {', '.join(names)}")

@@ -18,6 +18,9 @@ from detector.metrics import METRIC_COLUMNS, POSITIVE, measure
 from detector.sources import FAKE, REAL, SPLIT_NAMES
 
 BASELINE, DENSE_CONTROL, VALID, COMBINED = "baseline", "l1-00", "valid", "combined"
+MATCHED = (
+    "matched-"  # and the percent of the branch whose optimizer and learning rate a control was fine-tuned with
+)
 _RATES = ("accuracy", "precision", "recall", "f1")
 
 
@@ -41,7 +44,9 @@ class Variant:
     @property
     def sparsity_percent(self) -> int:
         """Percent of what `percent_of` says that the branch's name says is pruned."""
-        return 0 if self.branch == BASELINE else int(self.branch.rsplit("-", 1)[1])
+        if self.branch == BASELINE or self.branch.startswith(MATCHED):
+            return 0  # the percent in a matched control's name is that of the branch it is matched with
+        return int(self.branch.rsplit("-", 1)[1])
 
     @property
     def percent_of(self) -> str:

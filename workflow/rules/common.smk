@@ -32,6 +32,9 @@ except DetectorError as error:
 RESULTS = CONFIG["results"].rstrip("/")
 SOURCES = used_sources(CONFIG)
 BRANCHES = branches(CONFIG)
+SEARCHED = [
+    name for name, pruning in BRANCHES.items() if "hyperparameters_of" not in pruning
+]
 ARCHITECTURES = CONFIG["architectures"]
 SEEDS = CONFIG["seeds"]
 TESTSETS = ["valid", *SOURCES]

@@ -4,13 +4,14 @@
 # gives   runs/{arch}/seed{seed}/{branch}/{model.safetensors, meta.json, history.csv, hpo/best.json, hpo/trials.csv}
 #         runs/{arch}/seed{seed}/{branch}/hpo/journal.log   Optuna's journal: undeclared, so that it outlives a job.
 #         Its study is named by all that a search depends on; a finished one is never searched again
+#         A matched control has no hpo/: it is fine-tuned with what another branch's search found
 
 # Nothing reads what a further worker leaves, so their number makes no stage stale. They are asked for where a
 # search has no result yet.
 WORKER = f"{VARIANT}/hpo/worker{{worker}}.done"
 FURTHER_WORKERS = [
     marker
-    for best in variants("hpo/best.json", BRANCHES)
+    for best in variants("hpo/best.json", SEARCHED)
     for marker in expand(
         Path(best).with_name("worker{worker}.done"),
         worker=range(1, CONFIG["search"]["workers"]),
@@ -34,7 +35,7 @@ rule search:
     benchmark:
         f"{BENCHMARKS}/search-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
-        branch="|".join(BRANCHES),
+        branch="|".join(SEARCHED),
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
@@ -85,7 +86,12 @@ rule finetune:
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
-        best=f"{VARIANT}/hpo/best.json",
+        best=lambda wc: variants(
+            "hpo/best.json",
+            BRANCHES[wc.branch].get("hyperparameters_of", wc.branch),
+            wc.arch,
+            wc.seed,
+        ),
     output:
         model=f"{VARIANT}/model.safetensors",
         meta=f"{VARIANT}/meta.json",

@@ -58,7 +58,7 @@ rule best_hyperparameters:
         script="workflow/scripts/tables.py",
         code=code("workflow/scripts/tables.py"),
         paper=PAPER,
-        best=variants("hpo/best.json", BRANCHES),
+        best=variants("hpo/best.json", SEARCHED),
     output:
         table("best_hyperparameters"),
     log:
@@ -281,7 +281,7 @@ rule figure_search:
     input:
         script="workflow/scripts/figure_search.py",
         code=code("workflow/scripts/figure_search.py"),
-        trials=run_variants("hpo/trials.csv", BRANCHES),
+        trials=run_variants("hpo/trials.csv", SEARCHED),
     output:
         figure(
             f"search_{RUN_NAME}.svg",
