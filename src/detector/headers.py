@@ -1,16 +1,17 @@
-"""What a file says about itself before any pixel is decoded: size in pixels, format, hash."""
+"""What a file says about itself before any pixel is decoded: size in pixels, format, JPEG settings, EXIF, hash."""
 
 import contextlib
 import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO
 
 import av
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from detector import parallel
 
@@ -21,6 +22,13 @@ CONTAINERS = ("mov", "mp4", "matroska", "webm", "mpegts", "h264", "avi")  # of F
 MAX_SCANS = 100  # of a JPEG; programs write about ten
 START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
 NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]", re.DOTALL)
+# The luma table of ITU-T T.81, annex K.1, in any order: what libjpeg scales for each quality.
+LUMA = (
+    *(16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56),
+    *(14, 17, 22, 29, 51, 87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92),
+    *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
+)
+SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,11 @@ class Header:
     format: str = ""  # Pillow's name, or "MP4/<codec>"
     bytes: int = 0
     sha256: str = ""
+    mode: str = ""  # Pillow's: channels and bits, such as RGB, RGBA, L, I;16
+    quantisation: float = float("nan")  # mean of a JPEG's luma table; NaN for other formats
+    quality: int = 0  # the libjpeg quality, 1 to 100, whose table is nearest in the mean; 0 for other formats
+    subsampling: str = ""  # of a JPEG's colour: "4:4:4", "4:2:2", "4:2:0" or "other"
+    exif: bool = False
     error: str = ""
 
 
@@ -120,12 +133,11 @@ def read(path: Path, max_pixels: int, *, video: bool) -> Header:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             if video:
-                width, height, kind = _video_header(path, max_pixels)
-            else:
-                file.seek(0)
-                with opened(file, max_pixels) as image:
-                    width, height, kind = image.width, image.height, image.format
-        return Header(width, height, kind, size, digest)
+                return Header(*_video_header(path, max_pixels), size, digest)
+            file.seek(0)
+            with opened(file, max_pixels) as image:
+                header = Header(image.width, image.height, image.format, size, digest)
+                return replace(header, mode=image.mode, exif="exif" in image.info, **_jpeg(image))
     except Exception as error:  # Pillow's plug-ins raise almost anything on broken files
         return Header(bytes=size, sha256=digest, error=reason(error, path))
 
@@ -137,6 +149,24 @@ def read_chunk(root: Path, paths: Sequence[str], videos: Sequence[bool], max_pix
         parallel.at(path)
         found.append(read(root / path, max_pixels, video=video))
     return found
+
+
+def _jpeg(image: Image.Image) -> dict[str, float | int | str]:
+    """How a JPEG was compressed; {} for other formats."""
+    tables = getattr(image, "quantization", None)
+    if image.format not in ("JPEG", "MPO") or not tables:
+        return {}
+    mean = sum(tables[min(tables)]) / len(tables[min(tables)])
+    quality = min(range(1, 101), key=lambda quality: abs(_means()[quality - 1] - mean))
+    sampling = "" if len(image.layer) == 1 else SUBSAMPLING.get(JpegImagePlugin.get_sampling(image), "other")
+    return {"quantisation": mean, "quality": quality, "subsampling": sampling}
+
+
+@cache
+def _means() -> tuple[float, ...]:
+    """The mean of libjpeg's luma table at each quality from 1 to 100 (its jcparam.c, `jpeg_quality_scaling`)."""
+    scales = [5000 // quality if quality < 50 else 200 - 2 * quality for quality in range(1, 101)]
+    return tuple(sum(min(max((v * scale + 50) // 100, 1), 255) for v in LUMA) / len(LUMA) for scale in scales)
 
 
 def reason(error: Exception, path: Path) -> str:

@@ -55,7 +55,8 @@ def scan_source(
     max_pixels: larger images count as bad. max_bad: how many bad files are tolerated.
 
     Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in
-    the video, NaN for images), width, height (int32), format, bytes (int64), sha256 and error ("" = fine).
+    the video, NaN for images), width, height (int32), format, bytes (int64), sha256, mode, quantisation (float32),
+    quality (int8), subsampling, exif (bool), as in `headers.Header`, and error ("" = fine).
 
     Raises DetectorError where the layout is not as expected or more than `max_bad` files are bad.
     """
@@ -174,6 +175,11 @@ def _headers(
         "format": [""] * count,
         "bytes": np.zeros(count, np.int64),
         "sha256": [""] * count,
+        "mode": [""] * count,
+        "quantisation": np.zeros(count, np.float32),
+        "quality": np.zeros(count, np.int8),
+        "subsampling": [""] * count,
+        "exif": np.zeros(count, bool),
         "error": [""] * count,
     }
     progress = parallel.Progress(f"scan {name}", count)

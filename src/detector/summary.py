@@ -8,6 +8,7 @@ from detector.errors import DetectorError
 
 # the columns that fit a terminal; the CSV files have all
 _SHOWN = {
+    "audit_verdict": ("check", "verdict", "sentence"),
     "dataset_composition": ("source", "split", "real", "fake", "total"),
     "final_accuracy": ("arch", "seed", "branch", "testset", "n", "accuracy", "auc", "delta_vs_dense_control"),
     "efficiency": ("arch", "seed", "branch", "nonzero_weights", "file_mib", "latency_ms_median"),
@@ -16,7 +17,8 @@ _SHOWN = {
         *("speedup_vs_eager_fp32", "speedup_vs_same_runtime_fp32_dense", "accuracy", "accuracy_delta"),
     ),
 }
-_OPTIONAL = ("deployment",)  # not there where `deploy.branches` is empty
+# Not there where `deploy.branches` is empty, and in results of an older version.
+_OPTIONAL = ("deployment", "audit_verdict")
 
 
 def text(results: Path) -> str:

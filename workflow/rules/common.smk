@@ -48,6 +48,8 @@ CORES = None if workflow.remote_exec else workflow.resource_settings.cores
 RUN = f"{RESULTS}/runs/{{arch}}/seed{{seed}}"
 VARIANT = f"{RUN}/{{branch}}"
 DATA = f"{RESULTS}/data/{{source}}"
+SPLITS = f"{RESULTS}/data/splits.parquet"
+AUDIT = f"{RESULTS}/data/audit"
 MANIFEST = f"{RESULTS}/data/manifest.parquet"
 LOGS = f"{RESULTS}/logs"
 BENCHMARKS = f"{RESULTS}/benchmarks"
@@ -245,6 +247,10 @@ TABLES = expand(
     f"{TABLE_DIR}/{{name}}.csv",
     name=[
         "dataset_composition",
+        "audit_verdict",
+        "audit_duplicates",
+        "audit_groups",
+        "audit_metadata",
         "baseline_performance",
         "best_hyperparameters",
         "final_accuracy",

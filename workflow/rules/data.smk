@@ -1,10 +1,13 @@
-# From folders of images to one manifest and packed pixels.
+# From folders of images to one manifest and packed pixels, audited.
 #
 # needs   the roots of the sources in use
 # gives   data/{source}/scan.parquet    what is there: labels, groups, headers, hashes
 #         data/{source}/images.npy      decoded, resized, uint8 (n, size, size, 3), with its index .json
 #         data/{source}/bad.csv         what could not be read
-#         data/manifest.parquet         the one table that later stages read: scans, less bad images, split
+#         data/splits.parquet           all usable images with their splits: scans, less bad images
+#         data/audit/leaks.parquet      images of which a copy is in an earlier split; verdicts.json says it in words
+#         tables/audit_*.csv            copies and groups in several splits; what metadata alone reach; the verdicts
+#         data/manifest.parquet         the one table that later stages read: the splits, leaks left out on request
 
 
 rule scan:
@@ -77,11 +80,11 @@ rule pack:
         " --log {log:q}"
 
 
-rule manifest:
+rule split:
     input:
-        script="workflow/scripts/manifest.py",
+        script="workflow/scripts/split.py",
         code=code(
-            "workflow/scripts/manifest.py",
+            "workflow/scripts/split.py",
             *sorted(
                 {f"detector.sources.{options['type']}" for options in SOURCES.values()}
             ),
@@ -89,9 +92,9 @@ rule manifest:
         scans=expand(f"{DATA}/scan.parquet", source=SOURCES),
         bad=expand(f"{DATA}/bad.csv", source=SOURCES),
     output:
-        manifest=MANIFEST,
+        splits=SPLITS,
     log:
-        f"{LOGS}/manifest.log",
+        f"{LOGS}/split.log",
     resources:
         mem_mb=4000,
         runtime=20,
@@ -113,5 +116,95 @@ rule manifest:
         " --options {params.options:q}"
         " --fractions {params.fractions}"
         " --seed {params.seed}"
+        " --splits {output.splits:q}"
+        " --log {log:q}"
+
+
+# Apart from `audit_verdict`: training hangs on what leaks, and must not hang on the code of tables and metrics.
+rule audit:
+    input:
+        script="workflow/scripts/audit.py",
+        code=code("workflow/scripts/audit.py"),
+        splits=SPLITS,
+        packs=packed(),
+    output:
+        leaks=f"{AUDIT}/leaks.parquet",
+        verdicts=f"{AUDIT}/verdicts.json",
+        duplicates=table("audit_duplicates"),
+        groups=table("audit_groups"),
+    log:
+        f"{LOGS}/audit.log",
+    benchmark:
+        f"{BENCHMARKS}/audit.tsv"
+    threads: CONFIG["runtime"]["workers"]
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        near=CONFIG["audit"]["near_duplicates"],
+    shell:
+        "python {input.script:q}"
+        " --splits {input.splits:q}"
+        " --packs {params.packs:q}"
+        " --near-duplicates {params.near}"
+        " --workers {threads}"
+        " --leaks {output.leaks:q}"
+        " --duplicates {output.duplicates:q}"
+        " --groups {output.groups:q}"
+        " --verdicts {output.verdicts:q}"
+        " --log {log:q}"
+
+
+rule manifest:
+    input:
+        script="workflow/scripts/manifest.py",
+        code=code("workflow/scripts/manifest.py"),
+        splits=SPLITS,
+        leaks=f"{AUDIT}/leaks.parquet",
+        verdicts=f"{AUDIT}/verdicts.json",
+    output:
+        manifest=MANIFEST,
+    log:
+        f"{LOGS}/manifest.log",
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        on_leak=CONFIG["audit"]["on_leak"],
+    shell:
+        "python {input.script:q}"
+        " --splits {input.splits:q}"
+        " --leaks {input.leaks:q}"
+        " --verdicts {input.verdicts:q}"
+        " --on-leak {params.on_leak}"
         " --manifest {output.manifest:q}"
+        " --log {log:q}"
+
+
+rule audit_verdict:
+    input:
+        script="workflow/scripts/audit_verdict.py",
+        code=code("workflow/scripts/audit_verdict.py"),
+        splits=SPLITS,
+        scans=expand(f"{DATA}/scan.parquet", source=SOURCES),
+        verdicts=f"{AUDIT}/verdicts.json",
+    output:
+        verdict=table("audit_verdict"),
+        shortcuts=f"{AUDIT}/metadata.parquet",
+    log:
+        f"{LOGS}/audit_verdict.log",
+    priority: 1  # before training, so that who waits for hours knows for what
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    params:
+        scans=lambda wc, input: by_folder(input.scans),
+    shell:
+        "python {input.script:q}"
+        " --splits {input.splits:q}"
+        " --scans {params.scans:q}"
+        " --verdicts {input.verdicts:q}"
+        " --shortcuts {output.shortcuts:q}"
+        " --output {output.verdict:q}"
         " --log {log:q}"

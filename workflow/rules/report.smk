@@ -163,6 +163,24 @@ rule per_generator:
         " --log {log:q}"
 
 
+rule audit_metadata:
+    input:
+        script="workflow/scripts/audit_metadata.py",
+        code=code("workflow/scripts/audit_metadata.py"),
+        shortcuts=f"{AUDIT}/metadata.parquet",
+        metrics=f"{TABLE_DIR}/metrics.csv",
+    output:
+        table("audit_metadata"),
+    log:
+        f"{LOGS}/audit_metadata.log",
+    shell:
+        "python {input.script:q}"
+        " --shortcuts {input.shortcuts:q}"
+        " --metrics {input.metrics:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
 rule efficiency:
     input:
         script="workflow/scripts/tables.py",

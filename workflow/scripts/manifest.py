@@ -1,32 +1,24 @@
-"""Join the scans of all sources into the one manifest: bad images left out, splits assigned."""
+"""The one table of images that later stages read: the splits, with or without what leaks, as the config says."""
 
 import argparse
-import json
 import logging
 
-import pandas as pd
-
-from detector import entry, manifest
+from detector import entry, leaks, manifest
+from detector.files import read_json
 
 
 def main(args: argparse.Namespace) -> None:
-    table = manifest.build(
-        {name: manifest.read(path) for name, path in args.scans},
-        {name: set(pd.read_csv(path)["path"]) for name, path in args.bad},
-        json.loads(args.options),
-        tuple(args.fractions),
-        args.seed,
-    )
+    found = manifest.read(args.leaks), read_json(args.verdicts)
+    table = leaks.settle(manifest.read(args.splits), *found, args.on_leak)
     manifest.write(table, args.manifest)
     logging.info("%d images: %s", len(table), table["split"].value_counts().to_dict())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scans", type=entry.pair, nargs="+", required=True, help="SOURCE=scan.parquet")
-    parser.add_argument("--bad", type=entry.pair, nargs="+", required=True, help="SOURCE=bad.csv")
-    parser.add_argument("--options", required=True, help="JSON: type, split and limit by source")
-    parser.add_argument("--fractions", type=float, nargs=3, required=True, help="train, validation, test")
-    parser.add_argument("--seed", type=int, required=True, help="of the splits")
+    parser.add_argument("--splits", required=True, help="parquet of all images with their splits")
+    parser.add_argument("--leaks", required=True, help="parquet of the audit: images that leak")
+    parser.add_argument("--verdicts", required=True, help="JSON of the audit: what was found, in words")
+    parser.add_argument("--on-leak", choices=["fail", "drop", "warn"], required=True, help="what a leak does")
     parser.add_argument("--manifest", required=True, help="parquet to write")
     entry.run(main, parser)
