@@ -149,12 +149,9 @@ def verdicts(splits: pd.DataFrame, leaks: pd.DataFrame, shared: pd.DataFrame, wh
     for source in sorted(splits["source"].unique()):
         own = leaks[leaks["source"] == source]
         across, both = own[own["split"] != own["of_split"]], own[own["split"] == own["of_split"]]
-        parts = [
-            f"{_count(len(part), f'{later} image')} of {source} {_is(part)} also in {earlier}{_near(part)}"
-            for (later, earlier), part in across.groupby(["split", "of_split"])
-        ]
+        parts = [_copies(source, *which, part) for which, part in across.groupby(["split", "of_split"])]
         parts += [
-            f"{_count(len(part), f'{split} image')} of {source} {_is(part)} there under both labels"
+            f"{_count(len(part), f'{split} image')} of {source} {_is(len(part))} there under the other label too"
             for split, part in both.groupby("split")
         ]
         text = "; ".join(parts) or f"no picture of {source} is in two splits"
@@ -164,14 +161,13 @@ def verdicts(splits: pd.DataFrame, leaks: pd.DataFrame, shared: pd.DataFrame, wh
     for source, table in shared.groupby("source"):
         if table["groups"].isna().any():
             verdict, text = "unknown", f"{source} knows no groups (people, prompts)"
-        elif worst := table.loc[
-            table["images"] > 0, ["split", "with_split", "images", "of_images"]
-        ].values.tolist():
-            verdict = "leak"
-            text = f"{source}: " + "; ".join(
-                f"{images} of {total} {later} images show a group that is also in {earlier}"
-                for later, earlier, images, total in worst
-            )
+        elif (worst := table[table["images"] > 0].drop_duplicates("split")).size:  # train comes before valid
+            parts = [
+                f"{row.images} of {row.of_images} {row.split} images share a group (a person, a prompt) with "
+                f"{row.with_split}"
+                for row in worst.itertuples()
+            ]
+            verdict, text = "leak", f"{source}: {'; '.join(parts)}"
         else:
             verdict, text = "clean", f"no group of {source} is in two splits"
         found.append({"check": "groups", "source": source, "verdict": verdict, "sentence": text})
@@ -182,10 +178,14 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def _is(part: pd.DataFrame) -> str:
-    return "is" if len(part) == 1 else "are"
+def _is(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
-def _near(part: pd.DataFrame) -> str:
+def _copies(source: str, later: str, earlier: str, part: pd.DataFrame) -> str:
+    """How many images of the later split are in the earlier one, from their leaks."""
     near = int((part["kind"] == "near").sum())
-    return f" ({near} nearly the same)" if near else ""
+    who = f"{_count(len(part), f'{later} image')} of {source} {_is(len(part))}"
+    if near == len(part):
+        return f"{who} nearly the same as {'one' if near == 1 else 'some'} in {earlier}"
+    return f"{who} also in {earlier}{f' ({near} of them nearly the same)' if near else ''}"

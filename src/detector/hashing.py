@@ -2,8 +2,8 @@
 
 Exact: the first 64 bits of SHA-256 of the pixels. Of a million images two different ones share them with a chance
 of 3e-8. Near: the 64-bit perceptual hash of the library ImageHash (`phash`: which of the lowest frequencies
-of a 32 x 32 grey image are above their median), by Hamming distance. A hash this short calls some different pictures
-alike (aligned faces, smooth gradients), so a pair counts only if two 16 x 16 grey thumbnails correlate as well.
+of a 32 x 32 grey image are above their median), by Hamming distance. A hash this short calls some different
+pictures alike (aligned faces, smooth gradients), so a pair counts only if 16 x 16 grey thumbnails correlate too.
 """
 
 import hashlib

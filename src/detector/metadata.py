@@ -2,11 +2,11 @@
 
 A detector trained on such data may have learned the file format and nothing else, and a test set that has the same
 accident calls it accurate (Grommelt et al. 2024, "Fake or JPEG? Revealing common biases in generated image
-detection datasets"). What an image's bytes say of its content (bytes a pixel: smooth images compress well) is in there too,
-so an AUC a little above one half need not be an accident of the data; one near 1 is.
+detection datasets"). Bytes a pixel also say something of the content (smooth images compress well), so an AUC a
+little above one half need not be an accident of the data; one near 1 is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,9 +20,10 @@ FEATURES = (
     *("quantisation", "subsampling", "exif"),
 )
 WORDS = {"bytes_per_pixel": "bytes a pixel", "quantisation": "JPEG quantisation", "exif": "EXIF"}
+CLASSES = {REAL: "real", FAKE: "fake"}
 ALL, COMBINED = "all", "combined"
-COLUMNS = ("testset", "features", "n_train", "n_real", "n_fake", "auc", "auc_low", "auc_high")
-FEWEST = 20  # images of each class, to train on and to test on, below which nothing is concluded
+COLUMNS = ("testset", "against", "features", "n_train", "n_real", "n_fake", "auc", "auc_low", "auc_high")
+FEWEST = 10  # test images of each class, below which nothing is concluded
 SEPARATES, TELLS = 0.9, 0.6  # lower ends of the interval from which on the words are used
 
 
@@ -50,23 +51,28 @@ def shortcuts(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> list[d
 
     `images`: columns source, split, label, row. For each source, a classifier trained on its training images and
     tested on its test images, and `combined` one for all sources together; gradient-boosted trees, which need no
-    scaling and take NaN. AUC is that of fakes; NaN where a class is missing, to train on or to test on.
+    scaling and take NaN. A source of one class has nothing to be told from by itself: its test images are held
+    against those of the other class in the other sources (`against`: `real of others`), by the classifier of all;
+    a detector trained on all can recognise it like that. AUC is that of fakes, NaN where there is one class only.
     """
     seen = features(images, scans)
+    label, split, source = (images[name].to_numpy() for name in ("label", "split", "source"))
     rows = []
-    for testset in (*sorted(images["source"].unique()), COMBINED):
-        chosen = images["source"] == testset if testset != COMBINED else images["source"] != ""
-        train, test = (images.index[chosen & (images["split"] == split)] for split in ("train", "test"))
-        learned, asked = images.loc[train, "label"].to_numpy(), images.loc[test, "label"].to_numpy()
+    for testset in (*sorted(set(source)), COMBINED):
+        own = (source == testset) | (testset == COMBINED)
+        train, test, against = own & (split == "train"), own & (split == "test"), "own"
+        if len(np.unique(label[own])) == 1:
+            other = FAKE if label[own][0] == REAL else REAL
+            train, against = split == "train", f"{CLASSES[other]} of others"
+            test |= (split == "test") & (label == other)
         for name in (ALL, *FEATURES):
             columns = [*FEATURES] if name == ALL else [name]
-            score = _scores(seen.loc[train, columns].to_numpy(), learned, seen.loc[test, columns].to_numpy())
-            row = {"testset": testset, "features": name, "n_train": len(train)}
-            row |= {"n_real": int((asked == REAL).sum()), "n_fake": int((asked == FAKE).sum())}
-            if score is not None:
-                low, high = auc_interval(asked, score)
-                row |= {"auc": auc(asked, score), "auc_low": low, "auc_high": high}
-            rows.append(row)
+            score = _scores(seen.loc[train, columns].to_numpy(), label[train], seen.loc[test, columns].to_numpy())
+            row = {"testset": testset, "against": against, "features": name, "n_train": int(train.sum())}
+            row |= {f"n_{word}": int((label[test] == kind).sum()) for kind, word in CLASSES.items()}
+            low, high = (np.nan, np.nan) if score is None else auc_interval(label[test], score)
+            row["auc"] = np.nan if score is None else auc(label[test], score)
+            rows.append({**row, "auc_low": low, "auc_high": high})
     return rows
 
 
@@ -85,33 +91,39 @@ def _scores(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np.ndarra
     return trees.fit(train[:, varies], label).decision_function(test[:, varies])
 
 
-def verdicts(rows: list[dict]) -> list[dict[str, str]]:
+def verdicts(rows: Sequence[Mapping]) -> list[dict[str, str]]:
     """What the rows of `shortcuts` say, in words: `check`, `source`, `verdict` and `sentence`, one a test set.
 
-    `shortcut`: the interval lies above SEPARATES; `part`: above TELLS; `clean`: below; `unknown`: too few images.
+    One source alone is not said again as combined. `shortcut`: the interval lies above SEPARATES; `part`: above TELLS; `clean`: below; `unknown`: too few images.
     """
     found = []
+    one_source = len({row["testset"] for row in rows}) == 2
     for row in rows:
-        if row["features"] != ALL:
+        if row["features"] != ALL or (one_source and row["testset"] == COMBINED):
             continue
         name = "all sources together" if row["testset"] == COMBINED else row["testset"]
+        if row["against"] != "own":
+            name = f"{name} from the {row['against'].split()[0]} images of the other sources"
         classes = min(row["n_real"], row["n_fake"])
-        alone = [r for r in rows if r["testset"] == row["testset"] and r["features"] != ALL and "auc" in r]
-        if "auc" not in row or not classes:
+        if np.isnan(row["auc"]):
             verdict, text = "unknown", f"{name}: one class only, so metadata has nothing to tell apart"
         elif classes < FEWEST:
             verdict, text = "unknown", f"{name}: too few test images to say whether metadata separates it"
         else:
             # Classes that do not overlap have no interval by resampling; then the area itself, 0 or 1, speaks.
             low = row["auc"] if np.isnan(row["auc_low"]) else row["auc_low"]
-            best = max(alone, key=lambda r: r["auc"])
-            which = WORDS.get(best["features"], best["features"])
             verdict = "shortcut" if low > SEPARATES else "part" if low > TELLS else "clean"
             does = {"shortcut": "separates", "part": "tells a part of", "clean": "does not separate"}[verdict]
-            alone = "" if verdict == "clean" else f"; {which} by itself {best['auc']:.2f}"
-            text = f"metadata alone {does} {name} ({_area(row)}{alone})"
+            text = f"metadata alone {does} {name} ({_area(row)}{'' if verdict == 'clean' else _best(row, rows)})"
         found.append({"check": "metadata", "source": row["testset"], "verdict": verdict, "sentence": text})
     return found
+
+
+def _best(row: Mapping, rows: Sequence[Mapping]) -> str:
+    """The kind of metadata that does best by itself, in words."""
+    alone = [r for r in rows if r["testset"] == row["testset"] and r["features"] != ALL]
+    best = max(alone, key=lambda r: r["auc"])
+    return f"; {WORDS.get(best['features'], best['features'])} by itself {best['auc']:.2f}"
 
 
 def _area(row: Mapping) -> str:
@@ -119,7 +131,10 @@ def _area(row: Mapping) -> str:
     return f"AUC {row['auc']:.2f}{interval}"
 
 
-TABLE_COLUMNS = (*("testset", "classifier", "arch", "seed", "n_train", "n", "auc", "auc_low", "auc_high"),)
+TABLE_COLUMNS = (
+    *("testset", "against", "classifier", "arch", "seed", "n_train", "n"),
+    *("auc", "auc_low", "auc_high"),
+)
 
 
 def beside(shortcuts: pd.DataFrame, detectors: pd.DataFrame, branches: tuple[str, ...]) -> list[dict]:
@@ -134,5 +149,5 @@ def beside(shortcuts: pd.DataFrame, detectors: pd.DataFrame, branches: tuple[str
             name = "metadata" if row["features"] == ALL else f"metadata: {row['features']}"
             rows.append({**row, "classifier": name, "n": row["n_real"] + row["n_fake"]})
         for row in chosen[chosen["testset"] == testset].to_dict("records"):
-            rows.append({**row, "classifier": f"detector: {row['branch']}"})
+            rows.append({**row, "against": "own", "classifier": f"detector: {row['branch']}"})
     return rows

@@ -26,7 +26,8 @@ def main(args: argparse.Namespace) -> None:
     for found, path in ((table, args.duplicates), (shared, args.groups)):
         write(found, path)
     write_json(args.verdicts, verdicts)
-    logging.info("audit: %s", "; ".join(row["sentence"] for row in verdicts))
+    found = [row["sentence"] for row in verdicts if row["verdict"] == "leak"]
+    logging.info("audit: %s", "; ".join(found) or "no leak found")
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
