@@ -22,11 +22,11 @@ def pytest_collection_modifyitems(items):
             item.add_marker("alone")
 
 
-def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12), mode: str = "RGB") -> None:
-    """A picture of random pixels in the format of the path's suffix; `size` is (width, height)."""
+def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12), mode: str = "RGB", **save) -> None:
+    """A picture of random pixels in the format of the path's suffix; `size`: (width, height); `save`: Pillow's."""
     pixels = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).convert(mode).save(path)
+    Image.fromarray(pixels).convert(mode).save(path, **save)
 
 
 def write_video(path: Path, frames: int = 5, size: int = 32, container: str | None = None) -> None:

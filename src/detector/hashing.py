@@ -94,14 +94,18 @@ def _chunk(npy: Path, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     pixels, phash = np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.uint64)
     thumbnails = np.zeros((len(rows), THUMBNAIL**2), np.uint8)
     for at, row in enumerate(rows):
-        image = np.ascontiguousarray(store[row])
-        pixels[at] = int.from_bytes(hashlib.sha256(image).digest()[:8])
-        grey = Image.fromarray(image).convert("L")
-        bits = np.packbits(imagehash.phash(grey, hash_size=8).hash.ravel())
-        phash[at] = int.from_bytes(bits.tobytes())
-        small = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
-        thumbnails[at] = np.asarray(small).ravel()
+        pixels[at], phash[at], thumbnails[at] = _row(store[row])
     return pixels, phash, thumbnails
+
+
+def _row(image: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """Hashes and thumbnail of one picture, uint8 (size, size, 3)."""
+    image = np.ascontiguousarray(image)
+    grey = Image.fromarray(image).convert("L")
+    bits = np.packbits(imagehash.phash(grey, hash_size=8).hash.ravel())
+    small = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
+    digest = hashlib.sha256(image).digest()
+    return int.from_bytes(digest[:8]), int.from_bytes(bits.tobytes()), np.asarray(small).ravel()
 
 
 def _masks(pieces: int) -> list[np.uint64]:

@@ -94,7 +94,8 @@ def _scores(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np.ndarra
 def verdicts(rows: Sequence[Mapping]) -> list[dict[str, str]]:
     """What the rows of `shortcuts` say, in words: `check`, `source`, `verdict` and `sentence`, one a test set.
 
-    One source alone is not said again as combined. `shortcut`: the interval lies above SEPARATES; `part`: above TELLS; `clean`: below; `unknown`: too few images.
+    One source alone is not said again as combined. `shortcut`: the interval lies above SEPARATES; `part`: above
+    TELLS; `clean`: below; `unknown`: too few images.
     """
     found = []
     one_source = len({row["testset"] for row in rows}) == 2
