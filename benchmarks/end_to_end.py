@@ -83,9 +83,9 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
         *("--bad", pack / "bad.csv"),
     )
     stage(
-        *("manifest", "--scans", f"{source}={pack / 'scan.parquet'}", "--bad", f"{source}={pack / 'bad.csv'}"),
+        *("split", "--scans", f"{source}={pack / 'scan.parquet'}", "--bad", f"{source}={pack / 'bad.csv'}"),
         *("--options", json.dumps({source: {"type": "folder", "split": "auto"}}), "--fractions", 0.8, 0.1, 0.1),
-        *("--seed", 0, "--manifest", work / "manifest.parquet"),
+        *("--seed", 0, "--splits", work / "manifest.parquet"),
     )
     train = {
         "optimizer": "Adam",

@@ -1,7 +1,7 @@
 """Does the data side stay flat as a data set grows? Seconds and memory an image, from 10,000 images to 1,000,000.
 
 Makes trees of tiny JPEG files (hard links to a few hundred different ones: a link costs an entry in a folder and
-reads like a file of its own), asks for their fingerprint, scans, packs and builds the manifest with the project's
+reads like a file of its own), asks for their fingerprint, scans, packs and splits them with the project's
 own scripts, each in a process of its own, and prints a Markdown table. Everything it made is deleted at the end.
 
     python benchmarks/growth.py            10,000 and 100,000 images, some minutes
@@ -31,7 +31,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 SIZES, FULL = (10_000, 100_000), 1_000_000
-STAGES = ("fingerprint", "scan", "pack", "manifest")
+STAGES = ("fingerprint", "scan", "pack", "split")
 DISTINCT = 256  # files that are no links; file systems allow some 65,000 links to one
 IN_FOLDER = 5_000
 GENERATORS = 4
@@ -106,10 +106,10 @@ def commands(root: Path, out: Path, workers: int) -> dict[str, list[str]]:
             *("--size", str(PACK_SIZE), "--state", f"{out}/state", "--images", f"{out}/images.npy"),
             *("--index", f"{out}/images.json", "--bad", f"{out}/bad.csv"),
         ],
-        "manifest": [
-            *(f"{script}/manifest.py", "--scans", f"grown={out}/scan.parquet", "--bad", f"grown={out}/bad.csv"),
+        "split": [
+            *(f"{script}/split.py", "--scans", f"grown={out}/scan.parquet", "--bad", f"grown={out}/bad.csv"),
             *("--options", json.dumps({"grown": {"type": "folder"}}), "--fractions", "0.8", "0.1", "0.1"),
-            *("--seed", "0", "--manifest", f"{out}/manifest.parquet"),
+            *("--seed", "0", "--splits", f"{out}/splits.parquet"),
         ],
     }
 

@@ -34,7 +34,13 @@ CONFIG = {
 }
 TABLES = [
     f"results/tiny/tables/{name}.csv"
-    for name in ("dataset_composition", "baseline_performance", "best_hyperparameters")
+    for name in (
+        "audit_verdict",
+        "audit_metadata",
+        "dataset_composition",
+        "baseline_performance",
+        "best_hyperparameters",
+    )
     + ("final_accuracy", "significance", "metrics", "per_generator", "efficiency", "prior_work")
 ]
 # The plugin waits ten seconds longer after each look at jobs of which none has ended: the test would mostly wait.
@@ -50,6 +56,9 @@ sys.exit(main())
 HEAVY = {
     "scan": (60, 4000, 1, 0),
     "pack": (240, 4000, 1, 0),
+    "split": (20, 4000, 1, 0),
+    "audit": (60, 4000, 1, 0),
+    "audit_verdict": (20, 4000, 1, 0),
     "manifest": (20, 4000, 1, 0),
     "baseline": (1440, 16000, 1, 1),
     "search": (1440, 16000, 1, 1),

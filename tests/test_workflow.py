@@ -18,11 +18,13 @@ from workspace import TINY, Workspace
 from detector.errors import DetectorError
 from detector.runs import Images
 
+# Rules that make one table each, and the tables that the audit of leaks makes, with which the manifest begins.
 TABLES = {
-    *("dataset_composition", "baseline_performance", "best_hyperparameters"),
+    *("audit_verdict", "audit_metadata", "dataset_composition", "baseline_performance", "best_hyperparameters"),
     *("final_accuracy", "significance", "metrics", "per_generator"),
     *("efficiency", "prior_work", "deployment"),
 }
+AUDIT_TABLES = {"audit_duplicates", "audit_groups"}
 # Of two of the three variants.
 EXPORTS = {
     **{"export": 2, "predict_exported": 2, "deployment_latency": 1, "deployment": 1, "bundle": 2},
@@ -38,6 +40,7 @@ AFTER_BASELINE = {
         "final_accuracy": 1,
         "significance": 1,
         "metrics": 1,
+        "audit_metadata": 1,
         "per_generator": 1,
         "efficiency": 1,
         "prior_work": 1,
@@ -45,6 +48,7 @@ AFTER_BASELINE = {
     **{"figure_curves": 1, "figure_search": 1, "figure_confusion": 2, "figure_sparsity": 1},
 }
 FROM_MANIFEST = {**AFTER_BASELINE, "manifest": 1, "baseline": 1, "dataset_composition": 1, "figure_samples": 2}
+FROM_AUDIT = {**FROM_MANIFEST, "audit": 1, "audit_verdict": 1}
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +83,7 @@ def configured(workspace: Workspace, **sections):
 
 
 def test_it_leaves_what_it_promises(finished):
-    assert {path.stem for path in (finished.results / "tables").glob("*.csv")} == TABLES
+    assert {path.stem for path in (finished.results / "tables").glob("*.csv")} == TABLES | AUDIT_TABLES
     accuracy = pd.read_csv(finished.results / "tables/final_accuracy.csv")
     assert accuracy["branch"].unique().tolist() == ["baseline", "l1-00", "l1-40"]
     assert accuracy["testset"].unique().tolist() == ["faces140k", "synthbuster", "combined"]
@@ -157,7 +161,16 @@ def test_a_matched_control_is_fine_tuned_with_what_another_branch_s_search_found
 def test_one_data_set_s_module_rescans_that_data_set(finished):
     path = finished.folder / "src/detector/sources/synthbuster.py"
     with edited(path, "\nfrom detector", "\n# changed\nfrom detector"):
-        assert finished.stale() == {**FROM_MANIFEST, "scan": 1, "pack": 1}
+        assert finished.stale() == {**FROM_AUDIT, "scan": 1, "pack": 1, "split": 1}
+
+
+def test_the_audit_reruns_what_hangs_on_it(finished):
+    with edited(finished.folder / "src/detector/metadata.py", "import numpy", "import numpy  # changed"):
+        assert finished.stale() == {"audit_verdict": 1, "audit_metadata": 1}, "training does not hang on metadata"
+    with configured(finished, audit={"on_leak": "drop"}):
+        assert finished.stale() == FROM_MANIFEST
+    with configured(finished, audit={"near_duplicates": 2}):
+        assert finished.stale() == FROM_AUDIT
 
 
 def test_a_changed_image_reruns_its_source_and_after(finished):
@@ -165,7 +178,7 @@ def test_a_changed_image_reruns_its_source_and_after(finished):
     stat, content = image.stat(), image.read_bytes()
     image.write_bytes(content + b"\0")
     try:
-        assert finished.stale() == {**FROM_MANIFEST, "scan": 1, "pack": 1}
+        assert finished.stale() == {**FROM_AUDIT, "scan": 1, "pack": 1, "split": 1}
     finally:
         image.write_bytes(content)
         os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
@@ -308,6 +321,32 @@ def test_a_truncated_image_is_named_or_left_out(tmp_path):
     table = pd.read_parquet(workspace.folder / manifest)
     assert len(table) == 30 + 45 - 1
     assert "glide/r000.png" not in set(table["path"])
+
+
+def test_a_leak_stops_before_training_or_is_left_out(tmp_path):
+    """A test image that is in train too: its tables are there although `fail` stops, and `drop` leaves it out."""
+    workspace = Workspace(tmp_path / "leak")
+    faces = workspace.folder / "data/faces140k/real_vs_fake/real-vs-fake"
+    shutil.copy(faces / "train/real/00001.jpg", faces / "test/real/00003.jpg")
+    manifest = "results/tiny/data/manifest.parquet"
+    workspace.configure({**TINY, "audit": {"on_leak": "fail"}})
+    done = workspace.snakemake(manifest)
+    assert done.returncode != 0
+    assert "1 test image of faces140k is also in train" in done.stdout
+    assert "audit.on_leak" in done.stdout
+    assert "Traceback" not in done.stdout
+    table = pd.read_csv(workspace.results / "tables/audit_duplicates.csv")
+    assert table[["leak", "images", "pairs"]].to_numpy().tolist() == [["across splits", 1, 1]]
+    assert table["example"][0].endswith("test/real/00003.jpg")
+    assert not (workspace.folder / manifest).exists()
+
+    workspace.configure({**TINY, "audit": {"on_leak": "drop"}})
+    done = workspace.snakemake(manifest)
+    assert done.returncode == 0, done.stdout
+    assert "rule audit:" not in done.stdout, "the same audit, twice"
+    paths = pd.read_parquet(workspace.folder / manifest)["path"]
+    assert len(paths) == 30 + 45 - 1
+    assert not paths.str.endswith("test/real/00003.jpg").any()
 
 
 def test_meta_says_where_a_model_comes_from(finished):

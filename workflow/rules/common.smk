@@ -225,10 +225,10 @@ def scan_options(source):
     }
 
 
-def table(name):
+def table(name, category="Tables"):
     """A table as an output that the report shows."""
     return report(
-        f"{TABLE_DIR}/{name}.csv", caption=f"../report/{name}.rst", category="Tables"
+        f"{TABLE_DIR}/{name}.csv", caption=f"../report/{name}.rst", category=category
     )
 
 

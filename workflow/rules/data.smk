@@ -130,8 +130,8 @@ rule audit:
     output:
         leaks=f"{AUDIT}/leaks.parquet",
         verdicts=f"{AUDIT}/verdicts.json",
-        duplicates=table("audit_duplicates"),
-        groups=table("audit_groups"),
+        duplicates=table("audit_duplicates", "Audit"),
+        groups=table("audit_groups", "Audit"),
     log:
         f"{LOGS}/audit.log",
     benchmark:
@@ -190,7 +190,7 @@ rule audit_verdict:
         scans=expand(f"{DATA}/scan.parquet", source=SOURCES),
         verdicts=f"{AUDIT}/verdicts.json",
     output:
-        verdict=table("audit_verdict"),
+        verdict=table("audit_verdict", "Audit"),
         shortcuts=f"{AUDIT}/metadata.parquet",
     log:
         f"{LOGS}/audit_verdict.log",

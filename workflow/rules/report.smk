@@ -170,7 +170,7 @@ rule audit_metadata:
         shortcuts=f"{AUDIT}/metadata.parquet",
         metrics=f"{TABLE_DIR}/metrics.csv",
     output:
-        table("audit_metadata"),
+        table("audit_metadata", "Audit"),
     log:
         f"{LOGS}/audit_metadata.log",
     shell:
