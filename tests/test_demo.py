@@ -43,6 +43,7 @@ def demo():
 def test_it_ends_with_tables_and_paths(demo):
     for name in ("dataset_composition", "final_accuracy", "efficiency"):
         assert name in demo
+    assert "metadata alone separates synthbuster from the real images of the other sources" in demo
     for path in ("results/demo/report.html", "results/demo/figures/rules.svg"):
         assert path in demo
         assert (ROOT / path).is_file()

@@ -66,6 +66,7 @@ def test_fair_data_are_said_to_be(tmp_path):
     tree(tmp_path, {}, {})
     rows = audited(mine=tmp_path)
     assert abs(area(rows) - 0.5) < 0.2
+    assert {row["n_train"] for row in rows} == {2 * COUNTS["train"]}, "learned from training images alone"
     (verdict,) = metadata.verdicts(rows)
     assert verdict["verdict"] == "clean"
     assert verdict["sentence"].startswith("metadata alone does not separate mine (AUC 0.")

@@ -8,7 +8,6 @@ from detector.errors import DetectorError
 
 # the columns that fit a terminal; the CSV files have all
 _SHOWN = {
-    "audit_verdict": ("check", "verdict", "sentence"),
     "dataset_composition": ("source", "split", "real", "fake", "total"),
     "final_accuracy": ("arch", "seed", "branch", "testset", "n", "accuracy", "auc", "delta_vs_dense_control"),
     "efficiency": ("arch", "seed", "branch", "nonzero_weights", "file_mib", "latency_ms_median"),
@@ -17,13 +16,12 @@ _SHOWN = {
         *("speedup_vs_eager_fp32", "speedup_vs_same_runtime_fp32_dense", "accuracy", "accuracy_delta"),
     ),
 }
-# Not there where `deploy.branches` is empty, and in results of an older version.
-_OPTIONAL = ("deployment", "audit_verdict")
+_OPTIONAL = ("deployment",)  # not there where `deploy.branches` is empty
 
 
 def text(results: Path) -> str:
     """The summary of `results`. Raises `DetectorError` where its tables are not there."""
-    parts = []
+    parts = [_audit(results / "tables/audit_verdict.csv")]
     for name, columns in _SHOWN.items():
         path = results / "tables" / f"{name}.csv"
         if not path.is_file() and name in _OPTIONAL:
@@ -32,8 +30,17 @@ def text(results: Path) -> str:
             raise DetectorError(f"{path}: not there; run the pipeline first (make demo, or snakemake --cores 1)")
         table = pd.read_csv(path)[list(columns)]
         parts.append(f"{name}\n{table.to_string(index=False, na_rep='', float_format=lambda v: f'{v:.4f}')}")
+    parts = [part for part in parts if part]
     found = sorted(p for folder in ("tables", "figures") for p in (results / folder).glob("*"))
     report = results / "report.html"
     parts.append("\n".join(["Files", *(f"  {path}" for path in found)]))
     parts.append(f"Report: {report}" if report.is_file() else f"Report: not made; snakemake --report {report}")
     return "\n\n".join(parts)
+
+
+def _audit(path: Path) -> str:
+    """The audit's sentences, a line each: as columns they would be wider than a terminal. "" for older results."""
+    if not path.is_file():
+        return ""
+    table = pd.read_csv(path)
+    return "\n".join(["audit", *(f"{row.verdict:>8}  {row.sentence}" for row in table.itertuples())])
