@@ -90,6 +90,13 @@ def test_a_source_of_fakes_alone_is_held_against_the_real_images_of_the_others(t
     assert "one class only" in alone["sentence"]
 
 
+def test_few_images_are_enough_where_the_format_tells_all(monkeypatch, tmp_path):
+    for split in ("train", "test"):
+        monkeypatch.setitem(COUNTS, split, metadata.FEWEST)
+    tree(tmp_path, {}, {"suffix": ".png"})
+    assert metadata.verdicts(audited(mine=tmp_path))[0]["verdict"] == "shortcut"
+
+
 def test_too_few_images_to_say(monkeypatch, tmp_path):
     monkeypatch.setitem(COUNTS, "test", metadata.FEWEST - 1)
     tree(tmp_path, {}, {"suffix": ".png"})

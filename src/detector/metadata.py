@@ -86,8 +86,11 @@ def _scores(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np.ndarra
     # Here, as it takes three seconds: a run whose sources all have one class needs none of it.
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    # Early stopping would hold out images at random; few leaves and steps are enough for nine numbers.
-    trees = HistGradientBoostingClassifier(max_iter=50, early_stopping=False, random_state=0)
+    # Early stopping would hold out images at random. A leaf of 20, the default, is too large for a small class.
+    leaf = min(20, max(1, int(np.unique(label, return_counts=True)[1].min()) // 3))
+    trees = HistGradientBoostingClassifier(
+        max_iter=50, min_samples_leaf=leaf, early_stopping=False, random_state=0
+    )
     return trees.fit(train[:, varies], label).decision_function(test[:, varies])
 
 
