@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import networkx as nx
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 SWEEPS, SETTLING = 40, 30  # the last ten keep the order of each row and only even out the distances
 WAY = 25  # places on the line from a point to its label that are looked at
@@ -44,11 +45,10 @@ def layered(graph: nx.DiGraph, box: float) -> tuple[dict, dict, list[list]]:
             targets = {place: wanted(place, side) for place in layer}
             if side:
                 layer.sort(key=targets.get)
-            placed = dict(targets)
-            for left, right in pairwise(layer):
-                placed[right] = max(placed[right], placed[left] + _apart(left, right, box))
-            back = sum(placed[place] - targets[place] for place in layer) / len(layer)
-            x |= {place: placed[place] - back for place in layer}
+            # As near to where they would be as their distances allow; those that touch no other stay.
+            steps = np.cumsum([0.0, *(_apart(left, right, box) for left, right in pairwise(layer))])
+            placed = isotonic_regression([targets[place] for place in layer] - steps).x + steps
+            x |= dict(zip(layer, placed.tolist(), strict=True))
     return x, row, routes
 
 
