@@ -302,7 +302,10 @@ def test_an_edge_over_many_rows_does_not_drift_away() -> None:
     """The workflow's own graph, as documented, is little wider than its widest row of boxes."""
     text = (Path(__file__).parents[1] / "docs/architecture.md").read_text().split("```mermaid")[1].split("```")[0]
     edges = [(start, end.split("[")[0]) for start, end in re.findall(r"(\w+) --> (\S+)", text)]
-    graph = nx.transitive_reduction(nx.DiGraph(sorted(edges)))
+    graph = nx.DiGraph()
+    graph.add_nodes_from(sorted({name for edge in edges for name in edge}))
+    graph.add_edges_from(sorted(edges))
+    graph = nx.transitive_reduction(graph)
     x, row, _ = layout.layered(graph, box=1.6)
     widest = max(sum(row[place] == level for place in graph) for level in row.values())
     assert max(x.values()) - min(x.values()) < 1.8 * (widest + 2)
