@@ -36,7 +36,7 @@ def sample(folder: Path, counts: tuple[int, ...], size: int, seed: int) -> list[
             part += [(file, label) for file in chosen]
     batches = []
     for part in parts:
-        pixels = np.stack([images.load(file, size, max_pixels=10**7) for file, _ in part])
+        pixels = np.stack([images.load(file, images.Preprocessing(size, max_pixels=10**7)) for file, _ in part])
         rows = np.arange(len(part))
         label = np.array([label for _, label in part])
         batches.append(Batches([pixels], np.zeros_like(rows), rows, label, torch.device("cpu")))

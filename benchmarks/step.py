@@ -74,7 +74,7 @@ def our_parts(folder: Path, args: argparse.Namespace) -> tuple[Callable, Batches
     recipe = Recipe("Adam", 1e-4, args.batch, epochs=1, patience=None, flip=0.5, seed=0)
     optimizer = make_optimizer("Adam", list(model.parameters()), recipe)
     files = sorted(folder.rglob("*.jpg"))
-    pixels = np.stack([images.load(file, args.size, max_pixels=10**7) for file in files])
+    pixels = np.stack([images.load(file, images.Preprocessing(args.size, max_pixels=10**7)) for file in files])
     rows = np.arange(len(files))
     train = Batches([pixels], np.zeros_like(rows), rows, rows % 2, plan.torch_device)
 

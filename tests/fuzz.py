@@ -154,7 +154,7 @@ def outcome(path: Path, video: bool) -> str:
     assert header.bytes == path.stat().st_size
     assert len(header.sha256) == 64
     try:
-        pixels = images.load(path, SIZE, frame=0.5 if video else None, max_pixels=MAX_PIXELS)
+        pixels = images.load(path, images.Preprocessing(SIZE, max_pixels=MAX_PIXELS), frame=0.5 if video else None)
     except Exception as error:
         return type(error).__name__
     assert (pixels.shape, pixels.dtype) == ((SIZE, SIZE, 3), np.uint8)

@@ -154,7 +154,7 @@ def attempt(path: Path, video: bool) -> str:
     """Why the file was refused, by its header or on decoding; "" where it was not."""
     error = headers.read(path, MAX_PIXELS, video=video).error
     try:
-        pixels = images.load(path, 8, frame=0.5 if video else None, max_pixels=MAX_PIXELS)
+        pixels = images.load(path, images.Preprocessing(8, max_pixels=MAX_PIXELS), frame=0.5 if video else None)
     except Exception as raised:
         return error or f"{type(raised).__name__}: {raised}"
     assert (pixels.shape, pixels.dtype, error) == ((8, 8, 3), np.uint8, "")
@@ -201,7 +201,7 @@ def test_a_list_of_files_is_no_video(tmp_path, text):
     (tmp_path / "x.mp4").write_text(text)
     assert headers.read(tmp_path / "x.mp4", MAX_PIXELS, video=True).error
     with pytest.raises(Exception, match=r"Invalid"):
-        images.load(tmp_path / "x.mp4", 8, frame=0.5, max_pixels=MAX_PIXELS)
+        images.load(tmp_path / "x.mp4", images.Preprocessing(8, max_pixels=MAX_PIXELS), frame=0.5)
 
 
 def test_a_video_that_grows_is_refused(tmp_path):
@@ -210,9 +210,9 @@ def test_a_video_that_grows_is_refused(tmp_path):
         conftest.write_video(tmp_path / f"{size}.mp4", size=size, container="h264")
     path = tmp_path / "grows.mp4"
     path.write_bytes(b"".join((tmp_path / f"{size}.mp4").read_bytes() for size in (32, 64)))
-    assert images.load(path, 8, frame=1, max_pixels=5000).shape == (8, 8, 3)
+    assert images.load(path, images.Preprocessing(8, max_pixels=5000), frame=1).shape == (8, 8, 3)
     with pytest.raises(Exception, match="Invalid|does not decode|more than"):
-        images.load(path, 8, frame=1, max_pixels=2000)
+        images.load(path, images.Preprocessing(8, max_pixels=2000), frame=1)
 
 
 def test_a_progressive_jpeg_of_a_program_has_few_scans(tmp_path):
@@ -220,4 +220,4 @@ def test_a_progressive_jpeg_of_a_program_has_few_scans(tmp_path):
     content = (tmp_path / "a.jpg").read_bytes()
     # A phone appends a video; any bytes may be in it.
     (tmp_path / "a.jpg").write_bytes(content + b"\xff\xda\0\4ab" * 1000)
-    assert images.load(tmp_path / "a.jpg", 8, max_pixels=MAX_PIXELS).shape == (8, 8, 3)
+    assert images.load(tmp_path / "a.jpg", images.Preprocessing(8, max_pixels=MAX_PIXELS)).shape == (8, 8, 3)

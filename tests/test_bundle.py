@@ -36,6 +36,7 @@ from detector import (
 )
 from detector.files import sha256, write_json
 from detector.formats import EXPORTED, FILES
+from detector.images import Preprocessing
 from detector.runs import Images
 
 ROOT = Path(__file__).parents[1]
@@ -111,9 +112,8 @@ def made(tmp_path_factory) -> Path:
     packed = [folder / "pack" / name for name in ("images.npy", "images.json", "bad.csv")]
     packed[0].parent.mkdir()
     packing.pack(
-        *(scan, folder / "pictures", SIZE, *packed, folder / "state"),
+        *(scan, folder / "pictures", Preprocessing(SIZE, max_pixels=LIMIT), *packed, folder / "state"),
         workers=1,
-        max_pixels=LIMIT,
         max_bad=0,
         meta={},
     )

@@ -14,8 +14,10 @@ import test_packing
 
 from detector import manifest, packing
 from detector.errors import DetectorError
+from detector.images import Preprocessing
 
 LIMIT = 1_000_000
+HOW = Preprocessing(8, max_pixels=LIMIT)
 
 
 @pytest.fixture
@@ -58,8 +60,8 @@ def left(folder: Path) -> list[str]:
 
 def pack(root: Path, out: Path, state: Path, size: int = test_packing.SIZE, **more) -> None:
     files = [out / name for name in test_packing.NAMES]
-    options = {"workers": 1, "max_bad": 0, "max_pixels": LIMIT, "meta": {}} | more
-    packing.pack(test_packing.scan(root), root, size, *files, state, **options)
+    options = {"workers": 1, "max_bad": 0, "meta": {}} | more
+    packing.pack(test_packing.scan(root), root, Preprocessing(size, max_pixels=LIMIT), *files, state, **options)
 
 
 def test_a_full_disk_under_a_table(root, small_disk):
@@ -131,7 +133,7 @@ def test_a_full_disk_under_the_index(root, small_disk, monkeypatch):
     monkeypatch.setattr(manifest, "check_bad", lambda *_: fill(small_disk))
     files = [small_disk / "out" / name for name in test_packing.NAMES]
     with pytest.raises(OSError) as caught:
-        packing.pack(table, root, 8, *files, small_disk / "state", workers=1, max_pixels=LIMIT, max_bad=0, meta={})
+        packing.pack(table, root, HOW, *files, small_disk / "state", workers=1, max_bad=0, meta={})
     assert caught.value.errno == errno.ENOSPC
     assert str(small_disk / "out") in str(caught.value)
     assert left(small_disk) == ["state/done.jsonl", "state/work.npy"]

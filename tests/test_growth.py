@@ -11,6 +11,7 @@ import conftest
 import pytest
 
 from detector import manifest, packing, sources
+from detector.images import Preprocessing
 
 SMALL, LARGE = 400, 4_000
 BYTES = 1_500  # of memory an image, at most, in any stage: a row of a table is about 180
@@ -34,13 +35,14 @@ def stages(root: Path, out: Path):
     """(name of the stage, its work): each in turn, on what the ones before gave."""
     options = {"grown": {"type": "folder"}}
     limits = {"max_pixels": 10_000}
+    how = Preprocessing(4, **limits)
     scans = {}
     files = [out / name for name in ("images.npy", "images.json", "bad.csv")]
     yield "fingerprint", lambda: sources.fingerprint(root)
     yield "scan", lambda: scans.update(grown=manifest.scan_source("grown", "folder", root, {}, **limits))
     yield (
         "pack",
-        lambda: packing.pack(scans["grown"], root, 4, *files, out / "s", workers=1, max_bad=0, meta={}, **limits),
+        lambda: packing.pack(scans["grown"], root, how, *files, out / "s", workers=1, max_bad=0, meta={}),
     )
     yield "manifest", lambda: manifest.build(scans, {}, options, (0.8, 0.1, 0.1), 0)
 

@@ -12,6 +12,7 @@ from torchvision.transforms import v2
 from detector import headers, images
 from detector.errors import DetectorError
 from detector.headers import BadImage
+from detector.images import Preprocessing
 
 LIMIT = 1_000_000
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -52,7 +53,7 @@ def test_sixteen_bit_grey_is_divided_by_257_and_rounded(dtype):
 
 def test_sixteen_bit_png_from_a_file(tmp_path):
     Image.fromarray(np.full((4, 4), 51400, np.uint16)).save(tmp_path / "a.png")
-    assert (images.load(tmp_path / "a.png", 4, max_pixels=LIMIT) == 200).all()
+    assert (images.load(tmp_path / "a.png", Preprocessing(4, max_pixels=LIMIT)) == 200).all()
 
 
 def test_transparent_is_white_and_half_transparent_is_half_white():
@@ -107,7 +108,7 @@ def test_other_colour_spaces_by_pillows_conversion(mode):
 def test_cmyk_jpeg_has_the_right_sense(tmp_path):
     """Adobe's CMYK JPEG files store inverted ink; taken at face value, red would come out as cyan."""
     Image.new("RGB", (16, 16), RED).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
-    red, green, blue = images.load(tmp_path / "a.jpg", 16, max_pixels=LIMIT)[8, 8].astype(int)
+    red, green, blue = images.load(tmp_path / "a.jpg", Preprocessing(16, max_pixels=LIMIT))[8, 8].astype(int)
     assert red > 240
     assert green < 15
     assert blue < 15
@@ -140,13 +141,13 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(np.ascontiguousarray(undo[orientation](upright))).save(tmp_path / "a.png", exif=exif)
-    assert np.array_equal(images.load(tmp_path / "a.png", 8, max_pixels=LIMIT), upright)
+    assert np.array_equal(images.load(tmp_path / "a.png", Preprocessing(8, max_pixels=LIMIT)), upright)
 
 
 def test_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, WHITE)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
-    assert images.load(tmp_path / "a.gif", 8, max_pixels=LIMIT)[0, 0].tolist() == list(RED)
+    assert images.load(tmp_path / "a.gif", Preprocessing(8, max_pixels=LIMIT))[0, 0].tolist() == list(RED)
 
 
 # --- resizing -------------------------------------------------------------------------------------
@@ -173,20 +174,20 @@ def test_truncated_files_raise(tmp_path, suffix):
     random_image((64, 64)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.raises((OSError, ValueError, SyntaxError)):
-        images.load(path, 8, max_pixels=LIMIT)
+        images.load(path, Preprocessing(8, max_pixels=LIMIT))
 
 
 def test_too_many_pixels_are_refused_before_decoding(tmp_path):
     random_image((40, 25)).save(tmp_path / "a.png")
-    assert images.load(tmp_path / "a.png", 8, max_pixels=1000).shape == (8, 8, 3)
+    assert images.load(tmp_path / "a.png", Preprocessing(8, max_pixels=1000)).shape == (8, 8, 3)
     with pytest.raises(BadImage, match=r"40 x 25 pixels are more than data\.max_pixels, 999"):
-        images.load(tmp_path / "a.png", 8, max_pixels=999)
+        images.load(tmp_path / "a.png", Preprocessing(8, max_pixels=999))
 
 
 def test_formats_are_those_of_photographs(tmp_path):
     random_image().save(tmp_path / "a.png", format="PPM")
     with pytest.raises(OSError, match="cannot identify"):
-        images.load(tmp_path / "a.png", 8, max_pixels=LIMIT)
+        images.load(tmp_path / "a.png", Preprocessing(8, max_pixels=LIMIT))
 
 
 # --- videos ---------------------------------------------------------------------------------------
@@ -213,11 +214,11 @@ def test_video_without_times_or_frame_count(tmp_path, container):
 
 def test_load_takes_a_frame_of_a_video(tmp_path):
     conftest.write_video(tmp_path / "a.mp4", 11)
-    pixels = images.load(tmp_path / "a.mp4", 16, frame=0.5, max_pixels=LIMIT)
+    pixels = images.load(tmp_path / "a.mp4", Preprocessing(16, max_pixels=LIMIT), frame=0.5)
     assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
     assert abs(grey_of(pixels) - 40) <= 3
     with pytest.raises(BadImage, match="32 x 32"):
-        images.load(tmp_path / "a.mp4", 16, frame=0.5, max_pixels=1000)
+        images.load(tmp_path / "a.mp4", Preprocessing(16, max_pixels=1000), frame=0.5)
 
 
 def test_broken_videos_raise(tmp_path):
@@ -272,7 +273,9 @@ def test_face_crop_is_what_load_resizes(cv2, tmp_path):
     image = drawn_face((220, 110), 60)
     image.save(tmp_path / "a.png")
     expected = images.resize(image.crop(images.face_box(image)), 32)
-    assert np.array_equal(images.load(tmp_path / "a.png", 32, face_crop=True, max_pixels=LIMIT), expected)
+    assert np.array_equal(
+        images.load(tmp_path / "a.png", Preprocessing(32, face_crop=True, max_pixels=LIMIT)), expected
+    )
 
 
 def test_face_crop_without_opencv_says_what_to_install(monkeypatch):

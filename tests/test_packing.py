@@ -18,6 +18,7 @@ from detector import images, manifest, packing, parallel
 from detector.errors import DetectorError
 
 LIMIT, SIZE, PROMPTS = 1_000_000, 8, 3  # 27 images
+HOW = images.Preprocessing(SIZE, max_pixels=LIMIT)
 NAMES = ("pack.npy", "pack.json", "bad.csv")
 
 
@@ -39,8 +40,8 @@ def scan(root: Path):
 def pack(root: Path, out: Path, workers: int = 1, max_bad: int = 0, size: int = SIZE, **more) -> None:
     out.mkdir(exist_ok=True)
     files = [out / name for name in NAMES]
-    options = {"workers": workers, "max_bad": max_bad, "max_pixels": LIMIT, "meta": {"who": "test"}} | more
-    packing.pack(scan(root), root, size, *files, out / "state", **options)
+    options = {"workers": workers, "max_bad": max_bad, "meta": {"who": "test"}} | more
+    packing.pack(scan(root), root, images.Preprocessing(size, max_pixels=LIMIT), *files, out / "state", **options)
 
 
 def contents(out: Path) -> list[bytes]:
@@ -73,7 +74,7 @@ def test_the_store_holds_what_load_gives_in_the_order_of_the_scan(root, tmp_path
     assert (store.shape, store.dtype) == ((27, SIZE, SIZE, 3), np.uint8)
     assert not store.flags.writeable
     for row, path in enumerate(scan(root).path):
-        assert np.array_equal(store[row], images.load(root / path, SIZE, max_pixels=LIMIT))
+        assert np.array_equal(store[row], images.load(root / path, HOW))
     index = json.loads((tmp_path / "out/pack.json").read_text())
     assert (index["format"], index["version"], index["layout"]) == ("detector-pack", 1, "NHWC")
     assert (index["source"], index["bad"], index["meta"]) == ("synth", 0, {"who": "test"})
@@ -85,9 +86,7 @@ def test_videos_are_packed_at_their_position(tmp_path):
     conftest.write_celebdf(tmp_path / "data")
     table = manifest.scan_source("celeb", "celebdf", tmp_path / "data", {"frame": 1.0}, max_pixels=LIMIT)
     files = [tmp_path / name for name in NAMES]
-    packing.pack(
-        table, tmp_path / "data", SIZE, *files, tmp_path / "s", workers=1, max_pixels=LIMIT, max_bad=0, meta={}
-    )
+    packing.pack(table, tmp_path / "data", HOW, *files, tmp_path / "s", workers=1, max_bad=0, meta={})
     store = packing.open_store(files[0], files[1])
     assert abs(int(np.median(store)) - 32) <= 3  # the last of 5 frames has grey value 4 · 8
 
@@ -209,9 +208,7 @@ def test_too_many_bad_files_leave_nothing_under_a_final_name(root, tmp_path, mon
 def test_an_empty_scan_is_refused(root, tmp_path):
     files = [tmp_path / name for name in NAMES]
     with pytest.raises(DetectorError, match="no rows"):
-        packing.pack(
-            scan(root)[:0], root, SIZE, *files, tmp_path / "s", workers=1, max_pixels=LIMIT, max_bad=0, meta={}
-        )
+        packing.pack(scan(root)[:0], root, HOW, *files, tmp_path / "s", workers=1, max_bad=0, meta={})
 
 
 # --- damage ---------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
-"""From a file to pixels, in one documented way: decode, make RGB, crop a face if asked, resize."""
+"""From a file to pixels, in one documented way, `Preprocessing`: packing and a predictor do alike."""
 
 import contextlib
+import io
 import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,32 +13,152 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from detector import headers
+from detector import crops, headers
 from detector.errors import DetectorError
+from detector.files import sha256 as hash_of
 from detector.headers import BadImage
 
 FACE_MARGIN = 0.3  # of the face's side, added on each side
+WAYS = ("resize", "center_crop", "random_crop", "texture_crop")
+# What every version of ours did alike; recorded for those who read the pixels elsewhere.
+FIXED = {
+    "resize": "bilinear-antialias",
+    "rgb": "exif-orientation, alpha over white, 16-bit / 257",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recompression:
+    """Each image is compressed once more, with a quality drawn for it, whatever its class."""
+
+    format: str = "JPEG"  # or WEBP
+    quality: tuple[int, int] = (60, 90)  # lowest and highest, both possible, each as likely
+    subsampling: str = "4:2:0"  # of colour, JPEG alone; WEBP knows no other
+
+    def apply(self, image: Image.Image, sha256: str) -> Image.Image:
+        """The RGB image as it comes back from a file of this format."""
+        low, high = self.quality
+        quality = low + crops.draw(sha256, "quality", high - low + 1)
+        options = {"subsampling": self.subsampling} if self.format == "JPEG" else {}
+        file = io.BytesIO()
+        image.save(file, self.format, quality=quality, **options)
+        with Image.open(file, formats=[self.format]) as opened:
+            return opened.convert("RGB")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """All that is done between a decoded file and its packed pixels, in this order:
+
+    1. RGB, as `to_rgb` says;
+    2. `face_crop`: the square of `face_box`;
+    3. `resize_to`: the shorter side gets this many pixels, the aspect ratio is kept; bilinear, antialiased;
+    4. `preprocess`: "resize" squeezes the whole image into the square; "center_crop", "random_crop" and
+       "texture_crop" cut a window of `size` pixels out of it (see `crops`). Where a side is shorter than `size`,
+       the window is as wide as that side and is enlarged, bilinear;
+    5. `recompress`: see `Recompression`. Last, so that every image ends with the same step on as many pixels.
+
+    `max_pixels`: more is refused. Draws depend on the file's SHA-256 alone, so the same file gives the same pixels
+    in every run, and a new file can be treated by `of(record)` exactly as the training images were.
+    """
+
+    size: int  # pixels a side of the result
+    preprocess: str = "resize"
+    resize_to: int | None = None
+    recompress: Recompression | None = None
+    face_crop: bool = False
+    max_pixels: int = 100_000_000
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Preprocessing":
+        """From `record()` (the `preprocessing` of images.json, meta.json, export.json), or from the config's keys.
+
+        Raises DetectorError for keys and values that this version does not know.
+        """
+        known = {field.name for field in fields(cls)}
+        odd = {
+            key: value
+            for key, value in settings.items()
+            if (key not in known and FIXED.get(key) != value) or (key == "preprocess" and value not in WAYS)
+        }
+        if odd or "size" not in settings:
+            raise DetectorError(
+                f"preprocessing: found {odd or dict(settings)}, expected size and, of {', '.join(sorted(known))}, "
+                f"what differs from the default, with preprocess one of {', '.join(WAYS)} and {FIXED}; use the "
+                "version of the project that made the model"
+            )
+        given = {key: value for key, value in settings.items() if key in known}
+        if recompress := given.get("recompress"):
+            quality = tuple(recompress.get("quality", Recompression.quality))
+            given["recompress"] = Recompression(**{**recompress, "quality": quality})
+        return cls(**given)
+
+    def record(self) -> dict[str, Any]:
+        """JSON values that say what was done; what was not done is not in it, but for `face_crop`."""
+        base = {"size": self.size, **FIXED, "face_crop": self.face_crop, "max_pixels": self.max_pixels}
+        if self.preprocess != "resize":
+            base["preprocess"] = self.preprocess
+        if self.resize_to is not None:
+            base["resize_to"] = self.resize_to
+        if self.recompress is not None:
+            base["recompress"] = asdict(self.recompress) | {"quality": list(self.recompress.quality)}
+        return base
+
+    @property
+    def draws(self) -> bool:
+        """Whether the file's hash decides on pixels."""
+        return self.preprocess == "random_crop" or self.recompress is not None
+
+    def apply(self, image: Image.Image, sha256: str = "") -> np.ndarray:
+        """uint8 (size, size, 3) RGB from an image of any accepted mode. sha256: of the file, needed where `draws`.
+
+        Raises BadImage for pixels of unknown range, and where `resize_to` makes more than `max_pixels` pixels.
+        """
+        if self.draws and not sha256:
+            raise ValueError("random crops and recompression are drawn from the file's sha256, and none was given")
+        image = to_rgb(image)
+        if self.face_crop:
+            image = image.crop(face_box(image))
+        if self.resize_to is not None:
+            image = self._scaled(image)
+        pixels = resize(self._window(image, sha256), self.size)
+        if self.recompress is None:
+            return pixels
+        return np.array(self.recompress.apply(Image.fromarray(pixels), sha256))
+
+    def _scaled(self, image: Image.Image) -> Image.Image:
+        shorter = min(image.size)
+        width, height = (round(side * self.resize_to / shorter) for side in image.size)
+        headers.check_size(width, height, self.max_pixels)  # a line of pixels would become a huge picture
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+
+    def _window(self, image: Image.Image, sha256: str) -> Image.Image:
+        side = min(self.size, *image.size)
+        if self.preprocess == "center_crop":
+            return image.crop(crops.centre(image, side))
+        if self.preprocess == "random_crop":
+            return image.crop(crops.random(image, side, sha256))
+        if self.preprocess == "texture_crop":
+            return image.crop(crops.texture(image, side))
+        return image
 
 
 def load(
-    path: str | os.PathLike,
-    size: int,
-    *,
-    frame: float | None = None,
-    face_crop: bool = False,
-    max_pixels: int,
+    path: str | os.PathLike, how: Preprocessing, *, frame: float | None = None, sha256: str | None = None
 ) -> np.ndarray:
     """One image, or one frame of a video, as uint8 (size, size, 3) RGB.
 
     frame: position in a video (0 = first, 1 = last); None for images, of which animated ones give their
-    first frame. face_crop: crop to the largest face first (see `face_box`). max_pixels: more is refused.
+    first frame. sha256: of the file, where it is known; else it is computed where something is drawn from it.
 
     Raises BadImage, or whatever Pillow or FFmpeg raise, for a file that is broken, truncated or too large.
     """
+    if sha256 is None and how.draws:
+        sha256 = hash_of(path)
     if frame is not None:
-        return _finish(video_frame(path, frame, max_pixels=max_pixels), size, face_crop)
-    with headers.opened(path, max_pixels) as image:
-        return _finish(to_rgb(image), size, face_crop)
+        return how.apply(video_frame(path, frame, max_pixels=how.max_pixels), sha256 or "")
+    with headers.opened(path, how.max_pixels) as image:
+        return how.apply(image, sha256 or "")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -122,10 +245,6 @@ def face_box(image: Image.Image) -> tuple[int, int, int, int]:
     left = min(max(round(centre_x - side / 2), 0), image.width - side)
     top = min(max(round(centre_y - side / 2), 0), image.height - side)
     return left, top, left + side, top + side
-
-
-def _finish(image: Image.Image, size: int, face_crop: bool) -> np.ndarray:
-    return resize(image.crop(face_box(image)) if face_crop else image, size)
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:

@@ -30,23 +30,21 @@ Bad = list[tuple[int, str]]  # (row, reason) of files that do not decode
 def pack(
     scan: pd.DataFrame,
     root: str | os.PathLike,
-    size: int,
+    how: images.Preprocessing,
     out_npy: str | os.PathLike,
     out_index: str | os.PathLike,
     out_bad: str | os.PathLike,
     state_dir: str | os.PathLike,
     *,
     workers: int,
-    max_pixels: int,
     max_bad: int,
-    face_crop: bool = False,
     meta: Mapping[str, Any],
 ) -> None:
     """Decode every row of a scan that has no error, as `images.load` does, into a packed store.
 
-    root: the source's root. size: pixels a side. out_bad: CSV (path, error) of all bad files, those of the
-    scan included. state_dir: what a resumed run needs; on the same file system as `out_npy`, removed at the
-    end. State of other data or settings is thrown away. meta: JSON values to be kept in the index.
+    root: the source's root. how: what is done to each image. out_bad: CSV (path, error) of all bad files,
+    those of the scan included. state_dir: what a resumed run needs; on the same file system as `out_npy`,
+    removed at the end. State of other data or settings is thrown away. meta: JSON values to be kept in the index.
 
     Same scan, files and settings give the same bytes, however many workers there were or kills.
 
@@ -55,7 +53,7 @@ def pack(
     """
     if scan.empty:
         raise DetectorError("nothing to pack: the scan has no rows")
-    shape = (len(scan), size, size, 3)
+    shape = (len(scan), how.size, how.size, 3)
     index = {
         "format": FORMAT,
         "version": VERSION,
@@ -64,13 +62,7 @@ def pack(
         "dtype": "uint8",
         "layout": "NHWC",
         "scan_sha256": scan_hash(scan),
-        "preprocessing": {
-            "size": size,
-            "resize": "bilinear-antialias",
-            "rgb": "exif-orientation, alpha over white, 16-bit / 257",
-            "face_crop": face_crop,
-            "max_pixels": max_pixels,
-        },
+        "preprocessing": how.record(),
         "chunk": CHUNK,
         "meta": dict(meta),
     }
@@ -78,7 +70,7 @@ def pack(
     starts = [start for start in range(0, len(scan), CHUNK) if start not in state.done]
     stops = [min(start + CHUNK, len(scan)) for start in starts]
     jobs = (
-        (state.work, state.offset, shape, start, stop, Path(root), _todo(scan, start, stop), face_crop, max_pixels)
+        (state.work, state.offset, shape, start, stop, Path(root), _todo(scan, start, stop), how)
         for start, stop in zip(starts, stops, strict=True)
     )
     resumed = len(scan) - sum(stops) + sum(starts)
@@ -107,24 +99,21 @@ def pack_chunk(
     start: int,
     stop: int,
     root: Path,
-    todo: Sequence[tuple[int, str, float | None]],
-    face_crop: bool,
-    max_pixels: int,
+    todo: Sequence[tuple[int, str, float | None, str]],
+    how: images.Preprocessing,
 ) -> tuple[int, Bad]:
     """Decode one chunk, the rows from `start` to before `stop`, into the work file.
 
-    `todo` is (row, path, frame) of the files to decode; other rows become black.
+    `todo` is (row, path, frame, sha256) of the files to decode; other rows become black.
     Returns (crc32 of the chunk's bytes, the files that did not decode). On return the bytes are on the disk.
     """
     pixels = np.zeros((stop - start, *shape[1:]), np.uint8)
     bad: Bad = []
-    for row, relative, frame in todo:
+    for row, relative, frame, sha256 in todo:
         path = root / relative
         parallel.at(relative)
         try:
-            pixels[row - start] = images.load(
-                path, shape[1], frame=frame, face_crop=face_crop, max_pixels=max_pixels
-            )
+            pixels[row - start] = images.load(path, how, frame=frame, sha256=sha256)
         except DetectorError:  # not the file's fault
             raise
         except Exception as error:  # decoders raise almost anything on broken files
@@ -149,11 +138,14 @@ def scan_hash(scan: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _todo(scan: pd.DataFrame, start: int, stop: int) -> list[tuple[int, str, float | None]]:
-    """(row, path, frame) of the rows from `start` to before `stop` that have no error."""
+def _todo(scan: pd.DataFrame, start: int, stop: int) -> list[tuple[int, str, float | None, str]]:
+    """(row, path, frame, sha256) of the rows from `start` to before `stop` that have no error."""
     part = scan.iloc[start:stop]
-    rows = zip(range(start, stop), part.path.tolist(), part.frame.tolist(), part.error.tolist(), strict=True)
-    return [(row, path, None if np.isnan(frame) else frame) for row, path, frame, error in rows if not error]
+    columns = (part[name].tolist() for name in ("path", "frame", "sha256", "error"))
+    rows = zip(range(start, stop), *columns, strict=True)
+    return [
+        (row, path, None if np.isnan(frame) else frame, sha) for row, path, frame, sha, error in rows if not error
+    ]
 
 
 def open_store(npy: str | os.PathLike, index: str | os.PathLike) -> np.memmap:

@@ -59,18 +59,20 @@ rule pack:
         runtime=240,
     params:
         root=lambda wc: SOURCES[wc.source]["root"],
-        size=CONFIG["images"]["size"],
-        face_crop=lambda wc: "--face-crop" if SOURCES[wc.source]["face_crop"] else "",
-        max_pixels=CONFIG["data"]["max_pixels"],
+        how=lambda wc: canonical(
+            {
+                **CONFIG["images"],
+                "face_crop": SOURCES[wc.source]["face_crop"],
+                "max_pixels": CONFIG["data"]["max_pixels"],
+            }
+        ),
         max_bad=CONFIG["data"]["max_bad_images"],
         state=f"{STATE}/pack-{{source}}",
     shell:
         "python {input.script:q}"
         " --scan {input.scan:q}"
         " --root {params.root:q}"
-        " --size {params.size}"
-        " {params.face_crop}"
-        " --max-pixels {params.max_pixels}"
+        " --how {params.how:q}"
         " --max-bad {params.max_bad}"
         " --workers {threads}"
         " --state {params.state:q}"

@@ -1,24 +1,24 @@
 """Decode and resize the images of one data set, once, into a packed store."""
 
 import argparse
+import json
 from pathlib import Path
 
 from detector import entry, manifest, packing
+from detector.images import Preprocessing
 
 
 def main(args: argparse.Namespace) -> None:
     packing.pack(
         manifest.read(args.scan),
         args.root,
-        args.size,
+        Preprocessing.of(json.loads(args.how)),
         args.images,
         args.index,
         args.bad,
         args.state,
         workers=args.workers,
-        max_pixels=args.max_pixels,
         max_bad=args.max_bad,
-        face_crop=args.face_crop,
         meta={},
     )
 
@@ -27,9 +27,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scan", type=Path, required=True, help="the source's scan")
     parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--size", type=int, required=True, help="side of the packed images in pixels")
-    parser.add_argument("--face-crop", action="store_true", help="crop to the largest face first")
-    parser.add_argument("--max-pixels", type=int, required=True, help="larger images are refused")
+    parser.add_argument("--how", required=True, help="JSON: size, crops and the like, see images.Preprocessing")
     parser.add_argument("--max-bad", type=int, required=True, help="unreadable files tolerated")
     parser.add_argument("--workers", type=int, default=1, help="processes that decode")
     parser.add_argument("--state", type=Path, required=True, help="folder of the resume state")
