@@ -99,6 +99,7 @@ def _cross_checks(config: Mapping) -> list[str]:
             problems.append(
                 f"data.sources.{name}.split: found {options['split']!r}, expected one of {', '.join(known)}"
             )
+    problems += _image_checks(config["images"])
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
     for method, values in config["prune"]["methods"].items():
@@ -120,6 +121,25 @@ def _cross_checks(config: Mapping) -> list[str]:
     return problems
 
 
+def _image_checks(images: Mapping) -> list[str]:
+    problems = []
+    size, shorter, recompress = images["size"], images["resize_to"], images["recompress"]
+    if shorter is not None and shorter < size:
+        problems.append(
+            f"images.resize_to: {shorter} is below images.size, {size}: images would be enlarged again; raise "
+            "it or set it to null"
+        )
+    if recompress is not None:
+        low, high = recompress["quality"]
+        if low > high:
+            problems.append(f"images.recompress.quality: lowest {low} is above highest {high}; swap them")
+        if recompress["format"] == "WEBP" and recompress["subsampling"] != "4:2:0":
+            problems.append(
+                f"images.recompress.subsampling: found {recompress['subsampling']}, but WEBP knows 4:2:0 alone"
+            )
+    return problems
+
+
 def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
     where = ".".join(str(part) for part in error.absolute_path) or "(top level)"
     found = json.dumps(error.instance, default=str)
@@ -138,7 +158,7 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
         missing = [key for key in value if key not in error.instance]
         return [f"{where}: missing {', '.join(missing)}"]
     expected = {
-        "type": lambda: f"expected {value}",
+        "type": lambda: f"expected {value if isinstance(value, str) else ' or '.join(value)}",
         "enum": lambda: f"expected one of {', '.join(map(str, value))}",
         "minItems": lambda: f"expected at least {value} item{'s' if value > 1 else ''}",
         "maxItems": lambda: f"expected at most {value} items",

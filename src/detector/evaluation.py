@@ -4,7 +4,7 @@ Each function takes predictions by variant and set (`valid` or a source's name),
 label and logit, and gives the rows of one table. Selection looks at `valid` alone; test images are only counted.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -131,13 +131,16 @@ def _balanced(found: Mapping) -> dict[str, float]:
 
 
 PER_GENERATOR_COLUMNS = (
-    *("arch", "seed", "branch", "testset", "generator", "n"),
+    *("arch", "seed", "branch", "testset", "generator", "held_out", "n"),
     *("accuracy", "accuracy_low", "accuracy_high"),
 )
 
 
-def per_generator(predictions: Predictions) -> list[dict]:
-    """Rows of per_generator.csv: the share called right of each source's real images and of each generator's."""
+def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> list[dict]:
+    """Rows of per_generator.csv: the share called right of each source's real images and of each generator's.
+
+    `hold_out`: generators kept from training; `held_out` is yes or no, and empty for real images.
+    """
     rows = []
     for variant, sets in predictions.items():
         for name, table in sets.items():
@@ -148,7 +151,15 @@ def per_generator(predictions: Predictions) -> list[dict]:
             for kind in sorted(shares.index, key=lambda kind: (kind != "real", kind)):
                 n, share = int(shares.loc[kind, "size"]), float(shares.loc[kind, "mean"])
                 low, high = wilson(share, n)
-                row = {"generator": kind, "n": n, "accuracy": share, "accuracy_low": low, "accuracy_high": high}
+                held = "" if kind == "real" else "yes" if kind in hold_out else "no"
+                row = {
+                    "generator": kind,
+                    "held_out": held,
+                    "n": n,
+                    "accuracy": share,
+                    "accuracy_low": low,
+                    "accuracy_high": high,
+                }
                 rows.append({**_names(variant), "testset": name, **row})
     return rows
 

@@ -3,7 +3,7 @@
 A scan has one row for each file of one source, in the order of their paths. The manifest has one row for
 each image that is used:
 
-    path        str    relative to the source's root
+    path        str    relative to the source's root; after "@pairs/": relative to its `pairs`
     label       int8   1 = real, 0 = fake
     source      str    the source's name in the config
     generator   str    what made a fake; "" for real images
@@ -20,7 +20,7 @@ each image that is used:
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -29,7 +29,7 @@ import pandas as pd
 
 from detector import files, headers, parallel, sources, splits
 from detector.errors import DetectorError, listing
-from detector.sources import SPLIT_NAMES, STUDY_FRACTIONS, Record
+from detector.sources import FAKE, PAIRS, REAL, SPLIT_NAMES, STUDY_FRACTIONS, Record, _walk
 
 COLUMNS = (
     *("path", "label", "source", "generator", "group", "split"),
@@ -51,7 +51,8 @@ def scan_source(
     """List the files of one source and read their headers; no pixel is decoded.
 
     name: the source's name in the config; kind: its module in `detector.sources`; options: its config
-    section, from which `expect: official` makes a count that differs from the complete data set an error.
+    section, from which `expect: official` makes a count that differs from the complete data set an error, and
+    `pairs` names a folder of photographs: all images below it are added as real ones of the test split.
     max_pixels: larger images count as bad. max_bad: how many bad files are tolerated.
 
     Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in
@@ -66,6 +67,8 @@ def scan_source(
     records = sources.module(kind).scan(root, options)
     if options.get("expect") == "official":
         check_official(name, kind, records)
+    if options.get("pairs"):
+        records = sources.by_path([*records, *_photographs(name, Path(options["pairs"]))])
     table = pd.DataFrame(
         {
             "path": [record.path for record in records],
@@ -78,7 +81,7 @@ def scan_source(
         }
     )
     del records  # the table holds the same in a third of the memory
-    for column, values in _headers(name, root, table, workers, max_pixels).items():
+    for column, values in _headers(name, root, options.get("pairs"), table, workers, max_pixels).items():
         table[column] = values
     check_bad(name, list(table.loc[table.error != "", ["path", "error"]].itertuples(index=False)), max_bad)
     return table
@@ -127,6 +130,7 @@ def build(
     options: Mapping[str, Mapping],
     fractions: tuple[float, float, float],
     seed: int,
+    hold_out: Collection[str] = (),
 ) -> pd.DataFrame:
     """Join the scans into one manifest, sorted by source and path; columns as in this module's docstring.
 
@@ -134,20 +138,33 @@ def build(
     options: each source's config section, of which `type` names its module, `split` the strategy (default:
     the first of the module's SPLITS) and `limit` the most images of a split, e.g. {"train": 1000}.
 
+    hold_out: generators whose images leave train and valid and stay in test.
+
     Bad files are left out after the split, so that one more of them moves no other image to another split.
     A limit keeps the shares of (label, generator). The result depends on paths and seed alone.
 
-    Raises DetectorError for an unknown strategy or limit, and for a source of which nothing is left.
+    Raises DetectorError for an unknown strategy, limit or generator, for a source of which nothing is left, and
+    where holding out leaves no fake to train or validate on.
     """
+    _check_known(hold_out, scans)
     parts = []
     for name in sorted(scans):
         part = _split(name, scans[name], options[name], fractions, seed)
+        part.loc[part.generator.isin(hold_out) & (part.split != "test"), "split"] = ""
         usable = (part.split != "") & (part.error == "") & ~part.path.isin(bad.get(name, set()))
         part = _limit(name, part[usable], options[name].get("limit") or {}, seed)
         if part.empty:
             raise DetectorError(f"source {name}: no image is left after splits, bad files and limits")
         parts.append(part.sort_values("path"))
-    return pd.concat(parts)[list(COLUMNS)].reset_index(drop=True)
+    table = pd.concat(parts)[list(COLUMNS)].reset_index(drop=True)
+    learned = set(table.loc[table.label == FAKE, "split"])
+    if hold_out and (empty := [split for split in ("train", "valid") if split not in learned]):
+        held = ", ".join(sorted(hold_out))
+        raise DetectorError(
+            f"data.hold_out: without {held} there is no fake image in {' and '.join(empty)}; "
+            "hold out fewer generators, or add a source with others"
+        )
+    return table
 
 
 def read(path: str | os.PathLike) -> pd.DataFrame:
@@ -161,14 +178,38 @@ def write(table: pd.DataFrame, path: str | os.PathLike) -> None:
         table.to_parquet(part, index=False)
 
 
+def _photographs(name: str, folder: Path) -> list[Record]:
+    """The images below a folder that joins the test set of source `name` as real ones."""
+    if not folder.is_dir():
+        raise DetectorError(
+            f"data.sources.{name}.pairs: found no folder {folder}, expected photographs; set it to null"
+        )
+    records = [Record(f"{PAIRS}{path}", REAL, official="test") for path in _walk.images(folder)]
+    if not records:
+        raise DetectorError(
+            f"data.sources.{name}.pairs: found no image below {folder}; fill it, or set it to null"
+        )
+    return records
+
+
+def _check_known(hold_out: Collection[str], scans: Mapping[str, pd.DataFrame]) -> None:
+    known = sorted({name for scan in scans.values() for name in scan.generator.unique()} - {""})
+    if odd := sorted(set(hold_out) - set(known)):
+        raise DetectorError(
+            f"data.hold_out: found {', '.join(odd)}, expected generators of the sources in use: {', '.join(known)}"
+        )
+
+
 def _headers(
-    name: str, root: Path, table: pd.DataFrame, workers: int, max_pixels: int
+    name: str, root: Path, pairs: str | None, table: pd.DataFrame, workers: int, max_pixels: int
 ) -> dict[str, np.ndarray | list[str]]:
     """What the headers say of each file, by column: an object a file would cost several times the memory."""
     count = len(table)
     starts = range(0, count, SCAN_CHUNK)
     chunks = (table.iloc[start : start + SCAN_CHUNK] for start in starts)
-    jobs = ((root, c.path.tolist(), c.frame.notna().tolist(), max_pixels) for c in chunks)
+    jobs = (
+        (root, [sources.located(p, pairs) for p in c.path], c.frame.notna().tolist(), max_pixels) for c in chunks
+    )
     columns: dict[str, np.ndarray | list[str]] = {
         "width": np.zeros(count, np.int32),
         "height": np.zeros(count, np.int32),
@@ -205,7 +246,10 @@ def _split(
     columns = (_shared(scan[name]) for name in ("path", "label", "generator", "group", "official"))
     frames = (None if np.isnan(frame) else frame for frame in scan.frame)
     records = list(map(Record, *columns, frames))
-    names = source.split(records, strategy, fractions, seed)
+    # Photographs of `pairs` are no part of the data set: its own split must not see them.
+    own = [record for record in records if not record.path.startswith(PAIRS)]
+    parts = iter(source.split(own, strategy, fractions, seed))
+    names = ["test" if record.path.startswith(PAIRS) else next(parts) for record in records]
     return scan.assign(split=names, row=np.arange(len(scan), dtype=np.int32))
 
 

@@ -6,6 +6,7 @@ file, then a line to a journal, both synced, and a chunk in the journal is never
 """
 
 import csv
+import functools
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from detector import files, headers, images, manifest, parallel
+from detector import files, headers, images, manifest, parallel, sources
 from detector.errors import DetectorError
 
 FORMAT, VERSION = "detector-pack", 1
@@ -38,13 +39,15 @@ def pack(
     *,
     workers: int,
     max_bad: int,
+    pairs: str | os.PathLike | None = None,
     meta: Mapping[str, Any],
 ) -> None:
     """Decode every row of a scan that has no error, as `images.load` does, into a packed store.
 
-    root: the source's root. how: what is done to each image. out_bad: CSV (path, error) of all bad files,
-    those of the scan included. state_dir: what a resumed run needs; on the same file system as `out_npy`,
-    removed at the end. State of other data or settings is thrown away. meta: JSON values to be kept in the index.
+    root: the source's root; pairs: its folder of photographs, if it has one. how: what is done to each image.
+    out_bad: CSV (path, error) of all bad files, those of the scan included. state_dir: what a resumed run needs;
+    on the same file system as `out_npy`, removed at the end. State of other data or settings is thrown away.
+    meta: JSON values to be kept in the index.
 
     Same scan, files and settings give the same bytes, however many workers there were or kills.
 
@@ -67,10 +70,11 @@ def pack(
         "meta": dict(meta),
     }
     state = _State(Path(state_dir), shape, {k: v for k, v in index.items() if k != "meta"})
+    todo = functools.partial(_todo, scan, pairs)
     starts = [start for start in range(0, len(scan), CHUNK) if start not in state.done]
     stops = [min(start + CHUNK, len(scan)) for start in starts]
     jobs = (
-        (state.work, state.offset, shape, start, stop, Path(root), _todo(scan, start, stop), how)
+        (state.work, state.offset, shape, start, stop, Path(root), todo(start, stop), how)
         for start, stop in zip(starts, stops, strict=True)
     )
     resumed = len(scan) - sum(stops) + sum(starts)
@@ -138,13 +142,17 @@ def scan_hash(scan: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _todo(scan: pd.DataFrame, start: int, stop: int) -> list[tuple[int, str, float | None, str]]:
+def _todo(
+    scan: pd.DataFrame, pairs: str | os.PathLike | None, start: int, stop: int
+) -> list[tuple[int, str, float | None, str]]:
     """(row, path, frame, sha256) of the rows from `start` to before `stop` that have no error."""
     part = scan.iloc[start:stop]
     columns = (part[name].tolist() for name in ("path", "frame", "sha256", "error"))
     rows = zip(range(start, stop), *columns, strict=True)
     return [
-        (row, path, None if np.isnan(frame) else frame, sha) for row, path, frame, sha, error in rows if not error
+        (row, sources.located(path, pairs), None if np.isnan(frame) else frame, sha)
+        for row, path, frame, sha, error in rows
+        if not error
     ]
 
 

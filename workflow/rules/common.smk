@@ -176,8 +176,9 @@ def _module_file(name):
 
 @cache
 def fingerprint(source):
-    """Changes when a file of this source is added, removed, resized or rewritten."""
-    return _sources.fingerprint(Path(SOURCES[source]["root"]))
+    """Changes when a file of this source, or of its pairs, is added, removed, resized or rewritten."""
+    roots = [SOURCES[source]["root"], SOURCES[source]["pairs"]]
+    return "-".join(_sources.fingerprint(Path(root)) for root in roots if root)
 
 
 def packed(wildcards=None):

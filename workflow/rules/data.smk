@@ -59,6 +59,7 @@ rule pack:
         runtime=240,
     params:
         root=lambda wc: SOURCES[wc.source]["root"],
+        pairs=lambda wc: SOURCES[wc.source]["pairs"] or "",
         how=lambda wc: canonical(
             {
                 **CONFIG["images"],
@@ -72,6 +73,7 @@ rule pack:
         "python {input.script:q}"
         " --scan {input.scan:q}"
         " --root {params.root:q}"
+        " --pairs {params.pairs:q}"
         " --how {params.how:q}"
         " --max-bad {params.max_bad}"
         " --workers {threads}"
@@ -111,6 +113,7 @@ rule split:
         ),
         fractions=CONFIG["data"]["fractions"],
         seed=CONFIG["data"]["seed"],
+        hold_out=sorted(CONFIG["data"]["hold_out"]),
     shell:
         "python {input.script:q}"
         " --scans {params.scans:q}"
@@ -118,6 +121,7 @@ rule split:
         " --options {params.options:q}"
         " --fractions {params.fractions}"
         " --seed {params.seed}"
+        " --hold-out {params.hold_out:q}"
         " --splits {output.splits:q}"
         " --log {log:q}"
 

@@ -155,10 +155,12 @@ rule per_generator:
     params:
         folders=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
+        hold_out=sorted(CONFIG["data"]["hold_out"]),
     shell:
         "python {input.script:q} per_generator"
         " --inputs {params.folders:q}"
         " --sets {params.sets:q}"
+        " --hold-out {params.hold_out:q}"
         " --output {output:q}"
         " --log {log:q}"
 

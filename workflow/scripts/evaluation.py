@@ -12,7 +12,10 @@ BUILDERS = {
         evaluation.SIGNIFICANCE_COLUMNS,
     ),
     "metrics": (lambda found, args: evaluation.metrics(found), evaluation.METRICS_COLUMNS),
-    "per_generator": (lambda found, args: evaluation.per_generator(found), evaluation.PER_GENERATOR_COLUMNS),
+    "per_generator": (
+        lambda found, args: evaluation.per_generator(found, args.hold_out),
+        evaluation.PER_GENERATOR_COLUMNS,
+    ),
 }
 
 
@@ -31,5 +34,6 @@ if __name__ == "__main__":
     parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="folders of variants")
     parser.add_argument("--sets", nargs="+", required=True, help="sets of predictions, in the order of the rows")
     parser.add_argument("--margin", type=float, help="of equivalence, as a fraction of 1")
+    parser.add_argument("--hold-out", nargs="*", default=[], help="generators that were kept from training")
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
     entry.run(main, parser)

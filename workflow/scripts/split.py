@@ -16,6 +16,7 @@ def main(args: argparse.Namespace) -> None:
         json.loads(args.options),
         tuple(args.fractions),
         args.seed,
+        args.hold_out,
     )
     manifest.write(table, args.splits)
     logging.info("%d images: %s", len(table), table["split"].value_counts().to_dict())
@@ -28,5 +29,6 @@ if __name__ == "__main__":
     parser.add_argument("--options", required=True, help="JSON: type, split and limit by source")
     parser.add_argument("--fractions", type=float, nargs=3, required=True, help="train, validation, test")
     parser.add_argument("--seed", type=int, required=True, help="of the splits")
+    parser.add_argument("--hold-out", nargs="*", default=[], help="generators kept from training and validation")
     parser.add_argument("--splits", required=True, help="parquet to write")
     entry.run(main, parser)

@@ -30,6 +30,7 @@ REAL, FAKE = 1, 0
 KINDS = ("faces140k", "celebdf", "synthbuster", "cifake", "folder")
 SPLIT_NAMES = ("train", "valid", "test")
 STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
+PAIRS = "@pairs/"  # how paths of photographs begin that lie in a source's `pairs` and not below its root
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
 
@@ -37,7 +38,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".
 class Record:
     """One image or video as a data set lists it, before anything is decoded."""
 
-    path: str  # relative to the source's root, with forward slashes
+    path: str  # relative to the source's root, with forward slashes; after PAIRS: relative to its `pairs`
     label: int  # 1 = real, 0 = fake
     generator: str = ""  # what made a fake; "" for real images
     group: str = ""  # what must not be in two splits (person, prompt); several joined by "|"; "" = its own
@@ -58,6 +59,14 @@ def module(kind: str) -> ModuleType:
     if kind not in KINDS:
         raise DetectorError(f"unknown kind of source {kind!r}; expected one of {', '.join(KINDS)}")
     return importlib.import_module(f"detector.sources.{kind}")
+
+
+def located(path: str, pairs: str | os.PathLike | None) -> str:
+    """What to join to the source's root to reach a record's file: the path itself, or an absolute one of `pairs`.
+
+    Tables keep the record's path, so they do not depend on where on this machine the two folders lie.
+    """
+    return os.path.abspath(os.path.join(pairs, path.removeprefix(PAIRS))) if path.startswith(PAIRS) else path
 
 
 def fingerprint(root: Path) -> str:
@@ -85,12 +94,19 @@ def fingerprint(root: Path) -> str:
 
 
 def missing_roots(sources: Mapping[str, Mapping]) -> str:
-    """One message that names every source whose root is not there; "" if all are.
+    """One message that names every source whose root or `pairs` is not there; "" if all are.
 
     `sources` maps a source's name to its config section (`type`, `root`, …).
     """
     parts = []
     for name, options in sources.items():
+        if options.get("pairs") and not Path(options["pairs"]).is_dir():
+            parts.append(
+                f"{name}: photographs that join its test set\n"
+                f"  looked in: {options['pairs']} (found no folder; set data.sources.{name}.pairs in the "
+                "config, or null for none)\n"
+                "  expected layout:\n    any folders of images"
+            )
         root = Path(options["root"])
         if root.is_dir():
             continue

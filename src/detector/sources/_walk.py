@@ -1,10 +1,11 @@
 """Listing folders, with errors that say what is missing: shared by the source modules."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detector.errors import DetectorError, listing
+from detector.sources import IMAGE_SUFFIXES
 
 JPEG = frozenset({".jpg", ".jpeg"})
 # What unpacking tools, desktops and data sets leave beside images.
@@ -75,6 +76,23 @@ def media(root: Path, folder: Path, suffixes: frozenset[str], layout: str) -> li
             "Unpack the data set again."
         )
     return files
+
+
+def images(root: Path, folder: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
+    """The paths, relative to `root`, of all images below `root / folder`; `above`: folders on the way.
+
+    Raises DetectorError naming files that are no images, and a link that leads out of `root` or in a circle.
+    """
+    real = os.path.realpath(root / folder)
+    if real in above:
+        raise DetectorError(f"{root / folder}: this link leads back to {real}, in a circle. Remove it.")
+    folders, files = children(root, root / folder)
+    check_suffixes(root / folder, files, IMAGE_SUFFIXES)
+    prefix = folder and f"{folder}/"
+    for name in files:
+        yield f"{prefix}{name}"
+    for name in folders:
+        yield from images(root, f"{prefix}{name}", (*above, real))
 
 
 def check_suffixes(folder: Path, files: Iterable[str], suffixes: frozenset[str]) -> None:

@@ -1,13 +1,12 @@
 """The user's own images, sorted into folders by class and, if they like, by split and generator."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from detector import splits
 from detector.errors import DetectorError
-from detector.sources import FAKE, IMAGE_SUFFIXES, REAL, SPLIT_NAMES, Record, _walk, by_path
+from detector.sources import FAKE, REAL, SPLIT_NAMES, Record, _walk, by_path
 
 TITLE = "your own images"
 LAYOUT = """\
@@ -89,7 +88,7 @@ def _known_folders(root: Path, folder: Path, known: Mapping[str, object]) -> lis
 def _class_records(root: Path, folder: str, official: str) -> Iterator[Record]:
     label = CLASSES[folder.rsplit("/", 1)[-1]]
     empty = True
-    for path in _images(root, folder):
+    for path in _walk.images(root, folder):
         empty = False
         inner = path[len(folder) + 1 :].split("/")
         # One string for a generator, not one for each of its images.
@@ -99,16 +98,3 @@ def _class_records(root: Path, folder: str, official: str) -> Iterator[Record]:
         raise DetectorError(
             f"{root / folder}: no images in it; expected layout:\n{LAYOUT}\nFill the folder or remove it."
         )
-
-
-def _images(root: Path, folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """The paths, relative to `root`, of all images below `root / folder`; `above`: folders on the way."""
-    real = os.path.realpath(root / folder)
-    if real in above:
-        raise DetectorError(f"{root / folder}: this link leads back to {real}, in a circle. Remove it.")
-    folders, files = _walk.children(root, root / folder)
-    _walk.check_suffixes(root / folder, files, IMAGE_SUFFIXES)
-    for name in files:
-        yield f"{folder}/{name}"
-    for name in folders:
-        yield from _images(root, f"{folder}/{name}", (*above, real))
