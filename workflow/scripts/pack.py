@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
         args.state,
         workers=args.workers,
         max_bad=args.max_bad,
-        pairs=args.pairs or None,
+        pairs=args.pairs,
         meta={},
     )
 
@@ -28,7 +28,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scan", type=Path, required=True, help="the source's scan")
     parser.add_argument("--root", type=Path, required=True, help="folder of the data set")
-    parser.add_argument("--pairs", default="", help="folder of photographs that join the source's test set")
+    parser.add_argument("--pairs", nargs="?", help="folder of photographs that join its test set, or nothing")
     parser.add_argument("--how", required=True, help="JSON: size, crops and the like, see images.Preprocessing")
     parser.add_argument("--max-bad", type=int, required=True, help="unreadable files tolerated")
     parser.add_argument("--workers", type=int, default=1, help="processes that decode")
