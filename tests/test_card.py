@@ -37,7 +37,7 @@ def meta(branch: str, **more: object) -> dict:
     return {
         **{"arch": "resnet18", "seed": 3, "branch": branch, "image_size": 32, "epochs": 9, "best_epoch": 4},
         **{"total_parameters": 1100, "prunable_weights": 1000, "nonzero_weights": 1000, "macs": 12_300_000},
-        "preprocessing": {},
+        "preprocessing": {"faces": {"face_crop": False}},
         "python": "3.11.0",
         "libraries": {"torch": "2.0"},
         **(own if branch == "baseline" else PRUNED),
@@ -56,6 +56,7 @@ def export(branch: str, **more: object) -> dict:
             "threshold": 0.5,
             "temperature": 1.25,
         },
+        "preprocessing": {"mine": {"size": 32, "face_crop": False}},
         **{"trained_at": "abc", "git_commit": "", "data_fingerprint": "f00d", "model_sha256": "beef"},
         "int8": {"method": "entropy", "float_layers": ["fc"], "valid_accuracy": 0.7512},
         "valid_accuracy": 0.75,
@@ -260,9 +261,34 @@ SAID = {
     "face crop": (
         lambda some: replace(some, meta=meta("l1-40", preprocessing={"faces": {"face_crop": True}})),
         "Images of `faces` were cropped to their largest face before they were resized.",
-        lambda some: replace(some, meta=meta("l1-40", preprocessing={"faces": {"face_crop": False}})),
+        lambda some: some,
+    ),
+    "texture crop": (
+        lambda some: made(some, preprocess="texture_crop"),
+        "`example.py` does not look for the richest texture: with this model it says so and stops.",
+        lambda some: made(some, preprocess="center_crop"),
+    ),
+    "shorter side": (
+        lambda some: made(some, resize_to=40),
+        "RGB; the shorter side resized to 40, bilinear with antialiasing; resized to 32 × 32",
+        lambda some: some,
+    ),
+    "window": (
+        lambda some: made(some, preprocess="center_crop"),
+        "a window of 32 × 32 pixels cut out, from the middle",
+        lambda some: made(some, preprocess="random_crop"),
+    ),
+    "recompression": (
+        lambda some: made(some, recompress={"format": "WEBP", "quality": [60, 90], "subsampling": "4:2:0"}),
+        "compressed as WEBP, whatever the class, with a quality from 60 to 90 that the file's SHA-256 decides,",
+        lambda some: some,
     ),
 }
+
+
+def made(some: card.Facts, **how: object) -> card.Facts:
+    """The same, its pixels made in another way."""
+    return replace(some, meta=meta("l1-40", preprocessing={"faces": {"face_crop": False, **how}}))
 
 
 def with_tests(some: card.Facts, **tables: pd.DataFrame) -> card.Facts:

@@ -146,6 +146,7 @@ def _training(meta: Mapping) -> dict[str, object]:
         "epochs": meta["epochs"],
         "best_epoch": meta["best_epoch"],
         "cropped": _cropped(meta["preprocessing"]),
+        "square": _square(next(iter(meta["preprocessing"].values())), meta["image_size"]),
     }
     if meta["branch"] == "baseline":
         recipe = config["train"]
@@ -185,10 +186,38 @@ def _training(meta: Mapping) -> dict[str, object]:
 
 def _cropped(preprocessing: Mapping[str, Mapping]) -> str:
     names = _names(name for name, how in preprocessing.items() if how["face_crop"])
-    return names and (
-        f"Images of {names} were cropped to their largest face before they were resized. `example.py` does not do "
-        "that: give it such crops."
-    )
+    said = []
+    if names:
+        said.append(
+            f"Images of {names} were cropped to their largest face before they were resized. `example.py` does "
+            "not do that: give it such crops."
+        )
+    if any(how.get("preprocess") == "texture_crop" for how in preprocessing.values()):
+        said.append("`example.py` does not look for the richest texture: with this model it says so and stops.")
+    return " ".join(said)
+
+
+def _square(how: Mapping, size: int) -> str:
+    """How an image became a square: the same for all sources, but for faces."""
+    steps = []
+    if how.get("resize_to"):
+        steps.append(f"the shorter side resized to {how['resize_to']}, bilinear with antialiasing")
+    window = {
+        "center_crop": "from the middle",
+        "random_crop": "from a place that the file's SHA-256 decides",
+        "texture_crop": "where the texture is richest",
+    }.get(how.get("preprocess"))
+    if window:
+        steps.append(f"a window of {size} × {size} pixels cut out, {window}; a smaller image is enlarged")
+    else:
+        steps.append(f"resized to {size} × {size}, bilinear with antialiasing, the aspect ratio not kept")
+    if again := how.get("recompress"):
+        low, high = again["quality"]
+        steps.append(
+            f"compressed as {again['format']}, whatever the class, with a quality from {low} to {high} that the "
+            f"file's SHA-256 decides, colour {again['subsampling']}"
+        )
+    return "; ".join(steps)
 
 
 def _int8(export: Mapping) -> dict[str, str]:

@@ -20,6 +20,7 @@ from detector.headers import BadImage
 
 FACE_MARGIN = 0.3  # of the face's side, added on each side
 WAYS = ("resize", "center_crop", "random_crop", "texture_crop")
+FORMATS = ("JPEG", "WEBP")  # of recompression
 # What every version of ours did alike; recorded for those who read the pixels elsewhere.
 FIXED = {
     "resize": "bilinear-antialias",
@@ -76,21 +77,21 @@ class Preprocessing:
         Raises DetectorError for keys and values that this version does not know.
         """
         known = {field.name for field in fields(cls)}
-        odd = {
-            key: value
-            for key, value in settings.items()
-            if (key not in known and FIXED.get(key) != value) or (key == "preprocess" and value not in WAYS)
-        }
+        again = settings.get("recompress") or {}
+        odd = {key: value for key, value in settings.items() if key not in known and FIXED.get(key) != value}
+        odd |= {key: again[key] for key in set(again) - {field.name for field in fields(Recompression)}}
+        if settings.get("preprocess", WAYS[0]) not in WAYS or again.get("format", FORMATS[0]) not in FORMATS:
+            odd |= settings
         if odd or "size" not in settings:
             raise DetectorError(
                 f"preprocessing: found {odd or dict(settings)}, expected size and, of {', '.join(sorted(known))}, "
-                f"what differs from the default, with preprocess one of {', '.join(WAYS)} and {FIXED}; use the "
-                "version of the project that made the model"
+                f"what differs from the default, with preprocess one of {', '.join(WAYS)}, recompress.format one of "
+                f"{', '.join(FORMATS)}, and {FIXED}; use the version of the project that made the model"
             )
         given = {key: value for key, value in settings.items() if key in known}
-        if recompress := given.get("recompress"):
-            quality = tuple(recompress.get("quality", Recompression.quality))
-            given["recompress"] = Recompression(**{**recompress, "quality": quality})
+        if again:
+            pairs = again.items()
+            given["recompress"] = Recompression(**{k: tuple(v) if k == "quality" else v for k, v in pairs})
         return cls(**given)
 
     def record(self) -> dict[str, Any]:

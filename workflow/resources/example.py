@@ -3,30 +3,63 @@
 python example.py [model.int8.onnx] PICTURE …     without a model: model.onnx beside this file
 """
 
+import hashlib
+import io
+import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
 
 
-def pixels(path: str, size: int) -> np.ndarray:
-    """uint8 (1, size, size, 3), made as the training images were."""
-    image = ImageOps.exif_transpose(Image.open(path, formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")))
+def drawn(content: bytes, what: str, count: int) -> int:
+    """A number below `count` that depends on the file alone."""
+    name = f"{what}:{hashlib.sha256(content).hexdigest()}"
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % count
+
+
+def pixels(path: str, size: int, how: dict) -> np.ndarray:
+    """uint8 (1, size, size, 3), made as the training images were; `how`: what the model file says of that."""
+    content = Path(path).read_bytes()
+    image = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"))
+    image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # grey of 16 bits
         image = Image.fromarray(((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8))
     elif image.has_transparency_data:  # over white
         image = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))[None]
+    image = image.convert("RGB")
+    if how.get("resize_to"):  # the shorter side
+        scaled = (round(side * how["resize_to"] / min(image.size)) for side in image.size)
+        image = image.resize(tuple(scaled), Image.Resampling.BILINEAR)
+    side, way = min(size, *image.size), how.get("preprocess")
+    rest = (image.width - side, image.height - side)
+    if way == "texture_crop":
+        sys.exit("This model wants the window of the richest texture, which is beyond this example.")
+    if way in ("center_crop", "random_crop"):
+        left, top = (n // 2 for n in rest)
+        if way == "random_crop":
+            left, top = drawn(content, "left", rest[0] + 1), drawn(content, "top", rest[1] + 1)
+        image = image.crop((left, top, left + side, top + side))
+    image = image.resize((size, size), Image.Resampling.BILINEAR)
+    if again := how.get("recompress"):
+        low, high = again["quality"]
+        quality, file = low + drawn(content, "quality", high - low + 1), io.BytesIO()
+        image.save(file, again["format"], quality=quality, subsampling=again["subsampling"])
+        image = Image.open(file).convert("RGB")
+    return np.asarray(image)[None]
 
 
 given = sys.argv[1:]
 model = given.pop(0) if given and given[0].endswith(".onnx") else __file__.replace("example.py", "model.onnx")
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 facts = session.get_modelmeta().custom_metadata_map
+how = next(iter(json.loads(facts["preprocessing"]).values()))  # sources differ in face crops alone, see card.md
 for path in given:
-    logit = float(session.run(None, {"image": pixels(path, int(facts["image_size"]))})[0][0])
+    picture = pixels(path, int(facts["image_size"]), how)
+    logit = float(session.run(None, {"image": picture})[0][0])
     # The same as 1 / (1 + exp(-logit / temperature)), whose exp can be too large.
     real = (1 + np.tanh(logit / float(facts["temperature"]) / 2)) / 2
     print(f"{path}: {'real' if logit >= 0 else 'fake'}, P(real) {real:.4f}, logit {logit:.6f}")
