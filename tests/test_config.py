@@ -101,6 +101,15 @@ def test_the_dense_control_comes_first(study):
             {"deploy": {"branches": "l1-40"}},
             '"l1-40", which is none of what it can be: Branches that are exported',
         ),
+        ({"images": {"resize_to": 200}}, "images.resize_to: 200 is below images.size, 224"),
+        ({"images": {"resize_to": "no"}}, 'images.resize_to: found "no", expected integer or null'),
+        ({"images": {"preprocess": "crop"}}, "expected one of resize, center_crop, random_crop, texture_crop"),
+        ({"images": {"recompress": {"quality": [90, 60]}}}, "lowest 90 is above highest 60; swap them"),
+        (
+            {"images": {"recompress": {"quality": [0, 60]}}},
+            "images.recompress.quality.0: found 0, expected at least 1",
+        ),
+        ({"images": {"recompress": {"format": "WEBP", "subsampling": "4:4:4"}}}, "WEBP knows 4:2:0 alone"),
         ({"deploy": {"runtimes": ["tensorrt"]}}, "expected one of onnxruntime, openvino"),
     ],
 )
@@ -108,6 +117,12 @@ def test_what_is_wrong_is_named(study, change, expected):
     with pytest.raises(DetectorError) as caught:
         config.complete(merge(study, change), SCHEMA)
     assert expected in str(caught.value)
+
+
+def test_recompression_is_off_unless_it_is_asked_for(study):
+    assert config.complete(study, SCHEMA)["images"]["recompress"] is None
+    full = config.complete(merge(study, {"images": {"recompress": {}}}), SCHEMA)
+    assert full["images"]["recompress"] == {"format": "JPEG", "quality": [60, 90], "subsampling": "4:2:0"}
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,11 @@ def test_each_generator_by_itself(predictions, tmp_path):
     assert list(mine[["testset", "generator", "n"]].itertuples(index=False, name=None)) == places
     table = predictions[Variant("resnet18", 0, "l1-40")]["faces"]
     share = (table.loc[table["generator"] == "gan", "logit"] < 0).mean()
+    assert mine["held_out"].fillna("").tolist() == ["", "no", "no", "no", "no"]
+    held = written(evaluation.per_generator(predictions, ["gan"]), evaluation.PER_GENERATOR_COLUMNS, tmp_path)
+    assert set(zip(held["generator"], held["held_out"].fillna(""), strict=True)) == {
+        *(("real", ""), ("diffusion", "no"), ("gan", "yes"))
+    }
     row = mine[(mine["testset"] == "faces") & (mine["generator"] == "gan")].iloc[0]
     assert row["accuracy"] == pytest.approx(share, rel=1e-5)
     assert row[["accuracy_low", "accuracy_high"]].tolist() == pytest.approx(wilson(share, 150), rel=1e-5)

@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from detector import manifest
+from detector import images, manifest, packing, sources
 from detector.errors import DetectorError
+from detector.files import sha256
 from detector.sources import FAKE, REAL, STUDY_FRACTIONS, Record, cifake, synthbuster
 
 LIMIT = 1_000_000  # pixels
@@ -284,3 +285,103 @@ def test_parquet_roundtrip_and_equal_bytes(scans, tmp_path):
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
     pd.testing.assert_frame_equal(manifest.read(tmp_path / "a.parquet"), table)
     assert sorted(path.name for path in tmp_path.glob("*.parquet*")) == ["a.parquet", "b.parquet"]
+
+
+# --- generators held out, photographs beside a fake-only source -----------------------------------
+
+
+def hold_out(scans, *names):
+    return manifest.build(scans, {}, OPTIONS, STUDY_FRACTIONS, 0, names)
+
+
+def test_held_out_generators_are_tested_alone_and_move_nothing_else(scans):
+    before, after = build(scans), hold_out(scans, "glide", "stylegan")
+    held = after.generator.isin(["glide", "stylegan"])
+    assert set(after[held].split) == {"test"}
+    assert len(after[held]) == (before[before.split == "test"].generator.isin(["glide", "stylegan"])).sum() > 0
+    kept = before[~before.generator.isin(["glide", "stylegan"])]
+    pd.testing.assert_frame_equal(after[~held].reset_index(drop=True), kept.reset_index(drop=True))
+
+
+def test_a_limit_counts_what_is_left_without_held_out_generators(scans):
+    options = OPTIONS | {"synth": {"type": "synthbuster", "limit": {"train": 8}}}
+    table = manifest.build(scans, {}, options, STUDY_FRACTIONS, 0, ["glide"])
+    train = table[(table.source == "synth") & (table.split == "train")]
+    assert train.generator.value_counts().tolist() == [1] * 8
+
+
+def test_an_unknown_generator_is_named_with_the_known_ones(scans):
+    with pytest.raises(
+        DetectorError, match=r"data\.hold_out: found glyde, expected .*: celeb-df, dalle2, .*stylegan"
+    ):
+        hold_out(scans, "glide", "glyde")
+
+
+def test_holding_out_every_generator_is_refused(scans):
+    del scans["synth"]
+    with pytest.raises(DetectorError, match="without celeb-df, stylegan there is no fake image in train and valid"):
+        hold_out(scans, "celeb-df", "stylegan")
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    for name in ("a.jpg", "deeper/b.png", "deeper/c.jpg"):
+        conftest.write_picture(tmp_path / "photos" / name, seed=len(name), size=(24, 20))
+    return tmp_path / "photos"
+
+
+@pytest.mark.parametrize("split", ["stem", "random"])
+def test_photographs_join_the_test_set_and_move_nothing_else(split, scans, photographs, tiny_tree):
+    options = OPTIONS | {"synth": {"type": "synthbuster", "split": split, "pairs": str(photographs)}}
+    paired = scans | {"synth": scan("synth", "synthbuster", tiny_tree / "synthbuster", options=options["synth"])}
+    assert paired["synth"].path.is_monotonic_increasing
+    before, after = build(scans, options=options), build(paired, options=options)
+    joined = after[after.path.str.startswith("@pairs/")]
+    assert joined.path.tolist() == ["@pairs/a.jpg", "@pairs/deeper/b.png", "@pairs/deeper/c.jpg"]
+    assert set(zip(joined.source, joined.label, joined.generator, joined.split, strict=True)) == {
+        ("synth", REAL, "", "test")
+    }
+    assert joined.width.tolist() == [24] * 3
+    rest = after.drop(joined.index).reset_index(drop=True)
+    pd.testing.assert_frame_equal(rest.drop(columns="row"), before.drop(columns="row"))
+
+
+def test_photographs_are_packed_from_where_they_lie(photographs, tiny_tree, tmp_path, monkeypatch):
+    """A relative folder, as in the config: workers must find it too."""
+    monkeypatch.chdir(tmp_path)
+    table = scan("synth", "synthbuster", tiny_tree / "synthbuster", options={"pairs": "photos"})
+    files = [tmp_path / name for name in ("images.npy", "images.json", "bad.csv")]
+    how = images.Preprocessing(8, max_pixels=LIMIT)
+    root = tiny_tree / "synthbuster"
+    packing.pack(table, root, how, *files, tmp_path / "s", workers=2, max_bad=0, pairs="photos", meta={})
+    store = packing.open_store(*files[:2])
+    for row in np.flatnonzero(table.path.str.startswith("@pairs/")):
+        path = photographs / table.path[row].removeprefix("@pairs/")
+        assert table.sha256[row] == sha256(path)
+        assert np.array_equal(store[row], images.load(path, how))
+
+
+def test_photographs_do_not_count_as_part_of_the_data_set(photographs, tiny_tree, monkeypatch):
+    options = {"pairs": str(photographs), "expect": "official"}
+    monkeypatch.setattr(synthbuster, "OFFICIAL", {})
+    with pytest.raises(DetectorError, match="no official counts"):
+        scan("synth", "synthbuster", tiny_tree / "synthbuster", options=options)
+    count = len(scan("synth", "synthbuster", tiny_tree / "synthbuster"))
+    monkeypatch.setattr(synthbuster, "OFFICIAL", {("train", FAKE): count})
+    monkeypatch.setattr(synthbuster, "split", lambda records, *_, **__: ["train"] * len(records))
+    assert len(scan("synth", "synthbuster", tiny_tree / "synthbuster", options=options)) == count + 3
+
+
+def test_a_folder_without_photographs_is_named(photographs, tiny_tree):
+    root = tiny_tree / "synthbuster"
+    (photographs / "notes.pdf").touch()
+    with pytest.raises(DetectorError, match=r"notes\.pdf"):
+        scan("synth", "synthbuster", root, options={"pairs": str(photographs)})
+    shutil.rmtree(photographs)
+    missing = sources.missing_roots({"synth": {"type": "synthbuster", "root": root, "pairs": str(photographs)}})
+    assert f"looked in: {photographs} (found no folder; set data.sources.synth.pairs" in missing
+    with pytest.raises(DetectorError, match=r"data\.sources\.synth\.pairs: found no folder"):
+        scan("synth", "synthbuster", root, options={"pairs": str(photographs)})
+    photographs.mkdir()
+    with pytest.raises(DetectorError, match=r"data\.sources\.synth\.pairs: found no image below"):
+        scan("synth", "synthbuster", root, options={"pairs": str(photographs)})

@@ -1,5 +1,6 @@
 """The graph runs end to end, survives kills byte for byte, and reruns exactly what a change made stale."""
 
+import copy
 import json
 import os
 import shutil
@@ -182,6 +183,25 @@ def test_a_changed_image_reruns_its_source_and_after(finished):
     finally:
         image.write_bytes(content)
         os.utime(image, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert finished.stale() == {}
+
+
+def test_what_is_done_to_images_and_who_is_held_out_reruns_what_depends_on_it(finished):
+    def changed(**data: object) -> dict[str, int]:
+        config = copy.deepcopy(TINY)
+        config["images"] |= data.pop("images", {})
+        config["data"]["sources"]["synthbuster"] |= data.pop("synthbuster", {})
+        config["data"] |= data
+        finished.configure(config)
+        return finished.stale()
+
+    try:
+        assert changed(hold_out=["glide"]) == FROM_MANIFEST
+        assert changed(images={"preprocess": "center_crop"}) == {**FROM_MANIFEST, "pack": 2}
+        assert changed(images={"recompress": {"quality": [30, 60]}}) == {**FROM_MANIFEST, "pack": 2}
+        assert changed(synthbuster={"pairs": "data/faces140k"}) == {**FROM_MANIFEST, "scan": 1, "pack": 1}
+    finally:
+        finished.configure(TINY)
     assert finished.stale() == {}
 
 
