@@ -104,6 +104,11 @@ def test_the_dense_control_comes_first(study):
         ({"images": {"resize_to": 200}}, "images.resize_to: 200 is below images.size, 224"),
         ({"images": {"resize_to": "no"}}, 'images.resize_to: found "no", expected integer or null'),
         ({"images": {"preprocess": "crop"}}, "expected one of resize, center_crop, random_crop, texture_crop"),
+        (
+            yaml.safe_load("images: {recompress: {subsampling: 4:2:0}}"),
+            "found 14520, expected one of 4:4:4, 4:2:2",
+        ),
+        (yaml.safe_load("images: {recompress: {subsampling: 4:2:0}}"), "in quotes: YAML reads 4:2:0"),
         ({"images": {"recompress": {"quality": [90, 60]}}}, "lowest 90 is above highest 60; swap them"),
         (
             {"images": {"recompress": {"quality": [0, 60]}}},

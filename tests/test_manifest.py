@@ -319,7 +319,9 @@ def test_an_unknown_generator_is_named_with_the_known_ones(scans):
 
 def test_holding_out_every_generator_is_refused(scans):
     del scans["synth"]
-    with pytest.raises(DetectorError, match="without celeb-df, stylegan there is no fake image in train and valid"):
+    with pytest.raises(
+        DetectorError, match="without celeb-df, stylegan there is no fake image in train and valid"
+    ):
         hold_out(scans, "celeb-df", "stylegan")
 
 

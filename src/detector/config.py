@@ -172,6 +172,8 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
     }.get(rule, lambda: error.message)()
     if isinstance(error.instance, str) and rule == "type" and value in ("number", "integer"):
         expected += _number_hint(error.instance)
+    if isinstance(error.instance, int) and rule == "enum" and any(":" in str(one) for one in value):
+        expected += " (in quotes: YAML reads 4:2:0 as a number, counted in sixties)"
     return [f"{where}: found {found}, {expected}"]
 
 
