@@ -124,7 +124,8 @@ def test_recompression_near_the_files_own_quality_does_not(give_away):
     assert regression > 0.9
 
 
-def test_a_crop_alone_hides_it_from_a_simple_look_only(give_away):
-    blocks, regression = give_away(size=64, preprocess="random_crop")
+@pytest.mark.parametrize("way", ["random_crop", "resize"])
+def test_a_crop_or_resizing_alone_hides_it_from_a_simple_look_only(way, give_away):
+    blocks, regression = give_away(size=64, preprocess=way)
     assert abs(blocks - 0.5) < 0.1
     assert regression > 0.9
