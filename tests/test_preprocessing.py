@@ -24,6 +24,7 @@ SETTINGS = [
     *({"preprocess": way} for way in CROPS),
     {"resize_to": 300, "recompress": {"format": "JPEG", "quality": [30, 40], "subsampling": "4:4:4"}},
     {"recompress": {"format": "WEBP"}},
+    {"recompress": {}},
 ]
 
 

@@ -89,7 +89,7 @@ class Preprocessing:
                 f"{', '.join(FORMATS)}, and {FIXED}; use the version of the project that made the model"
             )
         given = {key: value for key, value in settings.items() if key in known}
-        if again:
+        if given.get("recompress") is not None:
             pairs = again.items()
             given["recompress"] = Recompression(**{k: tuple(v) if k == "quality" else v for k, v in pairs})
         return cls(**given)
