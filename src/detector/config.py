@@ -48,8 +48,8 @@ def branches(config: Mapping) -> dict[str, dict]:
     """The pruned branches by name, each with its `method`, `sparsity` and, if gradual, `ramp` in epochs.
 
     The name is `{method}-{percent}`; the dense control `l1-00` comes first. `sparsity` is a share of the conv
-    and fc weights, or, where `channels` are removed, of all parameters. `matched-40` is pruned as the dense control,
-    not at all; `hyperparameters_of` names the branch whose search it takes them from instead of having one.
+    and fc weights, or, where `channels` are removed, of all parameters. `matched-40` is pruned as the dense
+    control, not at all; `hyperparameters_of` names the branch whose search it takes them from instead of having one.
     """
     prune = config["prune"]
     pairs = [("l1", 0.0)] if prune["dense_control"] else []
