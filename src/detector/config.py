@@ -49,7 +49,7 @@ def branches(config: Mapping) -> dict[str, dict]:
 
     The name is `{method}-{percent}`; the dense control `l1-00` comes first. `sparsity` is a share of the conv
     and fc weights, or, where `channels` are removed, of all parameters. `matched-40` is pruned as the dense
-    control, not at all; `hyperparameters_of` names the branch whose search it takes them from instead of having one.
+    control, not at all; `hyperparameters_of` names the branch whose search it takes them from, having none.
     """
     prune = config["prune"]
     pairs = [("l1", 0.0)] if prune["dense_control"] else []
