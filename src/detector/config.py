@@ -14,6 +14,8 @@ from detector import sources
 from detector.errors import DetectorError, listing
 
 RESERVED = ("valid", "combined")  # rows of the tables and names of prediction files
+# Columns of perturbed.parquet beside the perturbations'.
+NO_PERTURBATION = ("branch", "source", "path", "generator", "group", "label", "clean")
 
 
 def complete(config: Mapping, schema_file: Path) -> dict:
@@ -75,6 +77,31 @@ def deployed(config: Mapping) -> list[str]:
     return [name for name in names if name in {"baseline", *chosen}] if chosen else []
 
 
+def perturbations(config: Mapping) -> dict[str, list]:
+    """The steps of the perturbations that are tried, by name, in the order of the config."""
+    table, use = config["robustness"]["perturbations"], config["robustness"]["use"]
+    return {name: steps for name, steps in table.items() if use == "all" or name in use}
+
+
+def perturbed(config: Mapping) -> list[str]:
+    """Names of the variants that see perturbed images; baseline and dense control are what others compare with."""
+    chosen = config["robustness"]["branches"]
+    always = "baseline", "l1-00"
+    names = [name for name in ("baseline", *branches(config)) if chosen == "all" or name in (*always, *chosen)]
+    return names if perturbations(config) else []
+
+
+def explained(config: Mapping) -> list[str]:
+    """Names of the variants that have sheets of what speaks for their calls."""
+    known, chosen = branches(config), config["gradcam"]["branches"]
+    if chosen == "auto":
+        shares = {
+            name: how["sparsity"] for name, how in known.items() if how["method"] == "l1" and how["sparsity"]
+        }
+        chosen = ["baseline", *([max(shares, key=shares.get)] if shares else [])]
+    return [name for name in ("baseline", *known) if name in chosen]
+
+
 def _cross_checks(config: Mapping) -> list[str]:
     """What a schema cannot say: keys that must agree with each other or with the source modules."""
     problems = []
@@ -113,6 +140,15 @@ def _cross_checks(config: Mapping) -> list[str]:
     names = ["baseline", *branches(config)]
     if config["deploy"]["branches"] != "all" and (odd := set(config["deploy"]["branches"]) - set(names)):
         problems.append(f"deploy.branches: no {', '.join(sorted(odd))}; there are {', '.join(names)}")
+    for section, anything in (("robustness", "all"), ("gradcam", "auto")):
+        chosen = config[section]["branches"]
+        if chosen != anything and (odd := set(chosen) - set(names)):
+            problems.append(f"{section}.branches: no {', '.join(sorted(odd))}; there are {', '.join(names)}")
+    table, use = config["robustness"]["perturbations"], config["robustness"]["use"]
+    if use != "all" and (odd := set(use) - set(table)):
+        problems.append(f"robustness.use: no {', '.join(sorted(odd))}; there are {', '.join(table)}")
+    if odd := sorted(set(table) & set(NO_PERTURBATION)):
+        problems.append(f"robustness.perturbations: {', '.join(odd)}: names of columns; choose others")
     low, high = config["search"]["learning_rate"]
     if low > high:
         problems.append(f"search.learning_rate: lowest {low:g} is above highest {high:g}; swap them")

@@ -11,7 +11,15 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from detector import interrupts, locks
 from detector import sources as _sources
-from detector.config import branches, complete, deployed, used_sources
+from detector.config import (
+    branches,
+    complete,
+    deployed,
+    explained,
+    perturbations,
+    perturbed,
+    used_sources,
+)
 from detector.errors import DetectorError
 from detector.files import canonical, clean_states
 from detector.formats import EXPORTED, FILES, exported
@@ -244,6 +252,8 @@ def figure(name, caption, **more):
 
 
 DEPLOYED = deployed(CONFIG)
+PERTURBED = perturbed(CONFIG)
+EXPLAINED = explained(CONFIG)
 TABLES = expand(
     f"{TABLE_DIR}/{{name}}.csv",
     name=[
@@ -261,6 +271,7 @@ TABLES = expand(
         "efficiency",
         "prior_work",
         *(["deployment"] if DEPLOYED else []),
+        *(["robustness"] if PERTURBED else []),
     ],
 )
 FIGURES = [
@@ -280,5 +291,19 @@ FIGURES = [
         arch=ARCHITECTURES if DEPLOYED else [],
         seed=SEEDS,
     ),
+    *expand(
+        f"{FIGURE_DIR}/{{name}}_{RUN_NAME}.svg",
+        name=["robustness", "brittleness"] if PERTURBED else [],
+        arch=ARCHITECTURES,
+        seed=SEEDS,
+    ),
+    *expand(
+        f"{FIGURE_DIR}/gradcam_{RUN_NAME}_{{branch}}_{{source}}.png",
+        arch=ARCHITECTURES,
+        seed=SEEDS,
+        branch=EXPLAINED,
+        source=SOURCES,
+    ),
+    *expand(f"{FIGURE_DIR}/spectrum_{{source}}.svg", source=SOURCES),
 ]
 BUNDLES = variants("bundle/SHA256SUMS", DEPLOYED)

@@ -1,0 +1,187 @@
+"""What perturbed images cost each branch, and whether a branch loses more than its reference. No torch.
+
+A branch that is more often wrong on perturbed images need not be more brittle: it may have been worse before. So the
+question is about a difference of differences, on the same images (docs/robustness.md).
+"""
+
+import math
+from collections.abc import Mapping
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from detector.errors import DetectorError
+from detector.metrics import auc, wilson
+from detector.perturbations import CLEAN, Steps, kind, text, value
+from detector.significance import holm, images_needed, paired_interval, verdict
+from detector.sources import FAKE
+from detector.tables import BASELINE, COMBINED, DENSE_CONTROL
+
+ROBUSTNESS_COLUMNS = (
+    *("arch", "seed", "branch", "testset", "perturbation", "kind", "value", "steps", "n"),
+    *("accuracy", "accuracy_low", "accuracy_high", "recall_fake", "recall_real", "auc"),
+    *("change", "change_low", "change_high", "auc_change", "reference", "reference_change"),
+    *("extra", "extra_low", "extra_high", "extra_p", "extra_p_holm"),
+    *("margin", "equivalence_p", "equivalence_p_holm", "n_needed", "verdict"),
+)
+
+
+def extra_interval(extra: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Interval of the mean of `extra`, int (n,) from -2 to 2: how much more one model changed than another.
+
+    An image's `extra` is (right after - right before) of the branch less that of the reference, each right 0 or 1.
+    Their mean has the variance of any mean of n paired numbers; two images are added, one of +1 and one of -1, as
+    Bonett & Price (2012) do for two models, whose interval this is wherever the reference does not change. Without
+    them a set in which no image tells the two apart would have an interval of width 0. NaN where there is no image.
+    """
+    if not len(extra):
+        return math.nan, math.nan
+    mean, variance = _moments(extra)
+    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
+    return mean - half, mean + half
+
+
+def extra_p(extra: np.ndarray) -> float:
+    """Two-sided p of a mean of 0, by the same mean and variance as the interval. NaN where there is no image."""
+    if not len(extra):
+        return math.nan
+    mean, variance = _moments(extra)
+    return float(2 * ndtr(-abs(mean) / math.sqrt(variance)))
+
+
+def extra_equivalence(extra: np.ndarray, margin: float) -> float:
+    """p of two one-sided tests (Schuirmann 1987) of a mean of `margin` or more, in either direction.
+
+    With a continuity correction of one half, and with a variance of no less than a mean of `margin` implies for whole
+    numbers, margin·(1 - margin): where the models hardly differ, the variance that is seen is too small.
+    NaN where there is no image.
+    """
+    n = len(extra)
+    if not n:
+        return math.nan
+    _, variance = _moments(extra)
+    deviation = math.sqrt(n * max((n + 2) * variance, margin * (1 - margin)))
+    return float(ndtr(-(n * margin - abs(extra.sum()) - 0.5) / deviation))
+
+
+def _moments(extra: np.ndarray) -> tuple[float, float]:
+    """Mean and its variance, with one image of +1 and one of -1 added."""
+    n = len(extra) + 2
+    mean = float(extra.sum()) / n
+    return mean, (float((extra.astype(np.int64) ** 2).sum() + 2) / n - mean**2) / n
+
+
+def robustness(
+    runs: Mapping[tuple[str, int], pd.DataFrame], table: Mapping[str, Steps], margin: float
+) -> list[dict]:
+    """Rows of robustness.csv: each branch on each perturbation and test set, once for each reference it has.
+
+    `runs`: by (architecture, seed) the logits of `probe`, a row for each branch and image, columns branch, source,
+    path, label, `clean` and one for each perturbation of `table`. `margin`: the difference of changes, as a
+    fraction, from which on it matters. p are corrected over branches and perturbations of one run, test set and
+    reference. Raises `DetectorError` where the branches of a run saw other images.
+    """
+    rows = []
+    for (arch, seed), logits in runs.items():
+        parts = {branch: part.reset_index(drop=True) for branch, part in logits.groupby("branch", sort=False)}
+        _check_same_images(arch, seed, parts)
+        sources = logits["source"].unique().tolist()
+        for testset in (*sources, COMBINED):
+            chosen = {
+                b: part if testset == COMBINED else part[part["source"] == testset] for b, part in parts.items()
+            }
+            for row in _of_testset(chosen, table, margin):
+                rows.append({"arch": arch, "seed": seed, "testset": testset, **row})
+    return rows
+
+
+def _of_testset(parts: Mapping[str, pd.DataFrame], table: Mapping[str, Steps], margin: float) -> list[dict]:
+    changes = {
+        branch: {name: _right(part, name).astype(np.int64) - _right(part, CLEAN) for name in table}
+        for branch, part in parts.items()
+    }
+    rows = []
+    for branch, part in parts.items():
+        references = [
+            name for name in (BASELINE, DENSE_CONTROL) if name in parts and branch not in (name, BASELINE)
+        ]
+        for name in (CLEAN, *table):
+            row = {"branch": branch, **_measured(part, name, table)}
+            compared = references if name != CLEAN else []
+            rows += [row | _compared(changes, branch, other, name, margin) for other in compared] or [row]
+    for reference in (BASELINE, DENSE_CONTROL):
+        family = [row for row in rows if row.get("reference") == reference]
+        for column in ("extra_p", "equivalence_p"):
+            for row, p in zip(family, holm([row[column] for row in family]), strict=True):
+                row[f"{column}_holm"] = p
+        for row in family:
+            p = row["extra_p_holm"], row["equivalence_p_holm"]
+            row["verdict"] = _in_words(verdict(row["extra"], *p, row["n"] >= row["n_needed"]))
+    return rows
+
+
+def _measured(part: pd.DataFrame, name: str, table: Mapping[str, Steps]) -> dict:
+    """The numbers of one branch and perturbation that need no reference."""
+    before, after, label = _right(part, CLEAN), _right(part, name), part["label"].to_numpy()
+    accuracy = after.mean() if len(after) else math.nan
+    row = {
+        "perturbation": name,
+        "kind": CLEAN,
+        "value": math.nan,
+        "steps": "",
+        "n": len(after),
+        "accuracy": accuracy,
+    }
+    row["accuracy_low"], row["accuracy_high"] = wilson(accuracy, len(after))
+    for column, of_class in (("recall_fake", label == FAKE), ("recall_real", label != FAKE)):
+        row[column] = after[of_class].mean() if of_class.any() else math.nan
+    row["auc"] = auc(label, part[name])
+    if name != CLEAN:
+        steps = table[name]
+        row |= {"kind": kind(steps), "value": value(steps), "steps": text(steps)}
+        row["change"] = accuracy - before.mean() if len(before) else math.nan
+        row["change_low"], row["change_high"] = paired_interval(before, after)
+        row["auc_change"] = row["auc"] - auc(label, part[CLEAN])
+    return row
+
+
+def _compared(changes: Mapping, branch: str, reference: str, name: str, margin: float) -> dict:
+    ours, theirs = changes[branch][name], changes[reference][name]
+    extra = ours - theirs
+    low, high = extra_interval(extra)
+    n = len(extra)
+    return {
+        "reference": reference,
+        "reference_change": theirs.mean() if n else math.nan,
+        "extra": extra.mean() if n else math.nan,
+        "extra_low": low,
+        "extra_high": high,
+        "extra_p": extra_p(extra),
+        "margin": margin,
+        "equivalence_p": extra_equivalence(extra, margin),
+        "n_needed": images_needed(n, int((extra**2).sum()), 0, margin),
+    }
+
+
+def _in_words(found: str) -> str:
+    """A verdict about accuracies as one about their changes: what loses more is more brittle."""
+    for old, new in (("better", "less brittle"), ("worse", "more brittle"), ("equivalent", "as brittle")):
+        found = found.replace(old, new)
+    return found
+
+
+def _right(part: pd.DataFrame, name: str) -> np.ndarray:
+    return (part[name].to_numpy() < 0) == (part["label"].to_numpy() == FAKE)
+
+
+def _check_same_images(arch: str, seed: int, parts: Mapping[str, pd.DataFrame]) -> None:
+    key = ["source", "path", "label"]
+    first, *others = parts.items()
+    for branch, part in others:
+        if len(part) != len(first[1]) or (part[key].to_numpy() != first[1][key].to_numpy()).any():
+            raise DetectorError(
+                f"{arch}, seed {seed}: {branch} ({len(part)} images) and {first[0]} ({len(first[1])}) were not shown "
+                "the same images in the same order; delete perturbed.parquet of that run and run snakemake again"
+            )

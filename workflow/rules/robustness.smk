@@ -1,0 +1,194 @@
+# What perturbed images cost each branch, where networks look, and what a spectrum shows without a network.
+#
+# needs   runs/{arch}/seed{seed}/{branch}/{model.safetensors, predictions/}, the manifest and the packed images
+# gives   runs/{arch}/seed{seed}/{perturbed, gradcam}.parquet
+#         tables/robustness.csv, figures/{robustness, brittleness, gradcam, spectrum}_*
+
+PROBED = [
+    name for name in ("baseline", *BRANCHES) if name in PERTURBED or name in EXPLAINED
+]
+
+
+# One job a run: an image is perturbed once for all branches, and torch starts once.
+rule probe:
+    input:
+        script="workflow/scripts/probe.py",
+        code=code("workflow/scripts/probe.py"),
+        manifest=MANIFEST,
+        packs=packed(),
+        models=run_variants("model.safetensors", PROBED),
+        predictions=lambda wc: [
+            path
+            for source in SOURCES
+            for path in variants(
+                f"predictions/{source}.parquet", PROBED, wc.arch, wc.seed
+            )
+        ],
+    output:
+        perturbed=f"{RUN}/perturbed.parquet",
+        maps=f"{RUN}/gradcam.parquet",
+    log:
+        f"{LOGS}/probe-{{arch}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/probe-{{arch}}-seed{{seed}}.tsv"
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=16000,
+        runtime=360,
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        models=lambda wc, input: by_folder(input.models),
+        predictions=lambda wc, input: [
+            f"{Path(folder).parent.name}={folder}"
+            for folder in folders(input.predictions)
+        ],
+        perturb=PERTURBED,
+        explain=EXPLAINED,
+        config=canonical(
+            {
+                "perturbations": perturbations(CONFIG),
+                "images": CONFIG["robustness"]["images"],
+                "seed": CONFIG["data"]["seed"],
+                "device": RUNTIME["device"],
+            }
+        ),
+    shell:
+        "python {input.script:q}"
+        " --arch {wildcards.arch}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --models {params.models:q}"
+        " --predictions {params.predictions:q}"
+        " --perturb {params.perturb:q}"
+        " --explain {params.explain:q}"
+        " --config {params.config:q}"
+        " --threads {threads}"
+        " --perturbed {output.perturbed:q}"
+        " --maps {output.maps:q}"
+        " --log {log:q}"
+
+
+rule robustness:
+    input:
+        script="workflow/scripts/robustness.py",
+        code=code("workflow/scripts/robustness.py"),
+        perturbed=expand(f"{RUN}/perturbed.parquet", arch=ARCHITECTURES, seed=SEEDS),
+    output:
+        table("robustness"),
+    log:
+        f"{LOGS}/robustness.log",
+    params:
+        # a list: rows come in the order of the config
+        perturbations=canonical(list(perturbations(CONFIG).items())),
+        margin=CONFIG["statistics"]["margin"],
+    shell:
+        "python {input.script:q}"
+        " --inputs {input.perturbed:q}"
+        " --perturbations {params.perturbations:q}"
+        " --margin {params.margin}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_robustness:
+    input:
+        script="workflow/scripts/figure_robustness.py",
+        code=code("workflow/scripts/figure_robustness.py"),
+        table=f"{TABLE_DIR}/robustness.csv",
+    output:
+        accuracy=figure(
+            f"robustness_{RUN_NAME}.svg",
+            "robustness_figure",
+            labels={
+                "figure": "accuracy on perturbed images",
+                "of": "{arch} seed {seed}",
+            },
+        ),
+        extra=figure(
+            f"brittleness_{RUN_NAME}.svg",
+            "brittleness",
+            labels={"figure": "brittleness", "of": "{arch} seed {seed}"},
+        ),
+    log:
+        f"{LOGS}/figure_robustness-{RUN_NAME}.log",
+    shell:
+        "python {input.script:q}"
+        " --table {input.table:q}"
+        " --arch {wildcards.arch}"
+        " --seed {wildcards.seed}"
+        " --accuracy {output.accuracy:q}"
+        " --extra {output.extra:q}"
+        " --log {log:q}"
+
+
+# All sheets of a run in one job: to start one takes longer than to draw a sheet.
+rule figure_gradcam:
+    input:
+        script="workflow/scripts/figure_gradcam.py",
+        code=code("workflow/scripts/figure_gradcam.py"),
+        maps=f"{RUN}/gradcam.parquet",
+        packs=packed(),
+    output:
+        [
+            figure(
+                f"gradcam_{RUN_NAME}_{branch}_{source}.png",
+                "gradcam",
+                labels={
+                    "figure": f"where {branch} looks",
+                    "of": f"{{arch}} seed {{seed}} on {source}",
+                },
+            )
+            for branch in EXPLAINED or ["none"]
+            for source in SOURCES
+        ],
+    log:
+        f"{LOGS}/figure_gradcam-{RUN_NAME}.log",
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        sheets=lambda wc, output: [
+            f"{branch}:{source}={path}"
+            for (branch, source), path in zip(
+                [(branch, source) for branch in EXPLAINED for source in SOURCES],
+                output,
+            )
+        ],
+    shell:
+        "python {input.script:q}"
+        " --maps {input.maps:q}"
+        " --packs {params.packs:q}"
+        " --title '{wildcards.arch}, seed {wildcards.seed}'"
+        " --sheets {params.sheets:q}"
+        " --log {log:q}"
+
+
+rule figure_spectrum:
+    input:
+        script="workflow/scripts/figure_spectrum.py",
+        code=code("workflow/scripts/figure_spectrum.py"),
+        manifest=MANIFEST,
+        packs=packed(),
+    output:
+        [
+            figure(
+                f"spectrum_{source}.svg",
+                "spectrum",
+                labels={"figure": "mean spectra", "of": source},
+            )
+            for source in SOURCES
+        ],
+    log:
+        f"{LOGS}/figure_spectrum.log",
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        seed=CONFIG["data"]["seed"],
+        figures=lambda wc, output: [
+            f"{source}={path}" for source, path in zip(SOURCES, output)
+        ],
+    shell:
+        "python {input.script:q}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --seed {params.seed}"
+        " --figures {params.figures:q}"
+        " --log {log:q}"

@@ -1,0 +1,45 @@
+"""Where the networks of one run look: a sheet of examples for each branch and source."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from detector import entry, manifest, probe_figures
+from detector.sources import FAKE
+
+KINDS = ("right", "wrong", "least certain")
+
+
+def main(args: argparse.Namespace) -> None:
+    maps = manifest.read(args.maps)
+    stores = {folder.name: np.load(folder / "images.npy", mmap_mode="r") for folder in args.packs}
+    for branch, path in args.sheets:
+        name, source = branch.split(":")
+        part = maps[(maps["branch"] == name) & (maps["source"] == source)]
+        rows = {kind: examples(part[part["kind"] == kind], stores[source]) for kind in KINDS}
+        title = f"What speaks for the call: {args.title}, {name}, test images of {source}"
+        probe_figures.heat_maps(path, rows, title)
+
+
+def examples(part: pd.DataFrame, store: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, str]]:
+    """Image, map and caption of each row."""
+    return [
+        (
+            store[row.row],
+            np.stack([np.asarray(line, np.float32) for line in row.map]),
+            f"is {'fake' if row.label == FAKE else 'real'}, P(fake) {expit(-row.logit):.2f}",
+        )
+        for row in part.itertuples()
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--maps", type=Path, required=True, help="gradcam.parquet of the run")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--title", required=True, help="the run, for the title")
+    parser.add_argument("--sheets", type=entry.pair, nargs="+", required=True, help="BRANCH:SOURCE=figure (.png)")
+    entry.run(main, parser)

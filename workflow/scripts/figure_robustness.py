@@ -1,0 +1,33 @@
+"""Accuracy of one run's branches on perturbed images, and what they lose beyond their reference."""
+
+import argparse
+from pathlib import Path
+
+import pandas as pd
+
+from detector import drawing, entry, probe_figures
+from detector.tables import BASELINE, COMBINED, DENSE_CONTROL
+
+
+def main(args: argparse.Namespace) -> None:
+    table = pd.read_csv(args.table)
+    table = table[(table["arch"] == args.arch) & (table["seed"] == args.seed) & (table["testset"] == COMBINED)]
+    of = f"{args.arch}, seed {args.seed}, all test sets together"
+    probe_figures.robustness(args.accuracy, table, f"Accuracy on perturbed images: {of}")
+    compared = next((name for name in (DENSE_CONTROL, BASELINE) if (table["reference"] == name).any()), "")
+    title = f"Does pruning make it more brittle? {of}"
+    if not compared:
+        with drawing.figure(args.extra, title, 6, 1.5) as figure:
+            figure.text(0.5, 0.4, "nothing is pruned here, so there is nothing to compare", ha="center")
+    else:
+        probe_figures.brittleness(args.extra, table[table["reference"] == compared], compared, title)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", type=Path, required=True, help="robustness.csv")
+    parser.add_argument("--arch", required=True, help="the architecture to show")
+    parser.add_argument("--seed", type=int, required=True, help="the seed to show")
+    parser.add_argument("--accuracy", type=Path, required=True, help="figure to write (.svg)")
+    parser.add_argument("--extra", type=Path, required=True, help="figure of the comparison to write (.svg)")
+    entry.run(main, parser)

@@ -1,0 +1,80 @@
+"""What the networks of one run say of perturbed test images, and where they look."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from detector import checkpoints, devices, entry, manifest, models, probing
+from detector.perturbations import CLEAN
+from detector.runs import Images
+
+
+def main(args: argparse.Namespace) -> None:
+    settings = json.loads(args.config)
+    images = Images.open(args.manifest, args.packs)
+    where = devices.plan(settings["device"], "fp32", args.threads, images.size)
+    networks = {name: models.load(args.arch, checkpoints.load_weights(path)) for name, path in args.models}
+    said = {name: read(Path(folder), list(images.stores)) for name, folder in args.predictions}
+    tested = {name: networks[name] for name in args.perturb}
+    manifest.write(perturbed(tested, said, images, settings, where), args.perturbed)
+    looked_at = {name: networks[name] for name in args.explain}
+    manifest.write(maps(looked_at, said, images, settings["seed"], where), args.maps)
+
+
+def read(folder: Path, sources: list[str]) -> pd.DataFrame:
+    return pd.concat([manifest.read(folder / f"{name}.parquet") for name in sources], ignore_index=True)
+
+
+def perturbed(tested, said, images: Images, settings: dict, where: devices.Plan) -> pd.DataFrame:
+    """A row for each branch and image, a column for each perturbation, `clean` the first."""
+    rows = probing.choose(images.part("test"), settings["images"], settings["seed"])
+    if not tested or not settings["perturbations"] or rows.empty:
+        return pd.DataFrame(columns=["branch", *probing.IMAGE_COLUMNS, CLEAN, *settings["perturbations"]])
+    logging.info("%d images, %d perturbations", len(rows), len(settings["perturbations"]))
+    batches = images.batches(rows, where.torch_device)
+    found = probing.perturbed_logits(tested, batches, rows, settings["perturbations"], where)
+    names = rows[list(probing.IMAGE_COLUMNS)].reset_index(drop=True)
+    tables = []
+    for branch, columns in found.items():
+        before = said[branch].set_index(["source", "path"])["logit"]
+        clean = before.loc[pd.MultiIndex.from_frame(names[["source", "path"]])].to_numpy()
+        tables.append(names.assign(**{CLEAN: clean}, **columns).assign(branch=branch))
+    return pd.concat(tables, ignore_index=True)[["branch", *tables[0].columns.drop("branch")]]
+
+
+def maps(looked_at, said, images: Images, seed: int, where: devices.Plan) -> pd.DataFrame:
+    """A row for each example of each branch and source, its map as a list of rows."""
+    tables = []
+    places = images.part("test").set_index(["source", "path"])["row"]
+    for branch, model in looked_at.items():
+        for _, part in said[branch].groupby("source", sort=False):
+            chosen = probing.examples(part, seed)
+            keys = pd.MultiIndex.from_frame(chosen[["source", "path"]])
+            chosen = chosen.assign(branch=branch, row=places.loc[keys].to_numpy())
+            batches = images.batches(chosen, where.torch_device)
+            pixels = batches.images(range(len(chosen)))
+            found = probing.heat_maps(model, pixels, chosen["logit"].to_numpy(), where)
+            tables.append(chosen.assign(map=[each.tolist() for each in found])[list(probing.MAP_COLUMNS)])
+    logging.info("maps of %d examples", sum(map(len, tables)))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(probing.MAP_COLUMNS))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--models", type=entry.pair, nargs="+", required=True, help="BRANCH=model.safetensors")
+    parser.add_argument("--predictions", type=entry.pair, nargs="+", required=True, help="BRANCH=folder of logits")
+    parser.add_argument("--perturb", nargs="*", default=[], help="branches that are shown perturbed images")
+    parser.add_argument("--explain", nargs="*", default=[], help="branches whose maps are made")
+    parser.add_argument(
+        "--config", required=True, help="JSON: perturbations, images (at most, a source), seed and device"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--perturbed", type=Path, required=True, help="parquet to write: logits")
+    parser.add_argument("--maps", type=Path, required=True, help="parquet to write: maps")
+    entry.run(main, parser)

@@ -1,0 +1,30 @@
+"""Build the table of what perturbed images cost each branch."""
+
+import argparse
+import json
+from pathlib import Path
+
+from detector import entry, manifest, tables
+from detector.robustness import ROBUSTNESS_COLUMNS, robustness
+
+
+def main(args: argparse.Namespace) -> None:
+    runs = {run(path): manifest.read(path) for path in args.inputs}
+    tables.write(
+        robustness(runs, dict(json.loads(args.perturbations)), args.margin), ROBUSTNESS_COLUMNS, args.output
+    )
+
+
+def run(path: Path) -> tuple[str, int]:
+    """Architecture and seed of a file in runs/{arch}/seed{seed}/."""
+    arch, seed = path.parts[-3:-1]
+    return arch, int(seed.removeprefix("seed"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="perturbed.parquet of each run")
+    parser.add_argument("--perturbations", required=True, help="JSON: pairs of name and steps")
+    parser.add_argument("--margin", type=float, required=True, help="of equivalence, as a fraction of 1")
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    entry.run(main, parser)
