@@ -23,7 +23,7 @@ from detector.runs import Images
 TABLES = {
     *("audit_verdict", "audit_metadata", "dataset_composition", "baseline_performance", "best_hyperparameters"),
     *("final_accuracy", "significance", "metrics", "per_generator"),
-    *("efficiency", "prior_work", "deployment"),
+    *("efficiency", "prior_work", "deployment", "robustness"),
 }
 AUDIT_TABLES = {"audit_duplicates", "audit_groups"}
 # Of two of the three variants.
@@ -31,10 +31,12 @@ EXPORTS = {
     **{"export": 2, "predict_exported": 2, "deployment_latency": 1, "deployment": 1, "bundle": 2},
     "figure_deployment": 1,
 }
+PROBES = {"probe": 1, "robustness": 1, "figure_robustness": 1, "figure_gradcam": 1}
 # What follows a new baseline: everything but what only counts or shows images.
 AFTER_BASELINE = {
     **{"search": 2, "finetune": 2, "predict": 3, "latency": 1},
     **EXPORTS,
+    **PROBES,
     **{
         "baseline_performance": 1,
         "best_hyperparameters": 1,
@@ -48,7 +50,10 @@ AFTER_BASELINE = {
     },
     **{"figure_curves": 1, "figure_search": 1, "figure_confusion": 2, "figure_sparsity": 1},
 }
-FROM_MANIFEST = {**AFTER_BASELINE, "manifest": 1, "baseline": 1, "dataset_composition": 1, "figure_samples": 2}
+FROM_MANIFEST = {
+    **AFTER_BASELINE,
+    **{"manifest": 1, "baseline": 1, "dataset_composition": 1, "figure_samples": 2, "figure_spectrum": 1},
+}
 FROM_AUDIT = {**FROM_MANIFEST, "audit": 1, "audit_verdict": 1}
 
 
@@ -95,6 +100,13 @@ def test_it_leaves_what_it_promises(finished):
     deployment = pd.read_csv(finished.results / "tables/deployment.csv")
     assert deployment["branch"].unique().tolist() == ["baseline", "l1-40"]
     assert deployment["accuracy_delta_vs_dense_control"].notna().all(), "the control is trained, if not exported"
+    robustness = pd.read_csv(finished.results / "tables/robustness.csv")
+    assert robustness["branch"].unique().tolist() == ["baseline", "l1-00", "l1-40"]
+    assert robustness["perturbation"].unique().tolist() == ["clean", "jpeg-50", "forwarded"]
+    clean = robustness[(robustness["perturbation"] == "clean") & (robustness["testset"] != "combined")]
+    same = clean.merge(accuracy, on=["branch", "testset"], suffixes=("", "_there"))
+    assert (same["accuracy"] == same["accuracy_there"]).all(), "all test images are perturbed here"
+    assert len(same) == 6
     trials = pd.read_csv(finished.results / "runs/resnet18/seed0/l1-40/hpo/trials.csv")
     assert len(trials) == TINY["search"]["trials"]
     assert list((finished.results / "state").iterdir()) == [], "resume state of finished jobs was left behind"
@@ -109,7 +121,7 @@ def test_a_table_s_code_reruns_tables(finished):
     with edited(finished.folder / "src/detector/tables.py", "import csv", "import csv  # changed"):
         assert finished.stale() == {
             **dict.fromkeys(TABLES, 1),
-            **{"figure_sparsity": 1, "figure_deployment": 1, "bundle": 2},
+            **{"figure_sparsity": 1, "figure_deployment": 1, "figure_robustness": 1, "bundle": 2},
         }
 
 
@@ -118,6 +130,15 @@ def test_export_code_reruns_exports_and_after(finished):
         assert finished.stale() == EXPORTS
     with edited(finished.folder / "src/detector/deployment.py", "    rows = []", "    rows = []  # changed"):
         assert finished.stale() == {"deployment": 1, "figure_deployment": 1, "bundle": 2}
+
+
+def test_probing_code_reruns_probes_and_after(finished):
+    with edited(finished.folder / "src/detector/probing.py", "import sys", "import sys  # changed"):
+        assert finished.stale() == PROBES
+    with configured(finished, robustness={**TINY["robustness"], "use": ["forwarded", "jpeg-50"]}):
+        assert finished.stale() == {}, "the order is that of the table of perturbations"
+    with configured(finished, robustness={**TINY["robustness"], "use": []}, gradcam={"branches": []}):
+        assert finished.stale() == {}
 
 
 def test_training_code_reruns_training_and_after(finished):

@@ -29,6 +29,7 @@ TINY = {
     "finetune": {"epochs": 2, "batch_size": 16},
     "latency": {"warmup": 1, "rounds": 3},
     "deploy": {"branches": ["l1-40"], "calibration_images": 16},
+    "robustness": {"use": ["jpeg-50", "forwarded"], "branches": ["l1-40"]},
     "runtime": {"threads": 1, "workers": 1, "device": "cpu"},
 }
 

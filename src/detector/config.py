@@ -95,10 +95,9 @@ def explained(config: Mapping) -> list[str]:
     """Names of the variants that have sheets of what speaks for their calls."""
     known, chosen = branches(config), config["gradcam"]["branches"]
     if chosen == "auto":
-        shares = {
-            name: how["sparsity"] for name, how in known.items() if how["method"] == "l1" and how["sparsity"]
-        }
-        chosen = ["baseline", *([max(shares, key=shares.get)] if shares else [])]
+        shares = {name: how["sparsity"] for name, how in known.items() if how["method"] == "l1"}
+        most = max(shares, key=shares.get, default="l1-00")
+        chosen = ["baseline"] if most == "l1-00" else ["baseline", most]
     return [name for name in ("baseline", *known) if name in chosen]
 
 

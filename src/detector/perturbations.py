@@ -1,9 +1,9 @@
 """What happens to images on their way through the world, as small steps on packed pixels. No torch.
 
-A perturbation is a list of steps, each a map of one name to one number, as `robustness.perturbations` in the config
-has them: `[{scale: 0.5}, {jpeg: 75}]` is a picture that was shrunk, enlarged again and compressed. Steps take and give
-uint8 (size, size, 3). They act on what the network sees, after the resizing of packing, not on the file: a JPEG of
-64 pixels a side stands for stronger compression of the content than one of 1,024 (docs/robustness.md).
+A perturbation is a list of steps, each a map of one name to one number, as `robustness.perturbations` in the
+config has them: `[{scale: 0.5}, {jpeg: 75}]` is a picture that was shrunk, enlarged again and compressed. Steps
+take and give uint8 (size, size, 3). They act on what the network sees, after the resizing of packing, not on the
+file: JPEG of 64 pixels a side takes more of the content than the same of 1,024 (docs/robustness.md).
 """
 
 import io

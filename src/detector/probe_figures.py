@@ -1,7 +1,8 @@
-"""Charts of what was probed: perturbed images, where networks look, and spectra. Style and promises as in `figures`."""
+"""Charts of what was probed: perturbed images, where networks look, and spectra. Style as in `figures`."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
 
@@ -32,8 +33,9 @@ UNITS = {
 def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
     """Accuracy of each branch under each perturbation, a panel a kind, stronger to the right, clean at the left.
 
-    `table`: robustness.csv of one architecture, seed and test set. Bars are 95 % intervals (Wilson). Branches stand
-    side by side at each place; each has a marker of its own, and within a method the more pruned are lighter.
+    `table`: robustness.csv of one architecture, seed and test set. Bars are 95 % intervals (Wilson). Branches
+    stand side by side at each place; each has a marker of its own, and within a method the more pruned are
+    lighter.
     """
     table = table.drop_duplicates(["branch", "perturbation"])
     styles = _styles(table["branch"].unique())
@@ -48,9 +50,9 @@ def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
 def brittleness(path: Path | str, table: pd.DataFrame, reference: str, title: str) -> None:
     """How much more each branch's accuracy changed than that of `reference`, below 0 = more brittle.
 
-    `table`: rows of robustness.csv with this reference, of one architecture, seed and test set. Bars are paired 95 %
-    intervals of one comparison each; the grey band is the margin. A filled marker has a verdict of more or less
-    brittle, corrected for all comparisons; a hollow one has not.
+    `table`: rows of robustness.csv with this reference, of one architecture, seed and test set. Bars are paired
+    95 % intervals of one comparison each; the grey band is the margin. A filled marker has a verdict of more or
+    less brittle, corrected for all comparisons; a hollow one has not.
     """
     styles = _styles([reference, *table["branch"].unique()])
     styles.pop(reference)
@@ -63,28 +65,27 @@ def brittleness(path: Path | str, table: pd.DataFrame, reference: str, title: st
             _places(axes, part, styles, ("extra", "extra_low", "extra_high"), lines=False)
 
 
-class _panels:
-    """The figure around a panel for each kind of perturbation; yields pairs of axes and the kind's rows."""
-
-    def __init__(self, path, table: pd.DataFrame, title: str, ylabel: str, styles: Mapping[str, Mapping]) -> None:
-        self._kinds = {name: part for name, part in table.groupby("kind", sort=False) if name != CLEAN}
-        if not self._kinds:
-            raise DetectorError(f"{path}: the table has no row of a perturbed image to show")
-        self._ylabel, self._styles = ylabel, styles
-        rows, columns = self._shape = drawing.shape(len(self._kinds), 4)
-        self._whole = drawing.figure(path, title, 3.0 * columns + 1.6, 2.3 * rows + 0.6)
-
-    def __enter__(self) -> list[tuple[Axes, pd.DataFrame]]:
-        self._figure = self._whole.__enter__()
-        panels = drawing.panels(self._figure, len(self._kinds), self._shape, "", self._ylabel, share="y")
-        for axes, name in zip(panels, self._kinds, strict=True):
+@contextmanager
+def _panels(
+    path: Path | str, table: pd.DataFrame, title: str, ylabel: str, styles: Mapping[str, Mapping]
+) -> Iterator[list[tuple[Axes, pd.DataFrame]]]:
+    """A figure with a panel for each kind of perturbation: pairs of axes and the kind's rows."""
+    kinds = {name: part for name, part in table.groupby("kind", sort=False) if name != CLEAN}
+    if not kinds:
+        raise DetectorError(f"{path}: the table has no row of a perturbed image to show")
+    shape = rows, columns = drawing.shape(len(kinds), 4)
+    with drawing.figure(path, title, 3.0 * columns + 1.6, 2.3 * rows + 0.6) as figure:
+        panels = drawing.panels(figure, len(kinds), shape, "", ylabel, share="y")
+        for axes, name in zip(panels, kinds, strict=True):
             axes.set_xlabel(UNITS.get(name, name))
-        return list(zip(panels, self._kinds.values(), strict=True))
+        yield list(zip(panels, kinds.values(), strict=True))
+        drawing.legend(figure, styles, side=True)
 
-    def __exit__(self, *error: object) -> bool | None:
-        if error[0] is None:
-            drawing.legend(self._figure, self._styles, side=True)
-        return self._whole.__exit__(*error)
+
+def note(path: Path | str, title: str, text: str) -> None:
+    """A figure that says why there is nothing to show."""
+    with drawing.figure(path, title, 7.0, 1.2) as figure:
+        figure.text(0.5, 0.3, text, ha="center")
 
 
 def _styles(branches: Sequence[str]) -> dict[str, dict]:
@@ -145,8 +146,8 @@ def heat_maps(
     """Images beside what spoke for the call that a network made of them, a row a kind.
 
     `rows`: by row title, for each example the image, uint8 (size, size, 3), its map, float (h, w), and a caption.
-    Beside each image it is shown again, dark where the map is low; a line goes around what is above half of the map's
-    highest value. Each map is scaled to its own highest value. A row without examples says so.
+    Beside each image it is shown again, dark where the map is low; a line goes around what is above half of the
+    map's highest value. Each map is scaled to its own highest value. A row without examples says so.
     """
     columns = max((len(examples) for examples in rows.values()), default=0)
     if not columns:

@@ -31,12 +31,11 @@ def choose(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     Classes and generators keep their shares to within one image (`splits.subset`); the draw depends on paths and
     seed alone.
     """
-    kept = []
-    for _, part in rows.groupby("source", sort=False):
+    kept = pd.Series(False, index=rows.index)
+    for _, part in rows.groupby("source"):
         strata = list(zip(part["label"].tolist(), part["generator"], strict=True))
-        chosen = splits.subset(strata, list(part["path"]), most, seed)
-        kept.append(part[part["path"].isin(chosen)])
-    return pd.concat(kept) if kept else rows
+        kept[part.index] = part["path"].isin(splits.subset(strata, list(part["path"]), most, seed))
+    return rows[kept]
 
 
 def perturbed_logits(
@@ -48,8 +47,8 @@ def perturbed_logits(
 ) -> dict[str, dict[str, np.ndarray]]:
     """By model and perturbation of `table` float32 (n,), one logit an image, in the order of `rows`.
 
-    `rows`: the manifest's rows that `images` were made of. Each image is perturbed once for all models. Memory: the
-    models and a chunk of images, however many there are.
+    `rows`: the manifest's rows that `images` were made of. Each image is perturbed once for all models. Memory:
+    the models and a chunk of images, however many there are.
     """
     seeds = [perturbations.seed_of(*key) for key in zip(rows["source"], rows["path"], strict=True)]
     found = {name: {change: np.empty(len(rows), np.float32) for change in table} for name in models}

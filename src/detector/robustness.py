@@ -1,7 +1,7 @@
 """What perturbed images cost each branch, and whether a branch loses more than its reference. No torch.
 
-A branch that is more often wrong on perturbed images need not be more brittle: it may have been worse before. So the
-question is about a difference of differences, on the same images (docs/robustness.md).
+A branch that is more often wrong on perturbed images need not be more brittle: it may have been worse before. So
+the question is about a difference of differences, on the same images (docs/robustness.md).
 """
 
 import math
@@ -33,8 +33,9 @@ def extra_interval(extra: np.ndarray, level: float = 0.95) -> tuple[float, float
 
     An image's `extra` is (right after - right before) of the branch less that of the reference, each right 0 or 1.
     Their mean has the variance of any mean of n paired numbers; two images are added, one of +1 and one of -1, as
-    Bonett & Price (2012) do for two models, whose interval this is wherever the reference does not change. Without
-    them a set in which no image tells the two apart would have an interval of width 0. NaN where there is no image.
+    Bonett & Price (2012) do for two models, whose interval this is wherever the reference does not change.
+    Without them a set in which no image tells the two apart would have an interval of width 0. NaN where there is
+    no image.
     """
     if not len(extra):
         return math.nan, math.nan
@@ -54,8 +55,8 @@ def extra_p(extra: np.ndarray) -> float:
 def extra_equivalence(extra: np.ndarray, margin: float) -> float:
     """p of two one-sided tests (Schuirmann 1987) of a mean of `margin` or more, in either direction.
 
-    With a continuity correction of one half, and with a variance of no less than a mean of `margin` implies for whole
-    numbers, margin·(1 - margin): where the models hardly differ, the variance that is seen is too small.
+    With a continuity correction of one half, and with a variance of no less than a mean of `margin` implies for
+    whole numbers, margin·(1 - margin): where the models hardly differ, the variance that is seen is too small.
     NaN where there is no image.
     """
     n = len(extra)
@@ -87,26 +88,24 @@ def robustness(
     for (arch, seed), logits in runs.items():
         parts = {branch: part.reset_index(drop=True) for branch, part in logits.groupby("branch", sort=False)}
         _check_same_images(arch, seed, parts)
-        sources = logits["source"].unique().tolist()
-        for testset in (*sources, COMBINED):
-            chosen = {
-                b: part if testset == COMBINED else part[part["source"] == testset] for b, part in parts.items()
-            }
-            for row in _of_testset(chosen, table, margin):
-                rows.append({"arch": arch, "seed": seed, "testset": testset, **row})
+        for source in logits["source"].unique():
+            chosen = {branch: part[part["source"] == source] for branch, part in parts.items()}
+            rows += [
+                {"arch": arch, "seed": seed, "testset": source, **row} for row in _of_set(chosen, table, margin)
+            ]
+        rows += [{"arch": arch, "seed": seed, "testset": COMBINED, **row} for row in _of_set(parts, table, margin)]
     return rows
 
 
-def _of_testset(parts: Mapping[str, pd.DataFrame], table: Mapping[str, Steps], margin: float) -> list[dict]:
+def _of_set(parts: Mapping[str, pd.DataFrame], table: Mapping[str, Steps], margin: float) -> list[dict]:
     changes = {
         branch: {name: _right(part, name).astype(np.int64) - _right(part, CLEAN) for name in table}
         for branch, part in parts.items()
     }
     rows = []
     for branch, part in parts.items():
-        references = [
-            name for name in (BASELINE, DENSE_CONTROL) if name in parts and branch not in (name, BASELINE)
-        ]
+        possible = () if branch == BASELINE else (BASELINE, DENSE_CONTROL)
+        references = [name for name in possible if name in parts and name != branch]
         for name in (CLEAN, *table):
             row = {"branch": branch, **_measured(part, name, table)}
             compared = references if name != CLEAN else []
@@ -126,14 +125,7 @@ def _measured(part: pd.DataFrame, name: str, table: Mapping[str, Steps]) -> dict
     """The numbers of one branch and perturbation that need no reference."""
     before, after, label = _right(part, CLEAN), _right(part, name), part["label"].to_numpy()
     accuracy = after.mean() if len(after) else math.nan
-    row = {
-        "perturbation": name,
-        "kind": CLEAN,
-        "value": math.nan,
-        "steps": "",
-        "n": len(after),
-        "accuracy": accuracy,
-    }
+    row = {"perturbation": name, "kind": CLEAN, "n": len(after), "accuracy": accuracy}
     row["accuracy_low"], row["accuracy_high"] = wilson(accuracy, len(after))
     for column, of_class in (("recall_fake", label == FAKE), ("recall_real", label != FAKE)):
         row[column] = after[of_class].mean() if of_class.any() else math.nan
@@ -177,11 +169,11 @@ def _right(part: pd.DataFrame, name: str) -> np.ndarray:
 
 
 def _check_same_images(arch: str, seed: int, parts: Mapping[str, pd.DataFrame]) -> None:
-    key = ["source", "path", "label"]
-    first, *others = parts.items()
-    for branch, part in others:
-        if len(part) != len(first[1]) or (part[key].to_numpy() != first[1][key].to_numpy()).any():
+    key, first = ["source", "path", "label"], next(iter(parts), None)
+    for branch, part in parts.items():
+        ours, theirs = part[key].to_numpy(), parts[first][key].to_numpy()
+        if len(ours) != len(theirs) or (ours != theirs).any():
             raise DetectorError(
-                f"{arch}, seed {seed}: {branch} ({len(part)} images) and {first[0]} ({len(first[1])}) were not shown "
+                f"{arch}, seed {seed}: {branch} ({len(ours)} images) and {first} ({len(theirs)}) were not shown "
                 "the same images in the same order; delete perturbed.parquet of that run and run snakemake again"
             )

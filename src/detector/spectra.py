@@ -12,9 +12,9 @@ CHUNK = 64  # images transformed at a time
 class Spectrum:
     """Of a set of images. Powers are in decibels, 10·log10 of |F|² with grey values from 0 to 1.
 
-    mean: float (size, size), the mean over images, zero frequency in the middle. profiles: float (n, size // 2), each
-    image's own means over rings of equal frequency; ring i holds the frequencies whose distance from zero, in cycles
-    an image, rounds to i + 1.
+    mean: float (size, size), the mean over images, zero frequency in the middle. profiles: float (n, size // 2),
+    each image's own means over rings of equal frequency; ring i holds the frequencies whose distance from zero, in
+    cycles an image, rounds to i + 1.
     """
 
     mean: np.ndarray
@@ -57,8 +57,10 @@ def difference(first: Spectrum, second: Spectrum) -> tuple[np.ndarray, np.ndarra
     Welch's standard error, normal. For each frequency by itself: of 20 rings one is expected outside by chance.
     """
     mean = second.profiles.mean(axis=0) - first.profiles.mean(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):  # of one image nobody knows the spread
-        variance = sum(part.profiles.var(axis=0, ddof=1) / len(part.profiles) for part in (first, second))
+    variance = np.zeros(len(mean))
+    for part in (first, second):
+        n = len(part.profiles)
+        variance += part.profiles.var(axis=0, ddof=1) / n if n > 1 else np.nan  # of one nobody knows the spread
     return mean, mean - 1.96 * np.sqrt(variance), mean + 1.96 * np.sqrt(variance)
 
 

@@ -21,7 +21,10 @@ def main(args: argparse.Namespace) -> None:
         part = maps[(maps["branch"] == name) & (maps["source"] == source)]
         rows = {kind: examples(part[part["kind"] == kind], stores[source]) for kind in KINDS}
         title = f"What speaks for the call: {args.title}, {name}, test images of {source}"
-        probe_figures.heat_maps(path, rows, title)
+        if part.empty:
+            probe_figures.note(path, title, "there are no test images")
+        else:
+            probe_figures.heat_maps(path, rows, title)
 
 
 def examples(part: pd.DataFrame, store: np.ndarray) -> list[tuple[np.ndarray, np.ndarray, str]]:

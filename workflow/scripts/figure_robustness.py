@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector import drawing, entry, probe_figures
+from detector import entry, probe_figures
 from detector.tables import BASELINE, COMBINED, DENSE_CONTROL
 
 
@@ -13,12 +13,15 @@ def main(args: argparse.Namespace) -> None:
     table = pd.read_csv(args.table)
     table = table[(table["arch"] == args.arch) & (table["seed"] == args.seed) & (table["testset"] == COMBINED)]
     of = f"{args.arch}, seed {args.seed}, all test sets together"
-    probe_figures.robustness(args.accuracy, table, f"Accuracy on perturbed images: {of}")
+    heading = f"Accuracy on perturbed images: {of}"
+    if table.empty:
+        probe_figures.note(args.accuracy, heading, "there are no test images")
+    else:
+        probe_figures.robustness(args.accuracy, table, heading)
     compared = next((name for name in (DENSE_CONTROL, BASELINE) if (table["reference"] == name).any()), "")
     title = f"Does pruning make it more brittle? {of}"
     if not compared:
-        with drawing.figure(args.extra, title, 6, 1.5) as figure:
-            figure.text(0.5, 0.4, "nothing is pruned here, so there is nothing to compare", ha="center")
+        probe_figures.note(args.extra, title, "there is nothing to compare")
     else:
         probe_figures.brittleness(args.extra, table[table["reference"] == compared], compared, title)
 

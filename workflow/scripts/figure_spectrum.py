@@ -25,7 +25,11 @@ def main(args: argparse.Namespace) -> None:
             keys = splits.subset(list(images["generator"]), list(images["path"]), IMAGES, args.seed)
             if rows := images.loc[images["path"].isin(keys), "row"].tolist():
                 found[name] = spectra.spectrum(stores[source], rows)
-        probe_figures.mean_spectra(path, found, f"Mean spectra of {source}, {split} images as the model sees them")
+        title = f"Mean spectra of {source}, {split} images as the model sees them"
+        if found:
+            probe_figures.mean_spectra(path, found, title)
+        else:
+            probe_figures.note(path, title, "there are no images")
 
 
 if __name__ == "__main__":
@@ -33,7 +37,5 @@ if __name__ == "__main__":
     parser.add_argument("--manifest", type=Path, required=True, help="the manifest (parquet)")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--seed", type=int, required=True, help="of the draw of images")
-    parser.add_argument(
-        "--figures", type=entry.pair, nargs="+", required=True, help="SOURCE=figure to write (.svg)"
-    )
+    parser.add_argument("--figures", type=entry.pair, nargs="+", required=True, help="SOURCE=figure to write")
     entry.run(main, parser)
