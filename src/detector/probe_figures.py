@@ -157,7 +157,7 @@ def heat_maps(
     width, height = 2 * size + near + far, size + above + near
     mosaic = np.full((height * len(rows), width * columns - far, 3), 255, np.uint8)
     # One pair of axes for all: a pair for each image takes seconds.
-    with drawing.figure(path, title, 2.2 * columns + 1.2, 1.25 * len(rows) + 0.4) as figure:
+    with drawing.figure(path, title, 1.85 * columns + 1.2, 1.08 * len(rows) + 0.4) as figure:
         axes = figure.subplots()
         axes.set_axis_off()
         for i, (name, examples) in enumerate(rows.items()):
