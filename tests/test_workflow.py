@@ -164,7 +164,8 @@ def test_a_new_sparsity_runs_its_branch_and_the_tables(finished):
     with configured(finished, prune={"methods": {"l1": [0.2, 0.4]}}):
         stale = finished.stale()
     branch = {"search": 1, "finetune": 1, "predict": 1}
-    others = {"baseline_performance", *EXPORTS}  # the new branch is not among those that are exported
+    # The new branch is not among those that are exported and probed.
+    others = {"baseline_performance", *EXPORTS, *PROBES}
     assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k not in others}, **branch}
 
 

@@ -18,7 +18,7 @@ from detector.perturbations import CHAIN, CLEAN, strength
 from detector.spectra import Spectrum, difference, frequencies
 
 BASELINE, DENSE_CONTROL = "baseline", "l1-00"
-WIDTH = 0.7  # of a place on the axis, shared by the branches
+WIDTH = 0.7  # of a place on the axis, shared by the branches; less where they are few
 UNITS = {
     "jpeg": "JPEG quality",
     "webp": "WebP quality",
@@ -124,7 +124,8 @@ def _places(
     axes.grid(visible=False, axis="x")
     for i in range(1, len(names)):
         axes.axvline(i - 0.5, color="0.9", linewidth=0.7, zorder=0)
-    offsets = np.linspace(-WIDTH / 2, WIDTH / 2, len(styles)) if len(styles) > 1 else [0.0]
+    width = min(WIDTH, 0.15 * (len(styles) - 1))
+    offsets = np.linspace(-width / 2, width / 2, len(styles))
     for offset, (branch, style) in zip(offsets, styles.items(), strict=True):
         part = table[table["branch"] == branch]
         part = part.assign(x=part["perturbation"].map(place) + offset).sort_values("x")

@@ -3,9 +3,11 @@
 import argparse
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
 from detector import checkpoints, devices, entry, manifest, models, probing
 from detector.perturbations import CLEAN
@@ -25,10 +27,16 @@ def main(args: argparse.Namespace) -> None:
 
 
 def read(folder: Path, sources: list[str]) -> pd.DataFrame:
+    """The saved logits of all test images."""
     return pd.concat([manifest.read(folder / f"{name}.parquet") for name in sources], ignore_index=True)
 
 
-def perturbed(tested, said, images: Images, settings: dict, where: devices.Plan) -> pd.DataFrame:
+Networks, Said = Mapping[str, nn.Module], Mapping[str, pd.DataFrame]  # by branch
+
+
+def perturbed(
+    tested: Networks, said: Said, images: Images, settings: Mapping, where: devices.Plan
+) -> pd.DataFrame:
     """A row for each branch and image, a column for each perturbation, `clean` the first."""
     rows = probing.choose(images.part("test"), settings["images"], settings["seed"])
     if not tested or not settings["perturbations"] or rows.empty:
@@ -45,7 +53,7 @@ def perturbed(tested, said, images: Images, settings: dict, where: devices.Plan)
     return pd.concat(tables, ignore_index=True)[["branch", *tables[0].columns.drop("branch")]]
 
 
-def maps(looked_at, said, images: Images, seed: int, where: devices.Plan) -> pd.DataFrame:
+def maps(looked_at: Networks, said: Said, images: Images, seed: int, where: devices.Plan) -> pd.DataFrame:
     """A row for each example of each branch and source, its map as a list of rows."""
     tables = []
     places = images.part("test").set_index(["source", "path"])["row"]
