@@ -22,7 +22,7 @@ from detector.runs import Images
 # Rules that make one table each, and the tables that the audit of leaks makes, with which the manifest begins.
 TABLES = {
     *("audit_verdict", "audit_metadata", "dataset_composition", "baseline_performance", "best_hyperparameters"),
-    *("final_accuracy", "significance", "metrics", "per_generator"),
+    *("final_accuracy", "significance", "ablation", "metrics", "per_generator"),
     *("efficiency", "prior_work", "deployment"),
 }
 AUDIT_TABLES = {"audit_duplicates", "audit_groups"}
@@ -40,6 +40,7 @@ AFTER_BASELINE = {
         "best_hyperparameters": 1,
         "final_accuracy": 1,
         "significance": 1,
+        "ablation": 1,
         "metrics": 1,
         "audit_metadata": 1,
         "per_generator": 1,

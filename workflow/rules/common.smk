@@ -256,6 +256,7 @@ TABLES = expand(
         "best_hyperparameters",
         "final_accuracy",
         "significance",
+        "ablation",
         "metrics",
         "per_generator",
         "efficiency",

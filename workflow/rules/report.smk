@@ -119,6 +119,31 @@ rule significance:
         " --log {log:q}"
 
 
+rule ablation:
+    input:
+        script="workflow/scripts/evaluation.py",
+        code=code("workflow/scripts/evaluation.py"),
+        predictions=expand(
+            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+        ),
+        metas=variants("meta.json"),
+    output:
+        table("ablation"),
+    log:
+        f"{LOGS}/ablation.log",
+    params:
+        folders=lambda wc, input: folders(input.metas),
+        sets=TESTSETS,
+        margin=CONFIG["statistics"]["margin"],
+    shell:
+        "python {input.script:q} ablation"
+        " --inputs {params.folders:q}"
+        " --sets {params.sets:q}"
+        " --margin {params.margin}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
 rule metrics:
     input:
         script="workflow/scripts/evaluation.py",
