@@ -389,3 +389,50 @@ rule figure_sparsity:
         " --table {input.table:q}"
         " --output {output:q}"
         " --log {log:q}"
+
+
+rule figure_scores:
+    input:
+        script="workflow/scripts/figure_scores.py",
+        code=code("workflow/scripts/figure_scores.py"),
+        predictions=lambda wc: [
+            path
+            for testset in TESTSETS
+            for path in variants(
+                f"predictions/{testset}.parquet", arch=wc.arch, seed=wc.seed
+            )
+        ],
+    output:
+        roc=[
+            figure(
+                f"roc_{RUN_NAME}_{testset}.svg",
+                "roc",
+                labels={"figure": "ROC", "of": f"{{arch}} seed {{seed}} on {testset}"},
+            )
+            for testset in ROC_SETS
+        ],
+        reliability=figure(
+            f"reliability_{RUN_NAME}.svg",
+            "reliability",
+            labels={"figure": "reliability", "of": "{arch} seed {seed}"},
+        ),
+    log:
+        f"{LOGS}/figure_scores-{RUN_NAME}.log",
+    params:
+        predictions=lambda wc, input: [
+            f"{Path(folder).parent.name}={folder}"
+            for folder in folders(input.predictions)
+        ],
+        sets=TESTSETS,
+        roc=lambda wc, output: [
+            f"{testset}={path}"
+            for testset, path in zip(ROC_SETS, output.roc, strict=True)
+        ],
+    shell:
+        "python {input.script:q}"
+        " --predictions {params.predictions:q}"
+        " --sets {params.sets:q}"
+        " --title '{wildcards.arch}, seed {wildcards.seed}'"
+        " --roc {params.roc:q}"
+        " --reliability {output.reliability:q}"
+        " --log {log:q}"
