@@ -89,6 +89,20 @@ def test_all_seeds_have_intervals_over_both(tmp_path):
     assert wide.loc[row.name, "verdict"] == "equivalent: worse within the margin"
 
 
+def test_a_gain_that_hangs_on_one_seed_is_not_called_a_gain(tmp_path):
+    predictions, metas = study(3)
+    for variant, sets in predictions.items():
+        wrong = 120 - {0: 60, 1: 2, 2: 1}[variant.seed] * (variant.branch == "l1-40")
+        table = sets["faces"]
+        right_way = np.where(table["label"] == 1, 1.0, -1.0)
+        sets["faces"] = table.assign(logit=np.where(np.arange(400) < wrong, -right_way, right_way))
+    table = written(ablation(predictions, metas, 0.005), tmp_path)
+    row = table[(table["seed"] == "all") & (table["branch"] == "l1-40") & (table["part"] == "total")].iloc[0]
+    assert 0 < float(row["images_low"]), "by the images of these networks alone it would be one"
+    assert float(row["both_low"]) < 0
+    assert row["verdict"] == "undecided"
+
+
 def test_one_seed_says_nothing_of_others(tmp_path):
     table = written(ablation(*study(1), 0.005), tmp_path)
     rows = table[table["seed"] == "all"]

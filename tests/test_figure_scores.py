@@ -99,5 +99,6 @@ def test_thinning_keeps_the_curve():
         axes.set_xlim(*limits)
         kept = figure_scores._thinned(axes, x, y)
         assert len(kept[0]) < 4000
+        assert np.diff(kept[1]).max() < 0.25, "a point that can be seen is missing"
         seen = x >= limits[0]
         assert np.abs(np.interp(x, *kept) - y)[seen].max() < 0.25
