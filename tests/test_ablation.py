@@ -98,7 +98,7 @@ def test_a_gain_that_hangs_on_one_seed_is_not_called_a_gain(tmp_path):
         sets["faces"] = table.assign(logit=np.where(np.arange(400) < wrong, -right_way, right_way))
     table = written(ablation(predictions, metas, 0.005), tmp_path)
     row = table[(table["seed"] == "all") & (table["branch"] == "l1-40") & (table["part"] == "total")].iloc[0]
-    assert 0 < float(row["images_low"]), "by the images of these networks alone it would be one"
+    assert float(row["images_low"]) > 0, "by the images of these networks alone it would be one"
     assert float(row["both_low"]) < 0
     assert row["verdict"] == "undecided"
 
