@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from detector import figures, layout, rulegraph
+from detector import figure_scores, figure_sparsity, figures, layout, rulegraph
 from detector.errors import DetectorError
 
 SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
@@ -75,6 +75,13 @@ def deployment_table(rows: list[tuple]) -> pd.DataFrame:
     return table.assign(arch="resnet50", seed=0, format="sparse", runtime="torch", batch=1, threads=2, n=2000)
 
 
+def scored(seed: str, real: int = 60, fake: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and logits that overlap, others for each seed."""
+    rng = np.random.default_rng(list(seed.encode()))
+    label = np.repeat([1, 0], [real, fake])
+    return label, rng.normal(2 * label - 1, 2.0)
+
+
 DEPLOYED = [
     ("baseline", "fp32", 94.3, 110.0, 0.862),
     ("l1-40", "fp16", 24.7, 111.0, 0.870),
@@ -88,8 +95,12 @@ DRAW = {
     "confusion.svg": lambda path: figures.confusion_matrices(path, {"baseline": predictions(5, 1, 2, 4)}, "Title"),
     "curves.svg": lambda path: figures.training_curves(path, {b: history([0.5, 0.9]) for b in BRANCHES}, "Title"),
     "search.svg": lambda path: figures.search_trials(path, {b: trials([0.8, 0.9]) for b in BRANCHES[1:]}, "Title"),
-    "sparsity.svg": lambda path: figures.accuracy_by_sparsity(path, accuracy_table(BRANCHES), "Title"),
+    "sparsity.svg": lambda path: figure_sparsity.accuracy_by_sparsity(path, accuracy_table(BRANCHES), "Title"),
     "deployment.svg": lambda path: figures.deployment(path, deployment_table(DEPLOYED), "Title"),
+    "roc.svg": lambda path: figure_scores.roc_curves(path, {b: scored(b) for b in BRANCHES}, "Title"),
+    "reliability.svg": lambda path: figure_scores.reliability_diagrams(
+        path, {b: (scored(b), scored(b)) for b in BRANCHES}, "Title"
+    ),
     "rules.svg": lambda path: rulegraph.rule_graph(path, {"0": "one", "1": "two"}, [("0", "1")], "Title"),
 }
 
@@ -110,7 +121,7 @@ def test_a_figure_that_fails_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "sparsity.svg"
     path.write_text("old")
     with pytest.raises(KeyError):
-        figures.accuracy_by_sparsity(path, accuracy_table(BRANCHES).drop(columns="n"))
+        figure_sparsity.accuracy_by_sparsity(path, accuracy_table(BRANCHES).drop(columns="n"))
     assert path.read_text() == "old"
     assert [found.name for found in tmp_path.iterdir()] == ["sparsity.svg"]
 
@@ -313,7 +324,7 @@ def test_an_edge_over_many_rows_does_not_drift_away() -> None:
 
 def test_no_figure_script_imports_torch() -> None:
     scripts = sorted(SCRIPTS.glob("figure_*.py"))
-    assert len(scripts) == 7
+    assert len(scripts) == 8
     code = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path)\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *scripts], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
@@ -350,5 +361,5 @@ def test_combined_is_drawn_only_beside_several_test_sets(tmp_path):
     combined = one.assign(testset="combined")
     for name, parts, expected in (("one", [one, combined], 0), ("two", [one, two, combined], 2)):
         path = tmp_path / f"{name}.svg"
-        figures.accuracy_by_sparsity(path, pd.concat(parts, ignore_index=True))
+        figure_sparsity.accuracy_by_sparsity(path, pd.concat(parts, ignore_index=True))
         assert sum("combined" in text for text in texts(path)) == expected

@@ -13,16 +13,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from kills import Round, processes
+from conftest import write_picture
+from kills import MEASURED, Round, processes
 from workspace import TINY, Workspace
 
 from detector.errors import DetectorError
+from detector.formats import EXPORTED, file
 from detector.runs import Images
 
 # Rules that make one table each, and the tables that the audit of leaks makes, with which the manifest begins.
 TABLES = {
     *("audit_verdict", "audit_metadata", "dataset_composition", "baseline_performance", "best_hyperparameters"),
-    *("final_accuracy", "significance", "metrics", "per_generator"),
+    *("final_accuracy", "significance", "ablation", "metrics", "per_generator"),
     *("efficiency", "prior_work", "deployment", "robustness"),
 }
 AUDIT_TABLES = {"audit_duplicates", "audit_groups"}
@@ -42,13 +44,14 @@ AFTER_BASELINE = {
         "best_hyperparameters": 1,
         "final_accuracy": 1,
         "significance": 1,
+        "ablation": 1,
         "metrics": 1,
         "audit_metadata": 1,
         "per_generator": 1,
         "efficiency": 1,
         "prior_work": 1,
     },
-    **{"figure_curves": 1, "figure_search": 1, "figure_confusion": 2, "figure_sparsity": 1},
+    **{"figure_curves": 1, "figure_search": 1, "figure_confusion": 2, "figure_sparsity": 1, "figure_scores": 1},
 }
 FROM_MANIFEST = {
     **AFTER_BASELINE,
@@ -121,7 +124,13 @@ def test_a_table_s_code_reruns_tables(finished):
     with edited(finished.folder / "src/detector/tables.py", "import csv", "import csv  # changed"):
         assert finished.stale() == {
             **dict.fromkeys(TABLES, 1),
-            **{"figure_sparsity": 1, "figure_deployment": 1, "figure_robustness": 1, "bundle": 2},
+            **{
+                "figure_sparsity": 1,
+                "figure_scores": 1,
+                "figure_deployment": 1,
+                "figure_robustness": 1,
+                "bundle": 2,
+            },
         }
 
 
@@ -258,6 +267,62 @@ def test_the_same_seed_gives_the_same_bytes_though_killed_four_times(finished, t
     assert done.returncode == 0, done.stdout
     other.add(done.stdout)
     other.check(finished.results)
+
+
+def test_other_test_images_leave_every_trained_file_and_threshold_byte_for_byte(finished, tmp_path):
+    """All again with other test images, and more of them: what is trained, found, chosen and exported is equal."""
+    other = Workspace(tmp_path / "other")
+    _swap_test_images(finished, other)
+    other.configure(
+        {**TINY, "prune": {**TINY["prune"], "dense_control": False}}
+    )  # quicker; it depends on no other
+    run = "results/tiny/runs/resnet18/seed0"
+    done = other.snakemake("results/tiny/tables/metrics.csv", f"{run}/l1-40/export.json")
+    assert done.returncode == 0, done.stdout
+
+    ours, theirs = (workspace.folder / run for workspace in (finished, other))
+    exported = [file(Path("l1-40"), name) for name in EXPORTED]
+    names = [
+        Path(branch) / name for branch in ("baseline", "l1-40") for name in ("model.safetensors", "meta.json")
+    ]
+    for name in (*names, *exported, Path("l1-40/hpo/best.json"), Path("l1-40/export.json")):
+        assert (ours / name).read_bytes() == (theirs / name).read_bytes(), name
+    for name in ("baseline/history.csv", "l1-40/history.csv", "l1-40/hpo/trials.csv"):
+        first, second = (
+            pd.read_csv(place / name).drop(columns=MEASURED, errors="ignore") for place in (ours, theirs)
+        )
+        pd.testing.assert_frame_equal(first, second)
+    for branch in ("baseline", "l1-40"):
+        valid, faces, fakes = (
+            [pd.read_parquet(place / branch / f"predictions/{name}.parquet") for place in (ours, theirs)]
+            for name in ("valid", "faces140k", "synthbuster")
+        )
+        pd.testing.assert_frame_equal(*valid)
+        for first, second, more in ((*faces, 2), (*fakes, 0)):
+            assert len(second) == len(first) + more
+            assert not set(first["logit"]) & set(second["logit"]), "the test images are the same ones"
+    key = ["branch", "testset", "threshold"]
+    first, second = (
+        pd.read_csv(place.parents[2] / "tables/metrics.csv", dtype=str).set_index(key) for place in (ours, theirs)
+    )
+    chosen = ["cut_logit", "temperature"]
+    assert second[chosen].notna().all(axis=None)
+    pd.testing.assert_frame_equal(first.loc[second.index, chosen], second[chosen])
+    assert not first.loc[second.index, "brier"].equals(second["brier"])
+
+
+def _swap_test_images(finished: Workspace, other: Workspace) -> None:
+    """Each test image of `other` shows something else than that of `finished`, and two of faces140k are new."""
+    test = pd.read_parquet(finished.results / "data/manifest.parquet").query("split == 'test'")
+    assert set(test["source"]) == {"faces140k", "synthbuster"}
+    for number, image in enumerate(test.itertuples()):
+        write_picture(other.folder / "data" / image.source / image.path, seed=9000 + number)
+    root = other.folder / "data/faces140k"
+    with open(root / "test.csv", "a") as rows:
+        for label, name in enumerate(("fake", "real")):
+            path = f"test/{name}/more.jpg"
+            write_picture(root / "real_vs_fake/real-vs-fake" / path, seed=9900 + label)
+            rows.write(f"{90 + label},n/a,more,{label},{name},{path}\n")
 
 
 def test_a_second_run_is_refused_and_sigterm_ends_the_first_within_ten_seconds(tmp_path):

@@ -36,6 +36,14 @@ STYLE = {
 }
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"  # Okabe & Ito 2008
 SERIES = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("v", PINK), ("P", GREY))  # marker and colour, by order
+# A method has the same look in every figure. Line and marker tell them apart where there is no colour.
+METHODS = {
+    "l1": {"marker": "o", "color": BLUE, "linestyle": "-"},
+    "gradual": {"marker": "^", "color": GREEN, "linestyle": "--"},
+    "channels": {"marker": "v", "color": PINK, "linestyle": "-."},
+    "random": {"marker": "s", "color": ORANGE, "linestyle": ":"},
+}
+OTHER = {"marker": "P", "color": GREY, "linestyle": "-"}
 BEST = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 13, "linestyle": "none"}
 
 

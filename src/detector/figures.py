@@ -6,7 +6,7 @@ that a colour shows is also shown by a marker, a line style or a number.
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle, pairwise
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -155,61 +155,6 @@ def search_trials(path: Path | str, trials: Mapping[str, pd.DataFrame], title: s
         hollow = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": "black", "linestyle": "none"}
         stopped = {"stopped early": hollow} if (table["state"] == "PRUNED").any() else {}
         drawing.legend(figure, markers | stopped | {"best, used for fine-tuning": drawing.BEST})
-
-
-def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Accuracy against sparsity") -> None:
-    """What pruning costs: share of weights removed against accuracy, one panel an architecture and test set.
-
-    `table`: final_accuracy.csv. The dashed line is the unpruned baseline and the band its 95 % interval; bars
-    are 95 % intervals (Wilson). Each seed has its own line. The diamond at 0 % is the dense control: its
-    distance to the baseline is what more training did, the slope from it to the right is what pruning did.
-    Each panel has its own accuracy axis. With one test set alone, `combined` would repeat it and is left out.
-    """
-    table = table.dropna(subset=["accuracy"])
-    if table["testset"].nunique() == 2:
-        table = table[table["testset"] != "combined"]
-    groups = list(table.groupby(["arch", "testset"], sort=False))
-    if not groups:
-        raise DetectorError(f"{path}: the table of accuracies has no number in it")
-    parts = table["branch"].str.extract(r"^(.+)-(\d+)$")
-    table = table.assign(method=parts[0], percent=parts[1].astype(float))
-    methods = sorted(table["method"].dropna().unique())
-    styles = dict(zip(methods, drawing.SERIES, strict=False))
-    shape = down, across = drawing.shape(len(groups), 4)
-    with drawing.figure(path, title, max(2.5 * across + 0.5, 6.0), 2.5 * down + 0.9) as figure:
-        what = "weights removed (%)" + ("\nchannels: of all parameters" if "channels" in methods else "")
-        panels = drawing.panels(figure, len(groups), shape, what, "accuracy (%)")
-        for axes, ((arch, testset), rows) in zip(panels, groups, strict=True):
-            axes.set_title(f"{arch}, {testset}\nn = {rows['n'].max():,.0f}")
-            rows = table.loc[rows.index]
-            for row in rows[rows["branch"] == "baseline"].itertuples():
-                low, high = metrics.wilson(row.accuracy, row.n)
-                axes.axhspan(100 * low, 100 * high, color="0.5", alpha=0.15, linewidth=0)
-                axes.axhline(100 * row.accuracy, **_BASELINE)
-            lines = list(rows.dropna(subset=["method"]).groupby(["method", "seed"]))
-            for i, ((method, _), line) in enumerate(lines):
-                # Side by side: bars on top of each other cannot be read.
-                shift = (i - (len(lines) - 1) / 2) * min(0.8, 6 / len(lines))
-                _sparsity_line(axes, line.sort_values("percent"), shift, *styles[method])
-            ticks = sorted(rows["percent"].dropna().unique())
-            close = any(b - a < 5 for a, b in pairwise(ticks)) or len(ticks) > 8
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], rotation=90 if close else 0)
-            axes.margins(x=0.08)
-        markers = {f"{m}, pruned": {"marker": k, "color": c} for m, (k, c) in styles.items()}
-        control = {"dense control": _CONTROL} if (table["percent"] == 0).any() else {}
-        drawing.legend(figure, {"baseline": _BASELINE} | control | markers)
-
-
-_BASELINE = {"color": "black", "linestyle": (0, (5, 3)), "linewidth": 1.2}
-_CONTROL = {"marker": "D", "color": "black", "linestyle": "none", "markersize": 6, "zorder": 5}
-
-
-def _sparsity_line(axes: Axes, line: pd.DataFrame, shift: float, marker: str, colour: str) -> None:
-    x, y = line["percent"] + shift, 100 * line["accuracy"]
-    low, high = 100 * np.transpose([metrics.wilson(row.accuracy, row.n) for row in line.itertuples()])
-    bars = {"elinewidth": 1, "capsize": 2, "markersize": 4.5, "linewidth": 1}
-    axes.errorbar(x, y, yerr=[y - low, high - y], marker=marker, color=colour, **bars)
-    axes.plot(x[line["percent"] == 0], y[line["percent"] == 0], **_CONTROL)
 
 
 def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) -> None:

@@ -112,6 +112,19 @@ def best_cut(label: np.ndarray, logit: np.ndarray) -> float:
     return float(f"{best[np.argmin(np.abs(best))]:.6g}")
 
 
+def reliability(label: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean probability of a fake, share of fakes and images of each bin of the `ece`: (k,), float, float, int."""
+    fake, logit = np.asarray(label) == FAKE, np.asarray(logit, dtype=np.float64)
+    order = np.argsort(logit, kind="stable")
+    bins = [part for part in np.array_split(order, BINS) if len(part)]
+    chance = expit(-logit)
+    return (
+        np.array([chance[part].mean() for part in bins]),
+        np.array([fake[part].mean() for part in bins]),
+        np.array([len(part) for part in bins], dtype=int),
+    )
+
+
 def probabilities(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
     """`brier`, `log_loss` (nats) and `ece` of the probabilities that the logits stand for.
 

@@ -46,6 +46,8 @@ SEARCHED = [
 ARCHITECTURES = CONFIG["architectures"]
 SEEDS = CONFIG["seeds"]
 TESTSETS = ["valid", *SOURCES]
+# Of one source alone, all test images together would be the same figure again.
+ROC_SETS = [*SOURCES, *(["combined"] if len(SOURCES) > 1 else [])]
 RUNTIME = {key: CONFIG["runtime"][key] for key in ("device", "precision")}
 # What a stage with a network asks for. Where no GPU may be used, none is asked for: a cluster would wait for one.
 GPUS = 0 if RUNTIME["device"] == "cpu" else 1
@@ -266,6 +268,7 @@ TABLES = expand(
         "best_hyperparameters",
         "final_accuracy",
         "significance",
+        "ablation",
         "metrics",
         "per_generator",
         "efficiency",
@@ -286,6 +289,13 @@ FIGURES = [
         source=SOURCES,
     ),
     f"{FIGURE_DIR}/accuracy_by_sparsity.svg",
+    *expand(
+        f"{FIGURE_DIR}/roc_{RUN_NAME}_{{testset}}.svg",
+        arch=ARCHITECTURES,
+        seed=SEEDS,
+        testset=ROC_SETS,
+    ),
+    *expand(f"{FIGURE_DIR}/reliability_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
     *expand(
         f"{FIGURE_DIR}/deployment_{RUN_NAME}.svg",
         arch=ARCHITECTURES if DEPLOYED else [],

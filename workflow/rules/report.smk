@@ -119,6 +119,31 @@ rule significance:
         " --log {log:q}"
 
 
+rule ablation:
+    input:
+        script="workflow/scripts/evaluation.py",
+        code=code("workflow/scripts/evaluation.py"),
+        predictions=expand(
+            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+        ),
+        metas=variants("meta.json"),
+    output:
+        table("ablation"),
+    log:
+        f"{LOGS}/ablation.log",
+    params:
+        folders=lambda wc, input: folders(input.metas),
+        sets=TESTSETS,
+        margin=CONFIG["statistics"]["margin"],
+    shell:
+        "python {input.script:q} ablation"
+        " --inputs {params.folders:q}"
+        " --sets {params.sets:q}"
+        " --margin {params.margin}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
 rule metrics:
     input:
         script="workflow/scripts/evaluation.py",
@@ -363,4 +388,51 @@ rule figure_sparsity:
         "python {input.script:q}"
         " --table {input.table:q}"
         " --output {output:q}"
+        " --log {log:q}"
+
+
+rule figure_scores:
+    input:
+        script="workflow/scripts/figure_scores.py",
+        code=code("workflow/scripts/figure_scores.py"),
+        predictions=lambda wc: [
+            path
+            for testset in TESTSETS
+            for path in variants(
+                f"predictions/{testset}.parquet", arch=wc.arch, seed=wc.seed
+            )
+        ],
+    output:
+        roc=[
+            figure(
+                f"roc_{RUN_NAME}_{testset}.svg",
+                "roc",
+                labels={"figure": "ROC", "of": f"{{arch}} seed {{seed}} on {testset}"},
+            )
+            for testset in ROC_SETS
+        ],
+        reliability=figure(
+            f"reliability_{RUN_NAME}.svg",
+            "reliability",
+            labels={"figure": "reliability", "of": "{arch} seed {seed}"},
+        ),
+    log:
+        f"{LOGS}/figure_scores-{RUN_NAME}.log",
+    params:
+        predictions=lambda wc, input: [
+            f"{Path(folder).parent.name}={folder}"
+            for folder in folders(input.predictions)
+        ],
+        sets=TESTSETS,
+        roc=lambda wc, output: [
+            f"{testset}={path}"
+            for testset, path in zip(ROC_SETS, output.roc, strict=True)
+        ],
+    shell:
+        "python {input.script:q}"
+        " --predictions {params.predictions:q}"
+        " --sets {params.sets:q}"
+        " --title '{wildcards.arch}, seed {wildcards.seed}'"
+        " --roc {params.roc:q}"
+        " --reliability {output.reliability:q}"
         " --log {log:q}"

@@ -3,13 +3,20 @@
 import argparse
 from pathlib import Path
 
-from detector import entry, evaluation, manifest, tables
+from detector import ablation, entry, evaluation, manifest, tables
+from detector.files import read_json
 from detector.tables import Variant
 
 BUILDERS = {
     "significance": (
         lambda found, args: evaluation.significance(found, args.margin),
         evaluation.SIGNIFICANCE_COLUMNS,
+    ),
+    "ablation": (
+        lambda found, args: ablation.ablation(
+            found, {Variant.of(folder): read_json(folder / "meta.json") for folder in args.inputs}, args.margin
+        ),
+        ablation.ABLATION_COLUMNS,
     ),
     "metrics": (lambda found, args: evaluation.metrics(found), evaluation.METRICS_COLUMNS),
     "per_generator": (

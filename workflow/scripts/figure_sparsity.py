@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector import entry, figures
+from detector import entry, figure_sparsity
 
 
 def main(args: argparse.Namespace) -> None:
-    figures.accuracy_by_sparsity(args.output, pd.read_csv(args.table))
+    figure_sparsity.accuracy_by_sparsity(args.output, pd.read_csv(args.table))
 
 
 if __name__ == "__main__":

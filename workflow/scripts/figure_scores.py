@@ -1,0 +1,50 @@
+"""ROC curves of all branches of a run, a figure for each test set, and reliability diagrams on all test images."""
+
+import argparse
+from pathlib import Path
+
+from detector import entry, figure_scores, manifest
+from detector.tables import VALID, with_combined
+
+
+def main(args: argparse.Namespace) -> None:
+    found = {}
+    for branch, folder in args.predictions:
+        tables = with_combined({name: manifest.read(Path(folder) / f"{name}.parquet") for name in args.sets})
+        found[branch] = {
+            name: (table["label"].to_numpy(), table["logit"].to_numpy()) for name, table in tables.items()
+        }
+    for name, path in args.roc:
+        title = f"ROC curves: {args.title}, " + (
+            "all test images" if name == "combined" else f"test images of {name}"
+        )
+        figure_scores.roc_curves(path, {branch: sets[name] for branch, sets in found.items()}, title)
+    figure_scores.reliability_diagrams(
+        args.reliability,
+        {branch: (sets[VALID], sets["combined"]) for branch, sets in found.items()},
+        f"Reliability: {args.title}, all test images",
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--predictions",
+        type=entry.pair,
+        nargs="+",
+        required=True,
+        metavar="BRANCH=FOLDER",
+        help="folder of predictions of each branch, in the order of the panels",
+    )
+    parser.add_argument("--sets", nargs="+", required=True, help="sets of predictions, valid among them")
+    parser.add_argument(
+        "--roc",
+        type=entry.pair,
+        nargs="+",
+        required=True,
+        metavar="SET=FILE",
+        help="figures of ROC curves to write (.svg), each of a test set or of `combined`",
+    )
+    parser.add_argument("--reliability", type=Path, required=True, help="figure to write (.svg)")
+    parser.add_argument("--title", required=True, help="which models these are")
+    entry.run(main, parser)
