@@ -324,7 +324,7 @@ def test_an_edge_over_many_rows_does_not_drift_away() -> None:
 
 def test_no_figure_script_imports_torch() -> None:
     scripts = sorted(SCRIPTS.glob("figure_*.py"))
-    assert len(scripts) == 8
+    assert len(scripts) == 11
     code = "import runpy, sys\nfor path in sys.argv[1:]: runpy.run_path(path)\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, *scripts], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
