@@ -40,7 +40,11 @@ def run(folder: Path, config: str, results: str, pictures: list[Path], work: Pat
     for name, module in (("detector", "detector.cli"), ("snakemake", "snakemake")):
         (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
         (tools / name).chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(folder / "src"),
+    }
     done = {}
     for command in commands():
         own = command.replace("configs/mine.yaml", config).replace("results/mine", results)
