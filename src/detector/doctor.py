@@ -117,9 +117,10 @@ def _data(config: Mapping, root: Path, steps: list[str]) -> list[str]:
     lines, missing = [], []
     for name, options in used_sources(config).items():
         folder = root / options["root"]
-        if not folder.is_dir():
+        absent = [path for path in (folder, root / (options.get("pairs") or folder)) if not path.is_dir()]
+        if absent:
             missing.append(name)
-            lines.append(f"{name}: not there, looked in {folder}")
+            lines.append(f"{name}: not there, looked in {absent[0]}")
             continue
         lines.append(f"{name}: {_source(name, options, folder)}")
     if missing:
