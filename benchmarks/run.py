@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import common
-from detector.devices import cpu_flags
+from detector.machine import cpu_flags
 
 PAGES = {
     "performance": (
@@ -25,6 +25,7 @@ PAGES = {
         ("masks", "--arch", "resnet50"),
         ("end_to_end",),
         ("pruning_search",),
+        ("predicting",),
     ),
     "scale": (("dag",), ("growth", "--full")),
 }

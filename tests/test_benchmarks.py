@@ -22,6 +22,7 @@ SMALL = {
         *("--trials", "1", "--trial-epochs", "1", "--finetune-epochs", "1"),
     ],
     "pruning_search": ["--searches", "3"],
+    "predicting": ["--size", "32", "--stored", "32", "--images", "32", "--repeats", "1"],
 }
 
 

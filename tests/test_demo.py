@@ -9,6 +9,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import chapter
 import numpy as np
 import pandas as pd
 import pytest
@@ -47,6 +48,13 @@ def test_it_ends_with_tables_and_paths(demo):
     for path in ("results/demo/report.html", "results/demo/figures/rules.svg"):
         assert path in demo
         assert (ROOT / path).is_file()
+
+
+def test_every_command_of_the_page_on_use_runs(demo, tmp_path):
+    pictures = sorted((ROOT / "data/demo/synthbuster").rglob("*.png"))[:2]
+    done = chapter.run(ROOT, "configs/demo.yaml", "results/demo", pictures, tmp_path / "work")
+    assert [(command, output) for command, (code, output) in done.items() if code != 0] == []
+    assert len(list((tmp_path / "work/maps").glob("*.png"))) == 2
 
 
 def test_a_second_run_does_nothing(demo):

@@ -1,6 +1,8 @@
 """The graph runs end to end, survives kills byte for byte, and reruns exactly what a change made stale."""
 
 import copy
+import csv
+import dataclasses
 import json
 import os
 import shutil
@@ -10,6 +12,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import chapter
 import pandas as pd
 import pytest
 import yaml
@@ -17,8 +20,10 @@ from conftest import write_picture
 from kills import MEASURED, Round, processes
 from workspace import TINY, Workspace
 
+from detector.config import complete
 from detector.errors import DetectorError
 from detector.formats import EXPORTED, file
+from detector.prediction import Band, Model
 from detector.runs import Images
 
 # Rules that make one table each, and the tables that the audit of leaks makes, with which the manifest begins.
@@ -118,6 +123,51 @@ def test_it_leaves_what_it_promises(finished):
 
 def test_nothing_is_stale_when_it_is_done(finished):
     assert finished.stale() == {}
+
+
+@pytest.mark.parametrize(("file", "most"), [("model.onnx", 1e-4), ("model.int8.onnx", 1e-3)])
+def test_predict_says_of_every_test_image_what_the_pipeline_says(file, most, finished):
+    variant = finished.results / "runs/resnet18/seed0/l1-40"
+    model = Model.open(variant / "bundle", file=file)
+    for source, root in (("faces140k", "data/faces140k"), ("synthbuster", "data/synthbuster")):
+        folder = variant / ("predictions" if file == "model.onnx" else "exported/onnxruntime/onnx-int8")
+        expected = pd.read_parquet(folder / f"{source}.parquet")
+        paths = [finished.folder / root / path for path in expected["path"]]
+        answers = list(dataclasses.replace(model, band=None).judge_many(paths, fast=True))
+        assert len(answers) >= 5
+        logits = pd.Series([answer.logit for answer in answers])
+        assert (logits - expected["logit"]).abs().max() <= most
+        called = ["real" if logit >= 0 else "fake" for logit in expected["logit"]]
+        assert [answer.verdict for answer in answers] == called
+    export = json.loads((variant / "export.json").read_text())
+    band = export["band"] if file == "model.onnx" else export["int8"]["band"]
+    assert str(model.band) == str(Band.of(band)), "as text, since NaN is not NaN"
+    assert sum(band[verdict]["called"] for verdict in ("fake", "real")) == len(
+        pd.read_parquet(variant / "predictions/valid.parquet")
+    )
+
+
+def test_every_command_of_the_page_on_use_runs(finished, tmp_path):
+    """At 16 pixels there is no map, which the command says; a test of the demo has one."""
+    schema = finished.folder / "workflow/schemas/config.schema.yaml"
+    complete(
+        yaml.safe_load((finished.folder / "config.yaml").read_text()) | yaml.safe_load(chapter.overlay()), schema
+    )
+    pictures = sorted((finished.folder / "data/synthbuster").rglob("*.png"))[:2]
+    done = chapter.run(finished.folder, "configs/tiny.yaml", "results/tiny", pictures, tmp_path / "work")
+    assert len(done) == 8
+    for command, (code, output) in done.items():
+        assert "Traceback" not in output, command
+        if "--explain" in command:
+            assert code == 2, output
+            assert "at 16 pixels its last block has one position" in output
+        else:
+            assert code == 0, (command, output)
+        if command.startswith("snakemake"):
+            assert "Nothing to be done" in output
+    rows = list(csv.DictReader((tmp_path / "work/answers.csv").open()))
+    assert [Path(row["path"]).name for row in rows] == ["a.png", "b.png"]
+    assert {row["model"] for row in rows} == {"resnet18 l1-40 seed 0, int8"}
 
 
 def test_a_table_s_code_reruns_tables(finished):

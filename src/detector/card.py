@@ -93,6 +93,7 @@ def text(facts: Facts, template: str) -> str:
         "licences": "\n".join(f"- {_code(kind)}: {' '.join(facts.licences[kind].split())}" for kind in kinds),
         **_training(facts.meta),
         **_int8(export),
+        "sure": _sure(export["band"]),
         "runtime": facts.runtime,
         "results": _results(facts),
         "generators": _generators(facts),
@@ -105,6 +106,24 @@ def text(facts: Facts, template: str) -> str:
         ),
     }
     return "\n\n".join(filter(None, map(_wrapped, template.format_map(values).split("\n\n")))).rstrip() + "\n"
+
+
+def _sure(band: Mapping) -> str:
+    """From which logits on a verdict is sure, and what that is worth."""
+    lines = []
+    for side, reach in (("fake", "up to"), ("real", "from")):
+        found = band[side]
+        if found["cut"] is None:
+            lines.append(f"- **{side}:** never sure, since too few validation images were called so.")
+            continue
+        line = (
+            f"- **{side}:** sure {reach} a logit of {found['cut']:.4g}. Of {_count(found['called'])} validation "
+            f"images called so {_count(found['kept'])} lie there, {_count(found['errors'])} of them wrongly: with "
+            f"{100 * band['confidence']:.0f} % confidence at most {_percent(found['bound'])} are wrong"
+        )
+        asked = f", but {_percent(band['wanted'])} was asked for, which these images cannot show"
+        lines.append(f"{line}{'' if found['reached'] else asked}.")
+    return "\n".join(lines)
 
 
 def _costs(table: pd.DataFrame) -> str:

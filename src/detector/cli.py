@@ -1,9 +1,11 @@
 """`detector …`: what people type. The pipeline itself is run by Snakemake."""
 
 import argparse
+import logging
+import sys
 from pathlib import Path
 
-from detector import entry
+from detector import entry, interrupts
 
 
 def main() -> None:
@@ -20,6 +22,29 @@ def main() -> None:
     show.add_argument("results", type=Path, nargs="?", default=Path("results"), help="default: results")
     show.set_defaults(command=summary)
 
+    ask = commands.add_parser(
+        "predict",
+        help="say of images and videos whether they are real or AI-generated",
+        epilog="Exit code: 0; 1 where an image could not be read (its row says why, the others are judged); 2 for "
+        "a wrong option, a model that cannot be used, or no image at all; 130 after Ctrl-C, with the rows "
+        "that were finished.",
+    )
+    ask.add_argument("paths", nargs="+", metavar="PATH", help="file, folder, 'pattern*', or - for paths on stdin")
+    ask.add_argument("--model", type=Path, metavar="BUNDLE", help="or an ONNX file in one; default: the newest")
+    ask.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
+    ask.add_argument("--explain", type=Path, metavar="DIR", help="also save where each verdict comes from")
+    ask.add_argument("--fast", action="store_true", help="leave out the look at changed copies of each image")
+    ask.add_argument("--batch", type=_positive, default=16, help="pictures a pass; default: 16")
+    ask.add_argument("--threads", type=_positive, default=0, help="default: all cores")
+    ask.add_argument("--source", help="treat images as those of this training source, where these differ")
+    ask.set_defaults(command=predict)
+
+    look = commands.add_parser(
+        "doctor", help="say what is installed, which data and bundles are there, what is next"
+    )
+    look.add_argument("--config", type=Path, action="append", default=[], help="an overlay on config.yaml")
+    look.set_defaults(command=doctor)
+
     entry.run(lambda args: args.command(args), parser)
 
 
@@ -34,6 +59,29 @@ def summary(args: argparse.Namespace) -> None:
     from detector.summary import text
 
     print(text(args.results))
+
+
+def predict(args: argparse.Namespace) -> None:
+    from detector.asking import predict
+
+    options = ("model", "explain", "batch", "threads", "fast", "source")
+    try:
+        sys.exit(predict(args.paths, form=args.format, **{name: getattr(args, name) for name in options}))
+    except interrupts.Stopped as stop:
+        logging.error("stopped by %s; the images that were finished have their rows", stop)
+        sys.exit(stop.exit_code)
+
+
+def doctor(args: argparse.Namespace) -> None:
+    from detector.doctor import text
+
+    print(text(args.config))
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 import ctypes
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import torch
 
 from detector.errors import DetectorError
+from detector.machine import cpu_flags
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,3 @@ def keep_freed_memory() -> None:
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX in malloc.h
     mallopt(mmap_max, 0)
     mallopt(trim_threshold, -1)
-
-
-def cpu_flags() -> set[str]:
-    """The processor's feature flags as Linux names them; empty where there is no /proc/cpuinfo."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return set()
-    return next((set(line.split(":")[1].split()) for line in lines if line.startswith("flags")), set())

@@ -1,17 +1,16 @@
 """How long one forward pass takes, for several models in one interleaved run."""
 
-import re
 import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 from tqdm import trange
 
-from detector.devices import channels_last, cpu_flags
+from detector.devices import channels_last
+from detector.machine import cpu_flags, cpu_name
 
 LATENCY_COLUMNS = ("branch", "latency_ms_median", "latency_ms_p90", "batch", "rounds", "device", "threads")
 # Instructions that decide how fast a CPU multiplies small numbers.
@@ -88,9 +87,5 @@ def measure(
 
 def cpu() -> tuple[str, str]:
     """This machine's CPU: its name, and those of `FLAGS` that it has, with blanks between."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return "cpu", ""
-    name = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    return name[1] if name else "cpu", " ".join(flag for flag in FLAGS if flag in cpu_flags())
+    flags = cpu_flags()
+    return cpu_name() or "cpu", " ".join(flag for flag in FLAGS if flag in flags)

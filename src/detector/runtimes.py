@@ -26,13 +26,13 @@ def load(path: Path, runtime: str, threads: int) -> Exported:
     """
     if runtime == "openvino":
         return _openvino(path, threads)
-    session = _session(path, threads)
+    session = open_session(path, threads)
     return lambda images: session.run(None, {"image": images})[0]
 
 
 def facts(path: Path) -> dict[str, str]:
     """What the file says of itself: architecture, labels, threshold, temperature, where it comes from."""
-    return dict(_session(path, 1).get_modelmeta().custom_metadata_map)
+    return dict(open_session(path, 1).get_modelmeta().custom_metadata_map)
 
 
 def logits(model: Exported, count: int, gather: Callable[[np.ndarray], np.ndarray], title: str = "") -> np.ndarray:
@@ -65,7 +65,8 @@ def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) ->
     return float(difference.max())
 
 
-def _session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU; raises `DetectorError` where the file is no model of ours."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # Waiting threads that spin would slow down whoever computes next, another model in an interleaved run say.

@@ -45,7 +45,10 @@ rule export:
     params:
         packs=lambda wc, input: folders(input.packs),
         config=canonical(
-            {k: CONFIG["deploy"][k] for k in ("calibration_images", "max_drop")}
+            {
+                k: CONFIG["deploy"][k]
+                for k in ("calibration_images", "max_drop", "sure_error")
+            }
         ),
         folder=BUNDLE,
     shell:

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import onnx
+import pandas as pd
 import torch
 
 from detector import (
@@ -40,6 +42,8 @@ def main(args: argparse.Namespace) -> None:
         "logit": "above 0 means real; P(real) = 1 / (1 + exp(-logit / temperature))",
         "threshold": THRESHOLD,
         "temperature": calibration.temperature(label, logit),
+        "band": calibration.band(label, logit, settings["sure_error"]),
+        "frame": frame(images.part("train")["frame"].dropna()),
         "trained_at": meta["git_commit"],
         "data_fingerprint": meta["data_fingerprint"],
         "model_sha256": sha256(args.model),
@@ -52,15 +56,24 @@ def main(args: argparse.Namespace) -> None:
     chosen = np.linspace(0, len(learned) - 1, min(settings["calibration_images"], len(learned))).astype(int)
     checked = images.batches(images.part("valid"), torch.device("cpu"))
 
+    measured = []
+
     def accuracy(path: Path) -> float:
         model = runtimes.load(path, "onnxruntime", args.threads)
         found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}")
+        measured.append(found)
         return float(((found >= 0) == checked.labels.numpy()).mean())
 
     int8 = quantizing.save_int8(
         *(files["onnx-int8"], files["onnx-fp32"], learned.gather(chosen), accuracy),
         wanted=reference - settings["max_drop"],
     )
+    # Rounded logits have a band of their own: that of the attempt which was kept.
+    kept = measured[int8["tried"].index({k: int8[k] for k in ("method", "float_layers", "valid_accuracy")})]
+    int8["band"] = calibration.band(checked.labels.numpy(), kept, settings["sure_error"])
+    model = onnx.load(files["onnx-int8"])
+    exporting.set_facts(model, {"band": int8["band"]})
+    exporting.write(files["onnx-int8"], model)
     for precision in ("fp16", "int8"):
         sparse.save(files[f"sparse-{precision}"], weights, precision, facts)
     for name, path in files.items():
@@ -77,6 +90,11 @@ def main(args: argparse.Namespace) -> None:
     )
 
 
+def frame(positions: pd.Series) -> float:
+    """Which frame of a video training saw (0 = first, 1 = last); the middle one where it saw none."""
+    return float(positions.iloc[0]) if len(positions) else 0.5
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
@@ -86,7 +104,7 @@ if __name__ == "__main__":
     parser.add_argument("--predictions", type=Path, required=True, help="its logits on the validation images")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
-    parser.add_argument("--config", required=True, help="JSON: calibration_images and max_drop")
+    parser.add_argument("--config", required=True, help="JSON: calibration_images, max_drop, sure_error")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where the exported files go")
     parser.add_argument("--facts", type=Path, required=True, help="JSON to write: what was exported")
