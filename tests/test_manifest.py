@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from detector import images, manifest, packing, sources
+from detector import headers, images, manifest, packing, sources
 from detector.errors import DetectorError
 from detector.files import sha256
 from detector.sources import FAKE, REAL, STUDY_FRACTIONS, Record, cifake, synthbuster
@@ -160,6 +160,19 @@ def test_bad_files_are_named_and_refused_beyond_the_limit(tiny_tree):
 def test_pillows_own_size_limit_has_no_say(tiny_tree, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # at 16 x 12 pixels Pillow would raise
     assert (scan("synth", "synthbuster", tiny_tree / "synthbuster").error == "").all()
+    assert Image.MAX_IMAGE_PIXELS == 10
+
+
+def test_pillow_s_own_limit_is_off_while_any_thread_has_an_image_open(tmp_path, monkeypatch):
+    """Threads open and close in any order: here the first one closes while the second has its image open."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    conftest.write_picture(tmp_path / "a.png")
+    first, second = (headers.opened(tmp_path / "a.png", 1000) for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS is None
+    second.__exit__(None, None, None)
     assert Image.MAX_IMAGE_PIXELS == 10
 
 

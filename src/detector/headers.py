@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -31,6 +32,9 @@ LUMA = (
 SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 
+_limit, _inside = threading.Lock(), []  # Pillow's own limit, once for each image that is open
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """One file. Where `error` is not "", what could not be read is 0 or ""."""
@@ -52,6 +56,10 @@ class BadImage(Exception):
     """A file that is no image, is too large or has an unknown kind of pixels."""
 
 
+class TooManyPixels(BadImage):
+    """A file that is refused by its header, before anything is decoded."""
+
+
 @contextlib.contextmanager
 def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
     """An image with its header read, nothing decoded.
@@ -60,15 +68,26 @@ def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Imag
     for what it cannot read.
     Pillow's own limit (a warning, at twice the size an error) is off meanwhile: ours is in the config.
     """
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    with _without_pillows_limit(), Image.open(file, formats=FORMATS) as image:
+        check_size(image.width, image.height, max_pixels)
+        if image.format in ("JPEG", "MPO"):
+            check_scans(image.fp)
+        yield image
+
+
+@contextlib.contextmanager
+def _without_pillows_limit() -> Iterator[None]:
+    """It is one number for all threads: the first one in takes it off, the last one out puts it back."""
+    with _limit:
+        _inside.append(_inside[0] if _inside else Image.MAX_IMAGE_PIXELS)
+        Image.MAX_IMAGE_PIXELS = None
     try:
-        with Image.open(file, formats=FORMATS) as image:
-            check_size(image.width, image.height, max_pixels)
-            if image.format in ("JPEG", "MPO"):
-                check_scans(image.fp)
-            yield image
+        yield
     finally:
-        Image.MAX_IMAGE_PIXELS = limit
+        with _limit:
+            limit = _inside.pop()
+            if not _inside:
+                Image.MAX_IMAGE_PIXELS = limit
 
 
 @contextlib.contextmanager
@@ -120,7 +139,7 @@ def check_scans(file: BinaryIO) -> None:
 def check_size(width: int, height: int, max_pixels: int) -> None:
     """Raises BadImage where there are more than `max_pixels` pixels, or none."""
     if width * height > max_pixels:
-        raise BadImage(f"{width} x {height} pixels are more than data.max_pixels, {max_pixels}")
+        raise TooManyPixels(f"{width} x {height} pixels are more than data.max_pixels, {max_pixels}")
     if width * height == 0:
         raise BadImage(f"{width} x {height} pixels")
 
