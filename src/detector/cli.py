@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from detector import entry, interrupts
+from detector.errors import DetectorError
 
 
 def main() -> None:
@@ -45,6 +46,18 @@ def main() -> None:
     look.add_argument("--config", type=Path, action="append", default=[], help="an overlay on config.yaml")
     look.set_defaults(command=doctor)
 
+    serve_ = commands.add_parser("serve", help="a page and an API on this machine that judge images")
+    serve_.add_argument("--model", type=Path, metavar="BUNDLE", help="or an ONNX file in one; default: the newest")
+    serve_.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine alone")
+    serve_.add_argument("--port", type=int, default=8000, help="0: any that is free; default: 8000")
+    serve_.add_argument("--threads", type=_positive, default=0, help="images judged at a time; default: all cores")
+    serve_.add_argument("--name", action="append", default=[], help="another host name to answer to; repeatable")
+    serve_.add_argument("--max-mb", type=_positive, default=32, help="megabytes of one request; default: 32")
+    serve_.add_argument("--max-megapixels", type=_positive, default=50, help="of one image; default: 50")
+    serve_.add_argument("--queue", type=_positive, default=64, help="requests at the same time; default: 64")
+    serve_.add_argument("--source", help="treat images as those of this training source, where these differ")
+    serve_.set_defaults(command=serve)
+
     entry.run(lambda args: args.command(args), parser)
 
 
@@ -82,6 +95,32 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
     return int(text)
+
+
+def serve(args: argparse.Namespace) -> None:
+    try:
+        from detector import serving, uploads
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("detector"):
+            raise
+        raise DetectorError(
+            f"detector serve: found no package {error.name}, expected the extra `app`; "
+            "pip install 'detector[app]', or '.[app]' in a copy of the project"
+        ) from None
+    from detector import prediction
+
+    bundle = args.model
+    if bundle is None:
+        bundle = prediction.newest("results")
+        logging.info("--model is not given: taking the newest bundle, %s", bundle)
+    workers = args.threads or prediction.cores()
+    megabytes, pixels = args.max_mb * 10**6, args.max_megapixels * 10**6
+    limits = uploads.Limits(
+        bytes=megabytes, pixels=pixels, requests=args.queue, held=max(8 * megabytes, uploads.Limits.held)
+    )
+    # One thread a model's pass: images side by side are faster than the parts of one.
+    model = prediction.Model.open(bundle, threads=1, source=args.source)
+    serving.run(model, host=args.host, port=args.port, workers=workers, limits=limits, names=args.name)
 
 
 if __name__ == "__main__":
