@@ -114,7 +114,7 @@ def test_no_other_cut_is_better(rows):
     best = max(balanced(cut) for cut in cuts)
     assert balanced(found) == pytest.approx(best)
     closest = min(abs(cut) for cut in cuts if balanced(cut) == pytest.approx(best))
-    # Between two logits that leave out whole numbers it lies elsewhere; beyond all of them, one away, at 5, not 4.5.
+    # Between two logits that leave out whole numbers it lies elsewhere; beyond all of them, one away: 5, not 4.5.
     assert min(abs(found), 4.5) <= closest + 1e-9 or len(set(logit)) < 9
 
 

@@ -6,10 +6,13 @@ python example.py [model.int8.onnx] PICTURE …     without a model: model.onnx 
 import hashlib
 import io
 import json
+import os
 import sys
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: else it tells its maker of each model
 import onnxruntime
 from PIL import Image, ImageOps
 
