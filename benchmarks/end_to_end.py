@@ -73,12 +73,15 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
         return [f"--{kind.split('.')[0]}={runs / branch / kind}" for kind in
                 ("model.safetensors", "meta.json", "history.csv")]  # fmt: skip
 
-    limits = ["--max-pixels", 10**8, "--workers", args.cores]
+    most = 10**8
+    how = json.dumps({"size": size, "max_pixels": most})
     stage(
-        "scan", "--source", source, "--options", options, *limits, "--max-bad", 0, "--scan", pack / "scan.parquet"
+        *("scan", "--source", source, "--options", options, "--max-pixels", most, "--workers", args.cores),
+        *("--max-bad", 0, "--scan", pack / "scan.parquet"),
     )
     stage(
-        *("pack", "--scan", pack / "scan.parquet", "--root", folder, "--size", size, *limits, "--max-bad", 0),
+        *("pack", "--scan", pack / "scan.parquet", "--root", folder, "--how", how, "--max-bad", 0),
+        *("--workers", args.cores),
         *("--state", work / "state/pack", "--images", pack / "images.npy", "--index", pack / "images.json"),
         *("--bad", pack / "bad.csv"),
     )

@@ -94,16 +94,17 @@ def commands(root: Path, out: Path, workers: int) -> dict[str, list[str]]:
     """The command of each stage, as the rules run it."""
     options = {"type": "folder", "root": str(root)}
     script = ROOT / "workflow/scripts"
-    limits = ["--max-pixels", "100000000", "--max-bad", "0", "--workers", str(workers)]
+    limits = ["--max-bad", "0", "--workers", str(workers)]
+    how = json.dumps({"size": PACK_SIZE, "max_pixels": 10**8})
     return {
         "fingerprint": ["-c", FINGERPRINT, str(root)],
         "scan": [
             *(f"{script}/scan.py", "--source", "grown", "--options", json.dumps(options), *limits),
-            *("--scan", f"{out}/scan.parquet"),
+            *("--max-pixels", str(10**8), "--scan", f"{out}/scan.parquet"),
         ],
         "pack": [
             *(f"{script}/pack.py", "--scan", f"{out}/scan.parquet", "--root", str(root), *limits),
-            *("--size", str(PACK_SIZE), "--state", f"{out}/state", "--images", f"{out}/images.npy"),
+            *("--how", how, "--state", f"{out}/state", "--images", f"{out}/images.npy"),
             *("--index", f"{out}/images.json", "--bad", f"{out}/bad.csv"),
         ],
         "split": [

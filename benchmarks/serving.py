@@ -128,6 +128,7 @@ def started(model: Path) -> tuple[int, subprocess.Popen]:
     )
     for line in server.stderr:
         if "open http://" in line:
+            threading.Thread(target=server.stderr.read, daemon=True).start()  # a full pipe would stop the server
             return int(line.split(":")[-1].split()[0]), server
     raise SystemExit("the server did not start")
 
@@ -146,7 +147,7 @@ def main(args: argparse.Namespace) -> None:
             found = load(port, server.pid, pictures, expected, args.clients, args.seconds)
         finally:
             server.terminate()
-            server.communicate()
+            server.wait()
     times = sorted(found.milliseconds) or [math.nan]
     met = not found.failures and not found.different and found.growth < FLAT
     print(

@@ -217,6 +217,15 @@ def test_where_a_verdict_comes_from_is_saved_beside_its_row(pictures, bundle, tm
         assert image.size == (256, 256)
 
 
+def test_the_map_of_a_file_with_a_long_name_is_saved_too(bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(asking, "_check_explainable", lambda model: None)
+    monkeypatch.setattr(Model, "explain", lambda self, item: np.zeros((8, 8, 3), np.uint8))
+    path = grey(tmp_path, 0)
+    path = path.rename(path.with_name("ä" * 125 + ".png"))  # 254 bytes
+    assert asking.predict([str(path)], model=bundle, form="json", explain=tmp_path / "maps") == 0
+    assert len(list((tmp_path / "maps").iterdir())) == 1
+
+
 def cpu_seconds(*arguments: str) -> float:
     """The least of three."""
     found = []

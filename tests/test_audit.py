@@ -181,13 +181,34 @@ def test_fail_stops_for_a_shared_group_and_drop_leaves_it():
     assert leaks.settle(PEOPLE, found, rows, "drop") is PEOPLE
 
 
+def test_a_search_that_stopped_early_is_not_called_clean():
+    splits, hashes = world(0)
+    none = audit.duplicates(splits, hashes, 1)[1].iloc[:0]
+    rows = audit.verdicts(splits, none, audit.groups(splits), False)
+    assert {row["verdict"] for row in rows if row["check"] == "duplicates"} == {"unknown"}
+    with pytest.raises(DetectorError, match="stopped early"):
+        leaks.settle(splits, none, rows, "fail")
+    assert leaks.settle(splits, none, rows, "drop") is splits
+
+
+def test_a_class_that_is_all_copies_is_not_dropped_silently():
+    splits = pd.DataFrame(
+        {"source": "s", "path": list("abcd"), "split": "train", "label": [REAL, FAKE, FAKE, FAKE]}
+    )
+    found = pd.DataFrame({"source": "s", "path": ["a", "b"]})
+    with pytest.raises(DetectorError, match="nothing is left of real train"):
+        leaks.settle(splits, found, [{"check": "duplicates", "verdict": "leak", "sentence": "x"}], "drop")
+
+
 def test_a_split_that_is_all_copies_is_not_dropped_silently():
     splits, _ = world(0)
     same = Hashes(np.zeros(60, np.uint64), np.zeros(60, np.uint64), np.zeros((60, THUMBNAIL**2), np.uint8))
     splits["label"] = np.int8(FAKE)
     found = audit.duplicates(splits, same, 0)[1]
-    with pytest.raises(DetectorError, match="nothing is left of a test, a valid, b test, b valid"):
-        leaks.settle(splits, found, [{"verdict": "leak", "sentence": "x"}], "drop")
+    with pytest.raises(
+        DetectorError, match="nothing is left of a test, a valid, b test, b valid, fake test, fake"
+    ):
+        leaks.settle(splits, found, [{"check": "duplicates", "verdict": "leak", "sentence": "x"}], "drop")
 
 
 @pytest.mark.parametrize(

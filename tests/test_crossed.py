@@ -38,6 +38,17 @@ def test_seeds_give_student_s_interval():
     assert crossed.over_seeds(differences) == pytest.approx(tuple(expected), abs=1e-12)
 
 
+def test_both_are_no_narrower_than_seeds_alone_make_them():
+    """Where what is left is larger than the images' share, the plain estimate would fall below either source."""
+    one = draw(np.random.default_rng(3), 1, 400, 0.1)[0]
+    differences = np.vstack([one, -one])
+    table = np.hstack([differences, np.ones((2, 1)), -np.ones((2, 1))])
+    by_seed = table.shape[1] * ((table.mean(axis=1) - table.mean()) ** 2).sum()
+    half = stats.t.ppf(0.975, 1) * math.sqrt(by_seed / table.size)
+    low, high = crossed.over_both(differences)
+    assert (high - low) / 2 == pytest.approx(half)
+
+
 def test_both_are_the_crossed_components():
     """The same mean squares as a table of analysis of variance gives, here by the loops of a textbook."""
     differences = np.hstack([draw(np.random.default_rng(2), 3, 400, 0.2), np.ones((3, 1)), -np.ones((3, 1))])

@@ -3,8 +3,11 @@ the class away; after equal resizing and recompression they do not. Where the cu
 
 `pytest tests/test_cure.py -s` prints the numbers of docs/datasets.md."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from detector import manifest, packing
@@ -115,6 +118,14 @@ def test_equal_resizing_and_recompression_hide_it(give_away):
     blocks, regression = give_away(size=64, resize_to=72, preprocess="center_crop", **jpeg(30, 60))
     assert abs(blocks - 0.5) < 0.1
     assert regression < 0.65
+
+
+@pytest.mark.parametrize("size", [64, SIDE])
+def test_what_the_safe_choices_do_hides_it(give_away, size):
+    overlay = yaml.safe_load((Path(__file__).parents[1] / "configs/audited.yaml").read_text())
+    blocks, regression = give_away(size=size, **overlay["images"])
+    assert abs(blocks - 0.5) < 0.1
+    assert regression < 0.7
 
 
 def test_recompression_near_the_files_own_quality_does_not(give_away):

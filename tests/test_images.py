@@ -1,6 +1,8 @@
 """Every kind of pixels becomes RGB in the documented way, resizing is torchvision's, and what is broken raises."""
 
 import builtins
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import conftest
 import numpy as np
@@ -278,6 +280,14 @@ def test_face_crop_is_what_load_resizes(cv2, tmp_path):
     )
 
 
+def test_faces_found_by_several_threads_are_those_that_one_finds(cv2):
+    pictures = [drawn_face((90 + 5 * number, 110), 45 + number) for number in range(24)]
+    alone = [images.face_box(picture) for picture in pictures]
+    assert len(set(alone)) > 20, "faces are found"
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(images.face_box, pictures)) == alone
+
+
 def test_face_crop_without_opencv_says_what_to_install(monkeypatch):
     original = builtins.__import__
 
@@ -287,6 +297,6 @@ def test_face_crop_without_opencv_says_what_to_install(monkeypatch):
         return original(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", no_cv2)
-    images._cascade.cache_clear()
+    monkeypatch.setattr(images, "_own", threading.local())
     with pytest.raises(DetectorError, match=r"pip install '\.\[faces\]'"):
         images.face_box(random_image())

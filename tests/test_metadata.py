@@ -35,6 +35,22 @@ def audited(**sources: Path) -> list[dict]:
     return metadata.shortcuts(splits, scans)
 
 
+def test_photographs_that_only_test_has_do_not_switch_the_look_off(tmp_path):
+    """A source of PNG fakes whose test set got JPEG photographs (`pairs`), beside a fair source."""
+    tree(tmp_path / "fair", {}, {})
+    tree(tmp_path / "fakes", {}, {"suffix": ".png"})
+    scans = {
+        name: manifest.scan_source(name, "folder", tmp_path / name, {}, max_pixels=10_000)
+        for name in ("fair", "fakes")
+    }
+    splits = manifest.build(scans, {}, {name: {"type": "folder"} for name in scans}, (0.8, 0.1, 0.1), 0)
+    splits = splits[(splits["source"] == "fair") | (splits["label"] == 0) | (splits["split"] == "test")]
+    rows = metadata.shortcuts(splits, scans)
+    assert area(rows, testset="fakes") > 0.95
+    assert {"fakes": "shortcut"}.items() <= {r["source"]: r["verdict"] for r in metadata.verdicts(rows)}.items()
+    assert next(r["against"] for r in rows if r["testset"] == "fakes") == "own"
+
+
 def area(rows: list[dict], features: str = metadata.ALL, testset: str = "mine") -> float:
     return next(r["auc"] for r in rows if (r["testset"], r["features"]) == (testset, features))
 

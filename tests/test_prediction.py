@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from test_bundle import write_pictures
 from test_card import BAND
 from test_exporting import trained
@@ -249,6 +250,14 @@ def test_the_changes_are_mild():
         assert np.asarray(changed).tobytes() != pixels.tobytes()
         assert abs(np.asarray(changed, float).mean() - pixels.mean()) < 1
     assert [change(Image.new("RGB", (1, 1))).size for change in prediction.CHANGES.values()] == [(1, 1)] * 2
+
+
+def test_a_comment_too_long_for_jpeg_is_no_fault_of_the_image(model, tmp_path):
+    notes = PngInfo()
+    notes.add_text("comment", "x" * 70_000)
+    Image.new("L", (20, 20), 0).save(tmp_path / "a.png", pnginfo=notes)
+    found = model.judge(tmp_path / "a.png")
+    assert (found.verdict, found.error) == ("fake", "")
 
 
 def test_a_bad_file_has_its_reason_and_the_others_their_answers(model, tmp_path):

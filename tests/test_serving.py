@@ -336,14 +336,23 @@ def test_nothing_of_an_image_is_written_or_logged(bundle, tmp_path):
 
     noise = io.BytesIO()
     Image.frombytes("RGB", (1200, 1200), os.urandom(1200 * 1200 * 3)).save(noise, "PNG")
+    # A description said to be longer than the file: Pillow would warn of it.
+    tag = b"\x01\x0e\0\x02\0\x0f\x42\x40\0\0\0\x1a"
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01" + tag + b"\0\0\0\0"
+    odd = io.BytesIO()
+    Image.new("RGB", (20, 20)).save(odd, "JPEG", exif=exif)
+    with pytest.warns(UserWarning, match="larger than file"), Image.open(odd) as image:
+        image.getexif()
     with served.serving(bundle, "--max-mb", "5", folder=tmp_path, preexec=no_files) as (port, _):
         pictures = {
             "private-large.png": noise.getvalue(),
             "private-bad.png": b"private" * 9,
             "private-ok.png": REAL,
+            "private-odd.jpg": odd.getvalue(),
         }
         status, body = served.judge(port, pictures, "?explain=true")
-        assert (status, [result["error"] is None for result in body["results"]]) == (200, [True, False, True])
+        assert status == 200
+        assert [result["error"] is None for result in body["results"]] == [True, False, True, True]
         assert served.judge(port, {"private.png": b"private"})[0] == 415
     assert list((tmp_path / "tmp").iterdir()) == []
     lines = (tmp_path / "serve.txt").read_text().splitlines()
@@ -426,6 +435,12 @@ def test_without_the_extra_the_remedy_is_named(bundle):
     assert done.returncode == 2
     assert "found no package uvicorn" in done.stderr
     assert "pip install 'detector[app]'" in done.stderr
+
+
+def test_a_port_that_there_is_not_is_named(bundle):
+    done = command("--model", bundle, "--port", "70000")
+    assert done.returncode == 2
+    assert "--port 70000: cannot listen there" in done.stderr
 
 
 def test_a_port_that_is_taken_is_named(bundle):

@@ -57,7 +57,7 @@ def predict(
         log.warning("%s", caveat)
     if explain is not None:
         _check_explainable(asked)
-    # Lines of stdin are taken as they come; else all is listed first, so that the bar knows how far it is.
+    # Lines of stdin are taken as they come, some ahead; else all is listed first, so that the bar knows its end.
     items: Iterable[str] = found(paths) if STDIN in paths else list(found(paths))
     total = len(items) if isinstance(items, list) else None
     if total == 0:
@@ -75,7 +75,8 @@ def predict(
             for number, answer in enumerate(answers):
                 shown = ""
                 if explain is not None and not answer.error:
-                    shown = _save(explain / f"{number:06d}-{Path(answer.name).stem}.png", asked, answer.name)
+                    stem = os.fsdecode(os.fsencode(Path(answer.name).stem)[:200])  # a name has at most 255 bytes
+                    shown = _save(explain / f"{number:06d}-{stem}.png", asked, answer.name)
                 with interrupts.deferred():  # a row is printed whole and counted, or neither
                     _print(bar, writer.row(answer, shown))
                     counts[answer.verdict or "bad"] += 1

@@ -15,10 +15,10 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from detector.hashing import MAX_PAIRS, Hashes, near_pairs
-from detector.sources import FAKE, REAL, SPLIT_NAMES
+from detector.hashing import Hashes, near_pairs
+from detector.sources import CLASSES, SPLIT_NAMES
 
-CLASSES = {REAL: "real", FAKE: "fake"}
+STOPPED = "so many pictures are alike that the search for copies stopped early; so far none is in two splits"
 ACROSS, BOTH_LABELS = "across splits", "both labels"
 LEAK_COLUMNS = ("source", "path", "split", "label", "kind", "of_source", "of_path", "of_split", "of_label")
 DUPLICATE_COLUMNS = (
@@ -155,13 +155,14 @@ def verdicts(splits: pd.DataFrame, leaks: pd.DataFrame, shared: pd.DataFrame, wh
             for split, part in both.groupby("split")
         ]
         text = "; ".join(parts) or f"no picture of {source} is in two splits"
-        text += "" if whole else f" (at least: the search stopped at {MAX_PAIRS:,} near pairs)"
-        found.append({"check": "duplicates", "source": source, "verdict": "leak" if parts else "clean"})
-        found[-1]["sentence"] = text
+        if not whole:
+            text = f"{text} (at least: the search stopped)" if parts else f"{source}: {STOPPED}"
+        verdict = "leak" if parts else "clean" if whole else "unknown"
+        found.append({"check": "duplicates", "source": source, "verdict": verdict, "sentence": text})
     for source, table in shared.groupby("source"):
         if table["groups"].isna().any():
             verdict, text = "unknown", f"{source} knows no groups (people, prompts)"
-        elif (worst := table[table["images"] > 0].drop_duplicates("split")).size:  # train comes before valid
+        elif (worst := table[table["images"] > 0]).size:
             parts = [
                 f"{row.images} of {row.of_images} {row.split} images share a group (a person, a prompt) with "
                 f"{row.with_split}"

@@ -114,7 +114,8 @@ def _sure(band: Mapping) -> str:
     for side, reach in (("fake", "up to"), ("real", "from")):
         found = band[side]
         if found["cut"] is None:
-            lines.append(f"- **{side}:** never sure, since too few validation images were called so.")
+            why = "too few validation images were called so, or too many of them wrongly"
+            lines.append(f"- **{side}:** never sure, since {why}.")
             continue
         line = (
             f"- **{side}:** sure {reach} a logit of {found['cut']:.4g}. Of {_count(found['called'])} validation "

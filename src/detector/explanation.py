@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 from PIL import Image
 
+from detector import runtimes
 from detector.errors import DetectorError
 
 SHOWN = 256  # pixels: smaller images are shown larger, by a whole factor
@@ -32,7 +33,7 @@ def heat(model, pixels: np.ndarray) -> np.ndarray:
 
     Raises `DetectorError` for a network without such an end.
     """
-    features, weight = _maps(str(model.file))(pixels[None])
+    features, weight = _maps(str(model.file), model.threads)(pixels[None])
     evidence = np.tensordot(weight.reshape(-1).astype(np.float64), features[0].astype(np.float64), axes=1)
     if model.logits(pixels[None])[0] < 0:
         evidence = -evidence
@@ -64,7 +65,7 @@ def overlay(model, pixels: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4)
-def _maps(path: str):
+def _maps(path: str, threads: int):
     """A function from pictures to (what the last average is over, float (n, c, h, w); the output's weight)."""
     model = onnx.load(path)
     pools = [node for node in model.graph.node if node.op_type in ("ReduceMean", "GlobalAveragePool")]
@@ -77,5 +78,7 @@ def _maps(path: str):
     names = [pools[0].input[0], outputs[0].input[1]]
     for name in names:  # also a weight can be an output, whatever it is stored as
         model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), runtimes.session_options(threads), providers=["CPUExecutionProvider"]
+    )
     return lambda pictures: session.run(names, {"image": pictures})

@@ -24,6 +24,7 @@ FLAT = 2.0  # grey levels: thumbnails of less spread hold no picture, only round
 CORRELATION = 0.9  # of two thumbnails from which on they show the same
 BLOCK = 1 << 16  # thumbnails at a time as floats: 64 MiB
 MAX_PAIRS = 5_000_000  # 80 MB: beyond, a set is nothing but copies, and more of them say nothing more
+MAX_COMPARED = 200_000_000  # thumbnails, some minutes: beyond, a set has one motif, and hashes tell nothing
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,11 @@ def near_pairs(hashes: Hashes, distance: int) -> tuple[np.ndarray, bool]:
     Alike: hashes that differ in at most `distance` of 64 bits, and thumbnails that correlate by CORRELATION.
     Flat images (blank, black) have no hash worth the name and are in no pair. Not all pairs are compared: of
     `distance` + 1 pieces of a hash at least one is equal where at most `distance` bits differ (the pigeonhole
-    principle, as in Manku et al. 2007, "Detecting near-duplicates for web crawling"). Stops at MAX_PAIRS.
+    principle, as in Manku et al. 2007, "Detecting near-duplicates for web crawling"). Stops at MAX_PAIRS found or
+    MAX_COMPARED looked at.
     """
     usable = np.flatnonzero(_spread(hashes.thumbnails) >= FLAT)
-    found, count = [np.empty((0, 2), np.int64)], 0
+    found, count, compared = [np.empty((0, 2), np.int64)], 0, 0
     masks = _masks(distance + 1)
     for number, mask in enumerate(masks):
         for first, second in _same(hashes.phash, usable, mask):
@@ -80,7 +82,10 @@ def near_pairs(hashes: Hashes, distance: int) -> tuple[np.ndarray, bool]:
             first, second = first[kept], second[kept]
             kept = hashes.pixels[first] != hashes.pixels[second]
             first, second = first[kept], second[kept]
+            compared += len(first)
             kept = _correlation(hashes.thumbnails, first, second) >= CORRELATION
+            if compared > MAX_COMPARED:
+                return _sorted(found)[:MAX_PAIRS], False
             if kept.any():
                 found.append(np.sort(np.stack([first[kept], second[kept]], axis=1), axis=1))
                 count += len(found[-1])

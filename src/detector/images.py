@@ -3,9 +3,9 @@
 import contextlib
 import io
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -282,9 +282,17 @@ def _frame_number(path: str | os.PathLike, index: int, max_pixels: int | None) -
     return last
 
 
-@lru_cache(maxsize=1)
+_own = threading.local()
+
+
 def _cascade() -> tuple[Any, Any]:
-    """(the module cv2, the loaded cascade), once a process."""
+    """(the module cv2, the loaded cascade), one a thread: one that several search with finds nonsense."""
+    if not hasattr(_own, "cascade"):
+        _own.cascade = _load_cascade()
+    return _own.cascade
+
+
+def _load_cascade() -> tuple[Any, Any]:
     try:
         import cv2
     except ImportError as error:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from detector.errors import DetectorError, listing
+from detector.sources import CLASSES
 
 log = logging.getLogger(__name__)
 TABLES = "tables/audit_duplicates.csv, tables/audit_groups.csv and data/audit/leaks.parquet"
@@ -17,11 +18,12 @@ def settle(
     """The manifest, from the images with their splits and what `audit` says of them.
 
     `fail`: any leak, of a picture or a group, is a DetectorError. `warn`: all images stay. `drop`: the leaks go,
-    so each picture stays in the earliest split that has it, and training images never depend on the test set;
-    groups stay, as leaving them out can empty a split. Raises DetectorError where `drop` leaves a split of a
-    source empty.
+    so a picture stays in the earliest split alone that has it (and in none, where that has it under both labels),
+    and training images never depend on the test set; groups stay, as leaving them out can empty a split. Raises
+    DetectorError where `drop` leaves nothing of a split of a source, or of a class in a split.
     """
-    found = [row["sentence"] for row in verdicts if row["verdict"] == "leak"]
+    unsure = ("duplicates", "unknown")  # the search was cut short
+    found = [r["sentence"] for r in verdicts if r["verdict"] == "leak" or (r["check"], r["verdict"]) == unsure]
     if not found:
         return splits
     if on_leak == "fail":
@@ -38,7 +40,11 @@ def settle(
         pd.MultiIndex.from_frame(leaks[["source", "path"]])
     )
     kept = splits[~gone].reset_index(drop=True)
-    before, after = ({*zip(table["source"], table["split"], strict=True)} for table in (splits, kept))
+    before, after = (
+        {*zip(part["source"], part["split"], strict=True)}
+        | {*zip(part["label"].map(CLASSES), part["split"], strict=True)}
+        for part in (splits, kept)
+    )
     if empty := sorted(before - after):
         raise DetectorError(
             f"audit.on_leak is drop, and nothing is left of {', '.join(map(' '.join, empty))}: all its images are "

@@ -164,6 +164,11 @@ def build(
             f"data.hold_out: without {held} there is no fake image in {' and '.join(empty)}; "
             "hold out fewer generators, or add a source with others"
         )
+    if lost := sorted(set(hold_out) - set(table.loc[table.split == "test", "generator"])):
+        raise DetectorError(
+            f"data.hold_out: {', '.join(lost)}: no image in test, so nothing would be tested; choose a split that "
+            "gives it some (data.sources.NAME.split), or leave it out of data.hold_out and the data"
+        )
     return table
 
 

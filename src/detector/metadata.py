@@ -13,14 +13,13 @@ import pandas as pd
 
 from detector.metrics import auc
 from detector.scores import auc_interval
-from detector.sources import FAKE, REAL
+from detector.sources import CLASSES, FAKE, REAL
 
 FEATURES = (
     *("format", "mode", "width", "height", "aspect", "bytes_per_pixel"),
     *("quantisation", "subsampling", "exif"),
 )
 WORDS = {"bytes_per_pixel": "bytes a pixel", "quantisation": "JPEG quantisation", "exif": "EXIF"}
-CLASSES = {REAL: "real", FAKE: "fake"}
 ALL, COMBINED = "all", "combined"
 COLUMNS = ("testset", "against", "features", "n_train", "n_real", "n_fake", "auc", "auc_low", "auc_high")
 FEWEST = 10  # test images of each class, below which nothing is concluded
@@ -51,9 +50,10 @@ def shortcuts(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> list[d
 
     `images`: columns source, split, label, row. For each source, a classifier trained on its training images and
     tested on its test images, and `combined` one for all sources together; gradient-boosted trees, which need no
-    scaling and take NaN. A source of one class has nothing to be told from by itself: its test images are held
-    against those of the other class in the other sources (`against`: `real of others`), by the classifier of all;
-    a detector trained on all can recognise it like that. AUC is that of fakes, NaN where there is one class only.
+    scaling and take NaN. For a source of one class in training it is the classifier of all sources; where its test
+    images have one class too, they are held against those of the other class in other sources (`against`: `real
+    of others`). A detector trained on all can recognise it like that. AUC is that of fakes, NaN where there is one
+    class only.
     """
     seen = features(images, scans)
     label, split, source = (images[name].to_numpy() for name in ("label", "split", "source"))
@@ -61,9 +61,11 @@ def shortcuts(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> list[d
     for testset in (*sorted(set(source)), COMBINED):
         own = (source == testset) | (testset == COMBINED)
         train, test, against = own & (split == "train"), own & (split == "test"), "own"
+        if len(np.unique(label[train])) < 2:  # with `pairs`, test alone has photographs
+            train = split == "train"
         if len(np.unique(label[own])) == 1:
             other = FAKE if label[own][0] == REAL else REAL
-            train, against = split == "train", f"{CLASSES[other]} of others"
+            against = f"{CLASSES[other]} of others"
             test |= (split == "test") & (label == other)
         for name in (ALL, *FEATURES):
             columns = [*FEATURES] if name == ALL else [name]
@@ -119,6 +121,8 @@ def verdicts(rows: Sequence[Mapping]) -> list[dict[str, str]]:
             verdict = "shortcut" if low > SEPARATES else "part" if low > TELLS else "clean"
             does = {"shortcut": "separates", "part": "tells a part of", "clean": "does not separate"}[verdict]
             text = f"metadata alone {does} {name} ({_area(row)}{'' if verdict == 'clean' else _best(row, rows)})"
+            if 1 - (row["auc"] if np.isnan(row["auc_high"]) else row["auc_high"]) > TELLS:
+                text += ": it tells the class of training images, and of test images the other way round"
         found.append({"check": "metadata", "source": row["testset"], "verdict": verdict, "sentence": text})
     return found
 

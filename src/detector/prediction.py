@@ -28,7 +28,7 @@ from detector.formats import FILES
 BATCH = 16  # pictures a pass: no slower than larger ones on a CPU, and a ResNet-50 at 224 px then needs 200 MB
 AHEAD = 4  # images a thread that are decoded, or about to be, while the model computes
 FRAME = 0.5  # of a video, where training saw none
-VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".h264"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".h264"})
 REAL, FAKE, UNSURE = "real", "fake", "unsure"
 SUMS = "SHA256SUMS"
 
@@ -43,7 +43,7 @@ def _saved_again(image: Image.Image) -> Image.Image:
     if max(image.size) > 65_500:  # what JPEG can hold
         return image
     with io.BytesIO() as file:
-        image.save(file, "JPEG", quality=90)
+        image.save(file, "JPEG", quality=90, comment=b"")  # else the image's own, which can be too long
         with Image.open(file, formats=["JPEG"]) as again:
             return again.convert("RGB")
 
@@ -168,12 +168,17 @@ class Model:
             ]
         if math.isnan(self.band.error):
             return ["there were too few validation images to be sure of anything: every verdict is unsure"]
+        never = [
+            f"it is never sure that an image is {name}: too few validation images called so, or too many wrongly"
+            for name, cut in ((FAKE, self.band.fake), (REAL, self.band.real))
+            if math.isinf(cut)
+        ]
         if not self.band.reached:
-            return [
+            return never + [
                 f"of its sure verdicts up to {self.band.error:.1%} can be wrong; {self.band.wanted:.1%} was asked "
                 "for, which its validation images cannot show"
             ]
-        return []
+        return never
 
     def judge(self, image: str | os.PathLike | bytes, *, name: str = "image", fast: bool = False) -> Answer:
         """One image: a path, or the bytes of a file. Never raises for what is wrong with the image."""

@@ -65,15 +65,20 @@ def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) ->
     return float(difference.max())
 
 
-def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU; raises `DetectorError` where the file is no model of ours."""
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """`threads` of the CPU, and no log but errors."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # Waiting threads that spin would slow down whoever computes next, another model in an interleaved run say.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 3
+    return options
+
+
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """ONNX Runtime on the CPU; raises `DetectorError` where the file is no model of ours."""
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(path, session_options(threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common class of their own
         raise DetectorError(
             f"{path}: not a model that ONNX Runtime can load ({_first_line(error)}); {_REMEDY}"

@@ -14,6 +14,7 @@ import json
 import logging
 import re
 import socket
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from importlib.resources import files
@@ -125,8 +126,11 @@ class Service:
                 seconds = self.limits.seconds
                 raise Refusal("too_slow", f"the images did not arrive within {seconds:g} seconds") from None
             loop, results = asyncio.get_running_loop(), []
-            while found:  # one at a time, so that a request of many images leaves threads to others
+            # One at a time, so that a request of many images leaves threads to others.
+            while found and not await request.is_disconnected():
                 results.append(await loop.run_in_executor(self.pool, self._one, found.pop(0), explain))
+        if found:
+            raise ClientDisconnect
         body = {"model": self.model.name, "note": NOTE, "results": results}
         errors = [result["error"] for result in results]
         if None in errors:
@@ -226,9 +230,10 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=256)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         raise DetectorError(
-            f"--host {host} --port {port}: cannot listen there ({error.strerror or error}); choose another --port"
+            f"--host {host} --port {port}: cannot listen there ({getattr(error, 'strerror', None) or error}); "
+            "choose another --port"
         ) from None
 
 
@@ -250,6 +255,7 @@ def is_local(host: str) -> bool:
 def run(model: Model, *, host: str, port: int, workers: int, limits: Limits, names: Sequence[str] = ()) -> None:
     """Serve until SIGINT or SIGTERM; requests under way are finished, within CLOSING seconds."""
     give_memory_back()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # they tell of an image's metadata
     listener, pool = bound(host, port), ThreadPoolExecutor(workers, "judge")
     if not is_local(host):
         log.warning(
@@ -268,7 +274,7 @@ def run(model: Model, *, host: str, port: int, workers: int, limits: Limits, nam
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=4 * limits.requests,
+        limit_concurrency=max(256, 4 * limits.requests),  # of connections, those that send nothing included
         timeout_graceful_shutdown=CLOSING,
     )
     log.info("model: %s", model.name)

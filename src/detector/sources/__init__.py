@@ -27,6 +27,7 @@ from types import ModuleType
 from detector.errors import DetectorError
 
 REAL, FAKE = 1, 0
+CLASSES = {REAL: "real", FAKE: "fake"}  # in tables and texts
 KINDS = ("faces140k", "celebdf", "synthbuster", "cifake", "folder")
 SPLIT_NAMES = ("train", "valid", "test")
 STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
