@@ -12,7 +12,7 @@ from detector.tables import BASELINE, COMBINED, DENSE_CONTROL
 def main(args: argparse.Namespace) -> None:
     table = pd.read_csv(args.table)
     table = table[(table["arch"] == args.arch) & (table["seed"] == args.seed) & (table["testset"] == COMBINED)]
-    of = f"{args.arch}, seed {args.seed}, all test sets together"
+    of = f"{args.arch}, seed {args.seed}, all test sets"
     heading = f"Accuracy on perturbed images: {of}"
     if table.empty:
         probe_figures.note(args.accuracy, heading, "there are no test images")
