@@ -316,6 +316,11 @@ def test_held_out_generators_are_tested_alone_and_move_nothing_else(scans):
     pd.testing.assert_frame_equal(after[~held].reset_index(drop=True), kept.reset_index(drop=True))
 
 
+def test_a_held_out_generator_that_test_lacks_is_told(scans, caplog):
+    hold_out(scans, "glide", "stylegan")
+    assert "data.hold_out: glide: no image in test" in caplog.text
+
+
 def test_a_limit_counts_what_is_left_without_held_out_generators(scans):
     options = OPTIONS | {"synth": {"type": "synthbuster", "limit": {"train": 8}}}
     table = manifest.build(scans, {}, options, STUDY_FRACTIONS, 0, ["glide"])

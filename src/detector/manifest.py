@@ -19,6 +19,7 @@ each image that is used:
     row         int32  the image's row in its source's packed store = its row in its source's scan
 """
 
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -30,6 +31,8 @@ import pandas as pd
 from detector import files, headers, parallel, sources, splits
 from detector.errors import DetectorError, listing
 from detector.sources import FAKE, PAIRS, REAL, SPLIT_NAMES, STUDY_FRACTIONS, Record, _walk
+
+log = logging.getLogger(__name__)
 
 COLUMNS = (
     *("path", "label", "source", "generator", "group", "split"),
@@ -165,9 +168,10 @@ def build(
             "hold out fewer generators, or add a source with others"
         )
     if lost := sorted(set(hold_out) - set(table.loc[table.split == "test", "generator"])):
-        raise DetectorError(
-            f"data.hold_out: {', '.join(lost)}: no image in test, so nothing would be tested; choose a split that "
-            "gives it some (data.sources.NAME.split), or leave it out of data.hold_out and the data"
+        log.warning(
+            "data.hold_out: %s: no image in test, so nothing of it is tested; choose a split that gives it some "
+            "(data.sources.NAME.split)",
+            ", ".join(lost),
         )
     return table
 
