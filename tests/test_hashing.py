@@ -9,6 +9,7 @@ from PIL import Image, ImageEnhance
 
 from detector import hashing
 from detector.hashing import Hashes, near_pairs
+from detector.images import Preprocessing
 
 SIDE = 96
 
@@ -50,6 +51,31 @@ def test_a_copy_that_was_processed_is_near(change):
     pairs, whole = near_pairs(hashes([*originals, *map(change, originals)]), 4)
     assert whole
     assert pairs.tolist() == [[seed, seed + 8] for seed in range(8)]
+
+
+WAYS = [
+    ({"preprocess": "resize"}, 8),
+    ({"preprocess": "center_crop"}, 0),
+    ({"preprocess": "center_crop", "resize_to": 64}, 8),
+]
+
+
+@pytest.mark.parametrize(("settings", "found"), WAYS, ids=str)
+def test_a_smaller_copy_is_found_unless_a_crop_shows_another_part_of_it(settings, found):
+    """What docs/audit.md warns of: the audit sees what the network sees."""
+    how = Preprocessing.of({"size": 48, "max_pixels": 1_000_000, **settings})
+    originals = [picture(seed) for seed in range(8)]
+    smaller = [image.resize((72, 72), Image.Resampling.BILINEAR) for image in originals]
+    pairs, _ = near_pairs(hashes_of(np.stack([how.apply(image) for image in [*originals, *smaller]])), 4)
+    assert len(pairs) == found
+
+
+def test_a_search_among_too_many_alike_says_that_it_stopped(monkeypatch):
+    monkeypatch.setattr(hashing, "MAX_COMPARED", 20)
+    found = hashes([recompressed(picture(0), quality) for quality in range(40, 60)])
+    pairs, whole = near_pairs(found, 4)
+    assert not whole
+    assert len(pairs) < 20 * 19 / 2
 
 
 def test_equal_pictures_are_no_near_pair_and_have_equal_pixel_hashes():
