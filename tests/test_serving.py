@@ -75,9 +75,11 @@ def small(model):
     return serving.app(model, pool=POOL, limits=LIMITS)
 
 
-def call(app, method="POST", path="/api/images", body=b"", pause=0.0, query=b"", cut=None, **headers):
+def call(
+    app, method="POST", path="/api/images", body=b"", pause=0.0, query=b"", cut=None, gone=lambda: False, **headers
+):
     """One request to an application: (status, headers, JSON). Pieces of the body come `pause` seconds apart; after
-    `cut` seconds the request is cancelled."""
+    `cut` seconds the request is cancelled; once `gone` the client has hung up."""
     if method == "POST":
         headers = {"content-length": str(len(body))} | headers
     headers = {"host": "127.0.0.1:8000"} | headers
@@ -89,6 +91,8 @@ def call(app, method="POST", path="/api/images", body=b"", pause=0.0, query=b"",
     sent = []
 
     async def receive():
+        if gone():  # known at once: nobody waits to learn it
+            return {"type": "http.disconnect"}
         await asyncio.sleep(pause)
         if not pieces:
             return await asyncio.Event().wait()  # as a server does that waits for the client to hang up
@@ -107,7 +111,7 @@ def call(app, method="POST", path="/api/images", body=b"", pause=0.0, query=b"",
     asyncio.run(run())
     body = b"".join(message.get("body", b"") for message in sent[1:])
     answered = {key.decode(): value.decode() for key, value in sent[0]["headers"]}
-    return sent[0]["status"], answered, json.loads(body)
+    return sent[0]["status"], answered, json.loads(body or b"null")
 
 
 def send(app, pictures, field="images", **options):
@@ -387,6 +391,23 @@ def test_a_bug_elsewhere_is_answered_and_logged_without_its_text(model, caplog, 
     assert told(send(app, {"secret.png": REAL})) == (500, "internal")
     assert "ValueError" in caplog.text
     assert "is not in list" not in caplog.text
+
+
+def test_nothing_more_is_judged_for_a_client_that_is_gone(model):
+    judged = []
+
+    def judge(data, name):
+        judged.append(name)
+        return model.judge(data, name=name)
+
+    app = serving.app(Changed(model, judge=judge), pool=POOL, limits=LIMITS)
+    pictures = {"1.png": REAL, "2.png": REAL, "3.png": REAL}
+    assert send(app, pictures)[0] == 200
+    assert judged == list(pictures)
+    judged.clear()
+    assert send(app, pictures, gone=lambda: bool(judged))[0] == 499
+    assert judged == ["1.png"]
+    assert call(app, "GET", "/api/health")[2]["requests"] == 0  # its room is given back
 
 
 def test_a_stop_waits_for_the_request_under_way(bundle, tmp_path):

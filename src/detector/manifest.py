@@ -115,7 +115,7 @@ def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
     for split_name, record in zip(names, records, strict=True):
         found[split_name, record.label] = found.get((split_name, record.label), 0) + 1
     wrong = [
-        f"{split_name}, {'real' if label == sources.REAL else 'fake'}: found {count}, "
+        f"{split_name}, {sources.CLASSES[label]}: found {count}, "
         f"expected {source.OFFICIAL.get((split_name, label), 0)}"
         for (split_name, label), count in found.items()
         if count != source.OFFICIAL.get((split_name, label), 0)

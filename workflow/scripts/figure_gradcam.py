@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import expit
 
 from detector import entry, manifest, probe_figures
-from detector.sources import FAKE
+from detector.sources import CLASSES
 
 KINDS = ("right", "wrong", "least certain")
 
@@ -33,7 +33,7 @@ def examples(part: pd.DataFrame, store: np.ndarray) -> list[tuple[np.ndarray, np
         (
             store[row.row],
             np.stack([np.asarray(line, np.float32) for line in row.map]),
-            f"is {'fake' if row.label == FAKE else 'real'}, P(fake) {expit(-row.logit):.2f}",
+            f"is {CLASSES[row.label]}, P(fake) {expit(-row.logit):.2f}",
         )
         for row in part.itertuples()
     ]
