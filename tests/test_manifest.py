@@ -291,6 +291,23 @@ def test_unusable_options(scans, change, message):
         build({"synth": scans["synth"]}, options={"synth": {"type": "synthbuster"} | change})
 
 
+@pytest.mark.parametrize(
+    ("lost", "message"),
+    [
+        (lambda t: t.split == "test", "test: no image"),
+        (lambda t: (t.split == "train") & (t.label == REAL), "train: no real image"),
+        (lambda t: (t.split == "valid") & (t.label == FAKE), "valid: no fake image"),
+    ],
+)
+def test_a_part_that_no_source_has_is_named(scans, lost, message):
+    table = build(scans)
+    manifest.require_parts(table)
+    table = table[~((table.split == "test") & (table.label == REAL))]
+    manifest.require_parts(table)  # a test set of one class is the study's own
+    with pytest.raises(DetectorError, match=f"{message}\n.*Add a source"):
+        manifest.require_parts(table[~lost(table)])
+
+
 def test_parquet_roundtrip_and_equal_bytes(scans, tmp_path):
     table = build(scans)
     for name in ("a", "b"):

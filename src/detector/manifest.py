@@ -176,6 +176,23 @@ def build(
     return table
 
 
+def require_parts(table: pd.DataFrame) -> None:
+    """Raises DetectorError where training or validation lacks a class, or where there is no test image at all."""
+    found = set(zip(table.split, table.label, strict=True))
+    needed = [(split, label) for split in ("train", "valid") for label in sources.CLASSES]
+    missing = [
+        f"{split}: no {sources.CLASSES[label]} image" for split, label in needed if (split, label) not in found
+    ]
+    if "test" not in set(table.split):
+        missing.append("test: no image")
+    if missing:
+        raise DetectorError(
+            f"data: what all sources together have cannot train a detector and test it:\n{listing(missing)}\n"
+            "Add a source that has them (data.use), or choose other splits: data.fractions, "
+            "data.sources.NAME.split and limit."
+        )
+
+
 def read(path: str | os.PathLike) -> pd.DataFrame:
     """A manifest or scan from its parquet file."""
     return pd.read_parquet(path)
