@@ -217,13 +217,16 @@ def test_where_a_verdict_comes_from_is_saved_beside_its_row(pictures, bundle, tm
         assert image.size == (256, 256)
 
 
-def test_the_map_of_a_file_with_a_long_name_is_saved_too(bundle, tmp_path, monkeypatch):
+def test_the_map_of_a_file_with_a_long_name_is_saved_too(bundle, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(asking, "_check_explainable", lambda model: None)
     monkeypatch.setattr(Model, "explain", lambda self, item: np.zeros((8, 8, 3), np.uint8))
     path = grey(tmp_path, 0)
-    path = path.rename(path.with_name("ä" * 125 + ".png"))  # 254 bytes
-    assert asking.predict([str(path)], model=bundle, form="json", explain=tmp_path / "maps") == 0
-    assert len(list((tmp_path / "maps").iterdir())) == 1
+    path = path.rename(path.with_name("照" * 83 + ".png"))  # 253 bytes; a cut at 200 halves a letter
+    assert asking.predict([str(path)], model=bundle, form="csv", explain=tmp_path / "maps") == 0
+    (saved,) = (tmp_path / "maps").iterdir()
+    said = capsys.readouterr().out
+    assert next(csv.DictReader(io.StringIO(said)))["explanation"] == str(saved)
+    said.encode()  # raises where a letter was cut in two
 
 
 def cpu_seconds(*arguments: str) -> float:
@@ -330,7 +333,7 @@ def test_the_doctor_knows_the_bundles_and_how_sure_they_are(project, bundle):
     assert re.search(r"r/seed0/a/bundle: 3 hours old, validation accuracy 0\.9000, never unsure", said)
     assert re.search(r"r/seed0/b/bundle: new\n", said)
     assert re.search(r"r/seed0/d/bundle: new, validation accuracy 0\.8000, at most 0\.9% errors", said)
-    assert re.search(r"r/seed0/e/bundle: .*, errors among its sure verdicts not shown to be below 1\.0%", said)
+    assert re.search(r"r/seed0/e/bundle: .*, errors beyond its cuts not shown to be below 1\.0%", said)
     assert re.search(r"detector predict PICTURE --model \S+/bundle", said)
 
 

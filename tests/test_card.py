@@ -168,6 +168,7 @@ def test_each_kind_of_branch_is_called_what_it_is(branch):
     assert ("Adam, learning rate 0.0001; batches of 16" in flat(written)) == first
     tuned = "SGD, learning rate 2.5e-05 (the best of 7 trials on the validation images); batches of 64; flipped"
     assert (tuned in flat(written)) != first
+    assert ("- Epoch, temperature and the cuts above were chosen" in flat(written)) == first
     assert words in flat(written)
 
 

@@ -214,7 +214,7 @@ def test_between_the_cuts_it_is_unsure_and_says_which_way_it_leans(model, tmp_pa
         assert found.logit == pytest.approx(level * 20 / 255 - 10, abs=1e-5)
     assert model.band == Band(-2.5, 4.0, 0.02, 0.01)
     assert not model.band.reached, "the worse of both verdicts counts"
-    assert "up to 2.0% can be wrong; 1.0% was asked for" in model.caveats[0]
+    assert "up to 2.0% can be called wrongly; 1.0% was asked for" in model.caveats[0]
 
 
 @pytest.mark.parametrize(("band", "verdict"), [(NEVER, "unsure"), (ALWAYS, "fake"), (None, "fake")])

@@ -24,12 +24,14 @@ import jsonschema
 import pytest
 import served
 import test_bombs
+import test_prediction
 import uvicorn
 from PIL import Image
 from served import FAKE, REAL, UNSURE
 
 from benchmarks import serving as bench
 from detector import serving, uploads
+from detector.images import Preprocessing
 from detector.prediction import Model
 from detector.uploads import Limits
 
@@ -91,11 +93,11 @@ def call(
     sent = []
 
     async def receive():
-        if gone():  # known at once: nobody waits to learn it
-            return {"type": "http.disconnect"}
         await asyncio.sleep(pause)
-        if not pieces:
-            return await asyncio.Event().wait()  # as a server does that waits for the client to hang up
+        while not pieces:  # as a server does that waits for the client to hang up
+            await asyncio.sleep(0.01)
+            if gone():
+                return {"type": "http.disconnect"}
         return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
     async def send(message):
@@ -394,18 +396,27 @@ def test_a_bug_elsewhere_is_answered_and_logged_without_its_text(model, caplog, 
 
 
 def test_nothing_more_is_judged_for_a_client_that_is_gone(model):
-    judged = []
+    begun, judged, released = [], [], threading.Event()
 
     def judge(data, name):
+        begun.append(name)
+        answer = model.judge(data, name=name)
+        time.sleep(0.1)
         judged.append(name)
-        return model.judge(data, name=name)
+        return answer
 
     app = serving.app(Changed(model, judge=judge), pool=POOL, limits=LIMITS)
     pictures = {"1.png": REAL, "2.png": REAL, "3.png": REAL}
     assert send(app, pictures)[0] == 200
     assert judged == list(pictures)
+    begun.clear()
     judged.clear()
-    assert send(app, pictures, gone=lambda: bool(judged))[0] == 499
+    assert send(app, pictures, gone=lambda: bool(begun))[0] == 499
+    assert judged == ["1.png"]  # which a thread had: its bytes count until it is done
+    POOL.submit(released.wait, 20)  # all threads are busy with others' images
+    assert send(app, {"late.png": REAL}, gone=lambda: True)[0] == 499
+    released.set()
+    POOL.submit(int).result()
     assert judged == ["1.png"]
     assert call(app, "GET", "/api/health")[2]["requests"] == 0  # its room is given back
 
@@ -456,6 +467,14 @@ def test_without_the_extra_the_remedy_is_named(bundle):
     assert done.returncode == 2
     assert "found no package uvicorn" in done.stderr
     assert "pip install 'detector[app]'" in done.stderr
+
+
+def test_what_a_model_needs_and_is_not_installed_is_named(tmp_path):
+    how = Preprocessing(8, face_crop=True, max_pixels=10_000)
+    test_prediction.brightness(tmp_path, preprocessing={"faces": how.record()})
+    done = command("--model", tmp_path, code="import sys\nsys.modules['cv2'] = None")
+    assert done.returncode == 2
+    assert "face_crop needs OpenCV" in done.stderr
 
 
 def test_a_port_that_there_is_not_is_named(bundle):

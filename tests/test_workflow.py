@@ -255,6 +255,17 @@ def test_the_audit_reruns_what_hangs_on_it(finished):
         assert finished.stale() == FROM_AUDIT
 
 
+def test_data_that_cannot_train_a_detector_can_be_audited(finished):
+    with configured(finished, results="results/fakes", data={**TINY["data"], "use": ["synthbuster"]}):
+        audited = finished.snakemake("results/fakes/tables/audit_verdict.csv")
+        assert audited.returncode == 0, audited.stdout
+        refused = finished.snakemake("results/fakes/data/manifest.parquet")
+    assert refused.returncode == 1
+    assert "train: no real image\n  valid: no real image\nAdd a source that has them" in refused.stdout
+    table = pd.read_csv(finished.folder / "results/fakes/tables/audit_verdict.csv")
+    assert set(table["check"]) == {"duplicates", "groups", "metadata"}
+
+
 def test_a_changed_image_reruns_its_source_and_after(finished):
     image = next((finished.folder / "data/synthbuster/glide").glob("*.png"))
     stat, content = image.stat(), image.read_bytes()

@@ -75,8 +75,7 @@ def predict(
             for number, answer in enumerate(answers):
                 shown = ""
                 if explain is not None and not answer.error:
-                    stem = os.fsdecode(os.fsencode(Path(answer.name).stem)[:200])  # a name has at most 255 bytes
-                    shown = _save(explain / f"{number:06d}-{stem}.png", asked, answer.name)
+                    shown = _save(explain / f"{number:06d}-{_stem(answer.name)}.png", asked, answer.name)
                 with interrupts.deferred():  # a row is printed whole and counted, or neither
                     _print(bar, writer.row(answer, shown))
                     counts[answer.verdict or "bad"] += 1
@@ -90,6 +89,14 @@ def predict(
     finally:
         _summarise(counts, time.monotonic() - begin)
     return SOME_BAD if counts["bad"] else ALL_FINE
+
+
+def _stem(name: str) -> str:
+    """The name without folder and ending, no longer than a file's name may be with what is put around it."""
+    stem = Path(name).stem
+    while len(os.fsencode(stem)) > 200:  # bytes, but cut between letters: half of one is no text
+        stem = stem[:-1]
+    return stem
 
 
 def found(paths: Iterable[str], stdin: TextIO | None = None) -> Iterator[str]:

@@ -176,6 +176,7 @@ def _training(meta: Mapping) -> dict[str, object]:
             "stage": "Training from scratch",
             **{key: recipe[key] for key in ("optimizer", "learning_rate", "batch_size", "flip")},
             "found": "",
+            "chosen": "Epoch",
         }
     best = meta["hyperparameters"]
     zeros = _percent(1 - meta["nonzero_weights"] / meta["prunable_weights"])
@@ -198,6 +199,7 @@ def _training(meta: Mapping) -> dict[str, object]:
         "stage": "Fine-tuning of the baseline",
         "optimizer": best["optimizer"],
         "learning_rate": f"{best['learning_rate']:.3g}",
+        "chosen": "Optimizer, learning rate, epoch",
         "found": f" (the best of {best['trials']} trials on the validation images)",
         "batch_size": config["finetune"]["batch_size"],
         "flip": config["flip"],

@@ -22,18 +22,23 @@ def settle(
     and training images never depend on the test set; groups stay, as leaving them out can empty a split. Raises
     DetectorError where `drop` leaves nothing of a split of a source, or of a class in a split.
     """
-    unsure = ("duplicates", "unknown")  # the search was cut short
-    found = [r["sentence"] for r in verdicts if r["verdict"] == "leak" or (r["check"], r["verdict"]) == unsure]
-    if not found:
+    found = [row["sentence"] for row in verdicts if row["verdict"] == "leak"]
+    unsure = [row["sentence"] for row in verdicts if (row["check"], row["verdict"]) == ("duplicates", "unknown")]
+    if not found and not unsure:
         return splits
+    if on_leak == "fail" and not found:
+        raise DetectorError(
+            f"audit.on_leak is fail, and whether the splits leak is not known:\n{listing(unsure)}\n"
+            "Lower audit.near_duplicates, take out pictures that are alike, or accept this with warn."
+        )
     if on_leak == "fail":
         raise DetectorError(
-            f"audit.on_leak is fail, and the splits leak:\n{listing(found)}\n{_examples(leaks)}"
+            f"audit.on_leak is fail, and the splits leak:\n{listing(found + unsure)}\n{_examples(leaks)}"
             f"Everything found is in {TABLES}. Repair the data, choose a split that keeps groups apart "
             "(data.sources.NAME.split), let audit.on_leak: drop leave leaked images out, or accept them with warn."
         )
-    for sentence in found:
-        log.warning("leak: %s", sentence)
+    for sentence in found + unsure:
+        log.warning("audit: %s", sentence)
     if on_leak == "warn" or leaks.empty:
         return splits
     gone = pd.MultiIndex.from_frame(splits[["source", "path"]]).isin(

@@ -59,8 +59,9 @@ CHANGES: Mapping[str, Callable[[Image.Image], Image.Image]] = {
 class Band:
     """Logits up to `fake` are surely fake, those from `real` on surely real, those in between unsure.
 
-    `error`: what share of sure verdicts is wrong at most (upper confidence bound on validation images, the worse
-    of both verdicts); `wanted`: what was asked for. A side that is never sure is -inf or inf, and without bound.
+    `error`: of the images beyond a cut, what share is called wrongly at most (upper confidence bound on validation
+    images, the worse of both cuts); `wanted`: what was asked for. A side that is never sure is -inf or inf, and
+    without bound.
     """
 
     fake: float
@@ -175,8 +176,8 @@ class Model:
         ]
         if not self.band.reached:
             return never + [
-                f"of its sure verdicts up to {self.band.error:.1%} can be wrong; {self.band.wanted:.1%} was asked "
-                "for, which its validation images cannot show"
+                f"of the images beyond its cuts up to {self.band.error:.1%} can be called wrongly; "
+                f"{self.band.wanted:.1%} was asked for, which its validation images cannot show"
             ]
         return never
 

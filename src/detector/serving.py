@@ -83,6 +83,7 @@ class Service:
         self.pool = pool
         self.page, self.policy = page()
         self.caveats = list(model.caveats)
+        model.pixels(("", _blank()))  # raises DetectorError where what makes pixels is not installed
         try:
             model.explain(("", _blank()))  # also loads what it needs, once, before threads ask for it
             self.explains = True
@@ -125,17 +126,33 @@ class Service:
             except TimeoutError:
                 seconds = self.limits.seconds
                 raise Refusal("too_slow", f"the images did not arrive within {seconds:g} seconds") from None
-            loop, results = asyncio.get_running_loop(), []
-            # One at a time, so that a request of many images leaves threads to others.
-            while found and not await request.is_disconnected():
-                results.append(await loop.run_in_executor(self.pool, self._one, found.pop(0), explain))
-        if found:
-            raise ClientDisconnect
+            results = await self._results(found, explain, request)
         body = {"model": self.model.name, "note": NOTE, "results": results}
         errors = [result["error"] for result in results]
         if None in errors:
             return JSONResponse(body)
         return JSONResponse(body | {"error": errors[0]}, uploads.STATUSES[errors[0]["code"]])
+
+    async def _results(self, found: list[Upload], explain: bool, request: Request) -> list[dict]:
+        """One result for each image. Raises ClientDisconnect once the client is gone: what waits stays unread."""
+        gone, results = asyncio.ensure_future(_hung_up(request)), []
+        try:
+            # One at a time, so that a request of many images leaves threads to others.
+            while found:
+                work = self.pool.submit(self._one, found.pop(0), explain)
+                answer = asyncio.wrap_future(work)
+                try:
+                    await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+                    if gone.done():
+                        if not work.cancel():  # a thread has it, and its bytes, until it is done
+                            await asyncio.wait({answer})
+                        raise ClientDisconnect
+                finally:
+                    work.cancel()  # where this request is cancelled
+                results.append(answer.result())
+        finally:
+            gone.cancel()
+        return results
 
     def _one(self, upload: Upload, explain: bool) -> dict:
         """One result, as JSON has it. Never raises."""
@@ -195,6 +212,12 @@ def picture(pixels: np.ndarray) -> str:
     image.thumbnail((SIDE, SIDE))
     image.save(out, "PNG")
     return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+async def _hung_up(request: Request) -> None:
+    """Returns when the client of a request that was read to its end has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:

@@ -10,6 +10,7 @@ from detector.files import read_json
 def main(args: argparse.Namespace) -> None:
     found = manifest.read(args.leaks), read_json(args.verdicts)
     table = leaks.settle(manifest.read(args.splits), *found, args.on_leak)
+    manifest.require_parts(table)
     manifest.write(table, args.manifest)
     logging.info("%d images: %s", len(table), table["split"].value_counts().to_dict())
 
