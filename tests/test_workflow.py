@@ -261,7 +261,8 @@ def test_data_that_cannot_train_a_detector_can_be_audited(finished):
         assert audited.returncode == 0, audited.stdout
         refused = finished.snakemake("results/fakes/data/manifest.parquet")
     assert refused.returncode == 1
-    assert "train: no real image\n  valid: no real image\nAdd a source that has them" in refused.stdout
+    for words in ("train: no real image\n  valid: no real image\n", "Add a source that has them"):
+        assert words in refused.stdout
     table = pd.read_csv(finished.folder / "results/fakes/tables/audit_verdict.csv")
     assert set(table["check"]) == {"duplicates", "groups", "metadata"}
 
