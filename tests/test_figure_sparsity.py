@@ -1,5 +1,5 @@
-"""Accuracy against sparsity: seeds become a mean and an interval over them, controls are no pruned branches, and a
-cliff does not hide what is near the baseline."""
+"""Accuracy against sparsity: seeds become a mean and an interval over them, differences are taken seed by seed,
+controls are no pruned branches, and a cliff does not hide what is near the baseline."""
 
 import re
 
@@ -20,7 +20,9 @@ def table(branches, seeds=1, **more):
         for name, share in branches.items()
     ]
     columns = ["arch", "seed", "branch", "testset", "n", "accuracy"]
-    return pd.DataFrame(rows, columns=columns).assign(**more)
+    found = pd.DataFrame(rows, columns=columns).assign(**more)
+    dense = found[found["branch"] == "l1-00"].set_index("seed")["accuracy"]
+    return found.assign(delta_vs_dense_control=found["accuracy"] - found["seed"].map(dense))
 
 
 def texts(path):
@@ -46,6 +48,19 @@ def test_several_seeds_have_a_mean_and_an_interval_over_them():
     expected = stats.ttest_1samp(0.905 + 0.002 * np.arange(3), 0).confidence_interval(0.95)
     assert row["mean"] == pytest.approx(90.7)
     assert (row["low"] / 100, row["high"] / 100) == pytest.approx(tuple(expected))
+
+
+def test_seeds_that_go_up_and_down_together_do_not_blur_a_difference(tmp_path):
+    rows = table(DENSE, seeds=3)  # far apart, and l1-40 half a point below the dense control in each
+    figure_sparsity.accuracy_by_sparsity(tmp_path / "x.svg", rows)
+    assert "less the dense control of the same seed" in texts(tmp_path / "x.svg")
+    paired = figure_sparsity._points(
+        rows.assign(accuracy=rows["delta_vs_dense_control"], method="l1", percent=40.0), bounds=(-1.0, 1.0)
+    ).set_index("branch")
+    assert paired.loc["l1-40", ["low", "mean", "high"]].tolist() == pytest.approx([-0.5] * 3)
+    assert points(rows).loc["l1-40", "high"] - points(rows).loc["l1-40", "low"] > 0.9
+    figure_sparsity.accuracy_by_sparsity(tmp_path / "one.svg", table(DENSE))
+    assert "less the dense control of the same seed" not in texts(tmp_path / "one.svg")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ _DENSE = {"marker": "D", "color": "black", "linestyle": "none", "markersize": 6}
 _MATCHED = _DENSE | {"markerfacecolor": "white"}
 _SEED = {"marker": "_", "color": "black", "linestyle": "none", "markersize": 5, "markeredgewidth": 0.8}
 _CLIFF = 0.08  # a fall from the best to the worst after which small differences cannot be read any more
-_NEAR = 0.02  # what is shown larger then: this far from the baseline
+_NEAR = 0.02  # what is shown larger then: this far from the baseline, or from the dense control
+WHOLE, NEAR, PAIRED = "", "near the baseline", "less the dense control of the same seed"  # panels
 
 
 def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Accuracy against sparsity") -> None:
@@ -26,9 +27,10 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
     `table`: final_accuracy.csv. With one seed, bars and the band of the unpruned baseline are 95 % intervals over
     images (Wilson); with several, a point is the mean, dashes are the seeds and bars Student's 95 % interval over
     them. Controls: the filled diamond at 0 % is the dense control, a hollow one a matched control, at the sparsity
-    of the branch that it was trained like. Each panel has its own accuracy axis; where accuracy falls off a cliff,
-    a second panel shows what is near the baseline. With one test set alone, `combined` would repeat it and is left
-    out.
+    of the branch that it was trained like. Each panel has its own axis. With several seeds a second panel shows
+    each seed's difference to its own dense control, which the seeds' common ups and downs do not blur; with one,
+    where accuracy falls off a cliff, what is near the baseline. With one test set alone, `combined` would repeat
+    it and is left out.
     """
     table = table.dropna(subset=["accuracy"])
     if table["testset"].nunique() == 2:
@@ -42,22 +44,26 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
     several = table["seed"].nunique() > 1
     groups = []
     for key, rows in table.groupby(["arch", "testset"], sort=False):
-        groups.append((key, rows, False))
-        if np.ptp(rows["accuracy"]) > _CLIFF and (rows["branch"] == "baseline").any():
-            groups.append((key, rows, True))
-    shape = down, across = drawing.shape(len(groups), 2 if any(near for *_, near in groups) else 3)
+        groups.append((key, rows, WHOLE))
+        if several and (rows["percent"] == 0).any():
+            groups.append((key, rows.assign(accuracy=rows["delta_vs_dense_control"]), PAIRED))
+        elif np.ptp(rows["accuracy"]) > _CLIFF and (rows["branch"] == "baseline").any():
+            groups.append((key, rows, NEAR))
+    shape = down, across = drawing.shape(len(groups), 3 if all(kind == WHOLE for *_, kind in groups) else 2)
     with drawing.figure(path, title, max(3.6 * across + 2.8, 9.0), 3.2 * down + 0.7) as figure:
         what = "weights removed (%)" + ("\nchannels: of all parameters" if "channels" in methods else "")
         panels = drawing.panels(figure, len(groups), shape, what, "accuracy (%)")
-        for axes, ((arch, testset), rows, near) in zip(panels, groups, strict=True):
-            axes.set_title(
-                f"{arch}, {testset}\n" + ("near the baseline" if near else f"n = {rows['n'].max():,.0f}")
-            )
-            points = _points(rows)
+        for axes, ((arch, testset), rows, kind) in zip(panels, groups, strict=True):
+            count = f"n = {rows['n'].max():,.0f}"
+            axes.set_title(f"{arch}, {testset}\n{kind or count}")
+            points = _points(rows, bounds=(-1.0, 1.0) if kind == PAIRED else (0.0, 1.0))
             _panel(axes, points, rows, methods, several)
-            if near:
-                baseline = points.loc[points["branch"] == "baseline", "mean"].iloc[0]
-                close = points[abs(points["mean"] - baseline) <= 100 * _NEAR]
+            if kind == PAIRED:
+                axes.set_ylabel("points")
+                axes.axhline(0, color="black", linewidth=0.8)
+            if kind:
+                middle = 0 if kind == PAIRED else points.loc[points["branch"] == "baseline", "mean"].iloc[0]
+                close = points[abs(points["mean"] - middle) <= 100 * _NEAR]
                 axes.set_ylim(close["low"].min() - 0.2, close["high"].max() + 0.2)
         entries = {"baseline": _BASELINE}
         if (table["percent"] == 0).any():
@@ -68,15 +74,16 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
         drawing.legend(figure, entries | ({"one seed": _SEED} if several else {}), side=True)
 
 
-def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row a branch: mean accuracy in percent, and the bounds of its interval."""
+def _points(rows: pd.DataFrame, bounds: tuple[float, float] = (0.0, 1.0)) -> pd.DataFrame:
+    """One row a branch: mean accuracy (or difference) in percent, and its interval, which ends at `bounds`."""
     found = []
     for (branch, method, percent), some in rows.groupby(["branch", "method", "percent"], sort=False, dropna=False):
         mean = some["accuracy"].mean()
-        low, high = metrics.wilson(mean, some["n"].iloc[0])
         if len(some) > 1:
             half = stdtrit(len(some) - 1, 0.975) * some["accuracy"].std() / math.sqrt(len(some))
-            low, high = max(0.0, mean - half), min(1.0, mean + half)
+            low, high = max(bounds[0], mean - half), min(bounds[1], mean + half)
+        else:
+            low, high = metrics.wilson(mean, some["n"].iloc[0]) if bounds[0] == 0 else (mean, mean)
         found.append((branch, method, percent, 100 * mean, 100 * low, 100 * high))
     return pd.DataFrame(found, columns=["branch", "method", "percent", "mean", "low", "high"])
 
