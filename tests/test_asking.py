@@ -333,7 +333,7 @@ def test_the_doctor_knows_the_bundles_and_how_sure_they_are(project, bundle):
     assert re.search(r"r/seed0/a/bundle: 3 hours old, validation accuracy 0\.9000, never unsure", said)
     assert re.search(r"r/seed0/b/bundle: new\n", said)
     assert re.search(r"r/seed0/d/bundle: new, validation accuracy 0\.8000, at most 0\.9% errors", said)
-    assert re.search(r"r/seed0/e/bundle: .*, errors beyond its cuts not shown to be below 1\.0%", said)
+    assert re.search(r"r/seed0/e/bundle: .*, errors outside its unsure range not shown to be below 1\.0%", said)
     assert re.search(r"detector predict PICTURE --model \S+/bundle", said)
 
 

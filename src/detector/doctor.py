@@ -167,8 +167,8 @@ def _bundle(folder: Path) -> str:
         return f"{line}, {OLD}"
     band = prediction.Band.of(export["band"])
     if not band.reached:
-        return f"{line}, errors beyond its cuts not shown to be below {band.wanted:.1%}"
-    return f"{line}, at most {band.error:.1%} errors beyond its cuts"
+        return f"{line}, errors outside its unsure range not shown to be below {band.wanted:.1%}"
+    return f"{line}, at most {band.error:.1%} errors outside its unsure range"
 
 
 def _ago(seconds: float) -> str:

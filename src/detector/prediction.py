@@ -176,7 +176,7 @@ class Model:
         ]
         if not self.band.reached:
             return never + [
-                f"of the images beyond its cuts up to {self.band.error:.1%} can be called wrongly; "
+                f"of the images outside its unsure range up to {self.band.error:.1%} can be called wrongly; "
                 f"{self.band.wanted:.1%} was asked for, which its validation images cannot show"
             ]
         return never
