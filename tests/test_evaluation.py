@@ -26,6 +26,7 @@ def images(source, n, seed, generators=("gan", "diffusion"), real=True):
             "path": [f"{i}.png" for i in range(n)],
             "source": source,
             "generator": makers,
+            "group": "",
             "label": label,
             "logit": rng.normal(np.where(label == 1, 1.2, -0.8), 1.5).astype(np.float32),
         }
@@ -222,18 +223,35 @@ def test_validation_images_of_one_class_choose_no_cut(predictions):
         assert row["n"] in (600, 90, 690)
 
 
+def test_images_of_a_group_count_together(predictions, tmp_path):
+    for sets in predictions.values():
+        sets["made"] = sets["made"].assign(group=[str(i // 9) for i in range(90)], logit=[-1.0] * 81 + [1.0] * 9)
+    got = written(evaluation.per_generator(predictions), evaluation.PER_GENERATOR_COLUMNS, tmp_path)
+    row = got[(got["testset"] == "made") & (got["generator"] == "all")].iloc[0]
+    assert (row["n"], row["groups"], row["accuracy"]) == (90, 10, 0.9)
+    # one prompt of ten is wrong in all its images: ten things were seen, not ninety
+    assert row["grouped_low"] < wilson(0.9, 10)[0] + 0.02
+    assert row["accuracy_low"] == pytest.approx(wilson(0.9, 90)[0], rel=1e-5)
+
+
+def test_groups_that_share_a_member_are_one():
+    found = evaluation.apart(pd.Series(["id1|id0", "", "id0", "id2", "", "id3|id1", "id2"], index=range(5, 12)))
+    assert found.tolist() == [0, 1, 0, 2, 3, 0, 2]
+
+
 def test_each_generator_by_itself(predictions, tmp_path):
     got = written(evaluation.per_generator(predictions), evaluation.PER_GENERATOR_COLUMNS, tmp_path)
     mine = got[got["branch"] == "l1-40"]
-    places = [("faces", "real", 300), ("faces", "diffusion", 150), ("faces", "gan", 150)]
-    places += [("made", "diffusion", 44), ("made", "gan", 46)]
+    places = [("faces", "all", 600), ("faces", "real", 300), ("faces", "diffusion", 150), ("faces", "gan", 150)]
+    places += [("made", "all", 90), ("made", "diffusion", 44), ("made", "gan", 46)]
     assert list(mine[["testset", "generator", "n"]].itertuples(index=False, name=None)) == places
     table = predictions[Variant("resnet18", 0, "l1-40")]["faces"]
     share = (table.loc[table["generator"] == "gan", "logit"] < 0).mean()
-    assert mine["held_out"].fillna("").tolist() == ["", "no", "no", "no", "no"]
+    assert mine["held_out"].fillna("").tolist() == ["", "", "no", "no", "", "no", "no"]
+    assert mine[["groups", "grouped_low", "grouped_high"]].isna().all(axis=None), "none are known"
     held = written(evaluation.per_generator(predictions, ["gan"]), evaluation.PER_GENERATOR_COLUMNS, tmp_path)
     assert set(zip(held["generator"], held["held_out"].fillna(""), strict=True)) == {
-        *(("real", ""), ("diffusion", "no"), ("gan", "yes"))
+        *(("all", ""), ("real", ""), ("diffusion", "no"), ("gan", "yes"))
     }
     row = mine[(mine["testset"] == "faces") & (mine["generator"] == "gan")].iloc[0]
     assert row["accuracy"] == pytest.approx(share, rel=1e-5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binom
+from scipy.stats import binom, t
 from sklearn import metrics as reference
 from statsmodels.stats.proportion import proportion_confint
 
@@ -85,6 +85,31 @@ def test_wilson_covers_at_its_level(n):
     held = [binom.pmf(np.arange(n + 1), n, p)[(bounds[:, 0] <= p) & (p <= bounds[:, 1])].sum() for p in shares]
     assert 0.945 <= np.mean(held) <= 0.96
     assert min(held) > 0.9
+
+
+@pytest.mark.parametrize(("groups", "size", "alike"), [(20, 9, 0.5), (100, 9, 0.5), (100, 9, 0.0), (40, 3, 1.0)])
+def test_an_interval_by_groups_covers_where_that_by_images_does_not(groups, size, alike):
+    """`alike`: the chance that an image does what its group does, instead of what its own draw says."""
+    rng, share, held, plain = np.random.default_rng(0), 0.85, 0, 0
+    group = np.repeat(np.arange(groups), size)
+    for _ in range(2000):
+        own, common = rng.random(groups * size) < share, (rng.random(groups) < share)[group]
+        right = np.where(rng.random(groups * size) < alike, common, own)
+        low, high = metrics.wilson_grouped(right, group)
+        held += low <= share <= high
+        low, high = metrics.wilson(right.mean(), len(right))
+        plain += low <= share <= high
+    assert (0.92 if groups < 40 else 0.935) <= held / 2000 <= 0.99
+    assert (plain / 2000 < 0.9) == (alike > 0)
+
+
+def test_an_interval_by_groups_at_its_ends():
+    each, pairs, right = np.arange(8), np.repeat(np.arange(4), 2), np.arange(8) < 6
+    assert metrics.wilson_grouped(right, each) == metrics.wilson(0.75, 8)
+    few = (t.ppf(0.975, 7) / t.ppf(0.975, 3)) ** 2
+    assert metrics.wilson_grouped(right | True, pairs) == pytest.approx(metrics.wilson(1.0, 4 * few))
+    assert all(map(math.isnan, metrics.wilson_grouped(right, np.zeros(8, int))))
+    assert all(map(math.isnan, metrics.wilson_grouped(right[:0], each[:0])))
 
 
 def test_accuracy_comes_with_its_interval():

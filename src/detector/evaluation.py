@@ -8,10 +8,12 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from detector.calibration import temperature
 from detector.errors import DetectorError
-from detector.metrics import POSITIVE, measure, wilson
+from detector.metrics import POSITIVE, measure, wilson, wilson_grouped
 from detector.scores import best_cut, probabilities, ranking
 from detector.significance import equivalence, holm, images_needed, mcnemar, paired_interval, verdict
 from detector.sources import REAL
@@ -130,16 +132,19 @@ def _balanced(found: Mapping) -> dict[str, float]:
     return {"balanced_accuracy": (found["recall"] + found["tn"] / reals) / 2} if reals else {}
 
 
+ALL = "all"  # in the column generator: all images of a test set, real ones and fakes
 PER_GENERATOR_COLUMNS = (
     *("arch", "seed", "branch", "testset", "generator", "held_out", "n"),
-    *("accuracy", "accuracy_low", "accuracy_high"),
+    *("accuracy", "accuracy_low", "accuracy_high", "groups", "grouped_low", "grouped_high"),
 )
 
 
 def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> list[dict]:
-    """Rows of per_generator.csv: the share called right of each source's real images and of each generator's.
+    """Rows of per_generator.csv: the share called right of all images of a source, of its real ones and of each
+    generator's, with an interval for single images and one for groups of images.
 
-    `hold_out`: generators kept from training; `held_out` is yes or no, and empty for real images.
+    `hold_out`: generators kept from training; `held_out` is yes or no, and empty where images are not all fakes of
+    one generator. `groups` and its interval are empty where the source knows no groups.
     """
     rows = []
     for variant, sets in predictions.items():
@@ -147,21 +152,39 @@ def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> l
             if name == VALID:
                 continue
             kinds = table["generator"].where(table["label"] != REAL, "real")
-            shares = pd.Series(right(table), index=table.index).groupby(kinds).agg(["size", "mean"])
-            for kind in sorted(shares.index, key=lambda kind: (kind != "real", kind)):
-                n, share = int(shares.loc[kind, "size"]), float(shares.loc[kind, "mean"])
-                low, high = wilson(share, n)
-                held = "" if kind == "real" else "yes" if kind in hold_out else "no"
-                row = {
-                    "generator": kind,
-                    "held_out": held,
-                    "n": n,
-                    "accuracy": share,
-                    "accuracy_low": low,
-                    "accuracy_high": high,
-                }
+            correct, group = right(table), table["group"]
+            parts = {ALL: np.ones(len(table), bool)} if len(table) else {}
+            parts |= {
+                kind: (kinds == kind).to_numpy() for kind in sorted(set(kinds), key=lambda k: (k != "real", k))
+            }
+            for kind, chosen in parts.items():
+                held = "" if kind in (ALL, "real") else "yes" if kind in hold_out else "no"
+                row = {"generator": kind, "held_out": held, **_share(correct[chosen], group[chosen])}
                 rows.append({**_names(variant), "testset": name, **row})
     return rows
+
+
+def _share(correct: np.ndarray, group: pd.Series) -> dict:
+    low, high = wilson(share := float(correct.mean()), len(correct))
+    row = {"n": len(correct), "accuracy": share, "accuracy_low": low, "accuracy_high": high}
+    if (group == "").all():
+        return row
+    members = apart(group)
+    low, high = wilson_grouped(correct, members)
+    return row | {"groups": int(members.max()) + 1, "grouped_low": low, "grouped_high": high}
+
+
+def apart(groups: pd.Series) -> np.ndarray:
+    """int (n,): images that share a group, directly or through others, have one number; from 0 without gaps.
+
+    `groups`: names joined by |, as a swap's two people; an image without one is by itself.
+    """
+    names = groups.reset_index(drop=True).str.split("|").explode()
+    names = names[names != ""]
+    image, name = names.index.to_numpy(), pd.factorize(names)[0] + len(groups)
+    size = len(groups) + names.nunique()
+    edges = coo_array((np.ones(len(names), bool), (image, name)), shape=(size, size))
+    return np.unique(connected_components(edges, directed=False)[1][: len(groups)], return_inverse=True)[1]
 
 
 def _names(variant: Variant) -> dict:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from detector.sources import FAKE
 
@@ -65,7 +66,7 @@ def auc(label: np.ndarray, logit: np.ndarray) -> float:
     return float((ranks[fake].sum() - fakes * (fakes + 1) / 2) / (fakes * reals))
 
 
-def wilson(accuracy: float, n: int) -> tuple[float, float]:
+def wilson(accuracy: float, n: float) -> tuple[float, float]:
     """The 95 % score interval of a proportion (Wilson 1927); it stays within 0 and 1. NaN where `n` is 0."""
     if not n:
         return math.nan, math.nan
@@ -73,6 +74,27 @@ def wilson(accuracy: float, n: int) -> tuple[float, float]:
     half = Z95 / (1 + Z95**2 / n) * math.sqrt(accuracy * (1 - accuracy) / n + Z95**2 / (4 * n**2))
     # Both bounds hold the proportion; at 0 and 1 rounding would move it out by 1e-17.
     return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
+
+
+def wilson_grouped(right: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """The 95 % score interval of a proportion where images of one group (a person, a prompt) share their fate.
+
+    right: bool (n,). group: int (n,), numbers from 0 without gaps. Wilson's interval for as many single images as
+    are worth the `n`: n over the design effect (Rao & Scott 1992; not below 1), times (t with n − 1 over t with
+    groups − 1 degrees of freedom)² for few groups (Korn & Graubard 1998). Where all are right, or none, nothing
+    tells how alike images of a group are, and each group counts as one. NaN with fewer than two groups.
+    """
+    n, groups = len(right), int(group.max(initial=-1)) + 1
+    if groups < 2:
+        return math.nan, math.nan
+    share = float(np.mean(right))
+    if groups == n:
+        return wilson(share, n)
+    sums = np.bincount(group, right - share)
+    spread = groups / (groups - 1) * (sums**2).sum() / n**2
+    effect = spread / (share * (1 - share) / n) if 0 < share < 1 else n / groups
+    few = (stdtrit(n - 1, 0.975) / stdtrit(groups - 1, 0.975)) ** 2
+    return wilson(share, n / max(effect, 1.0) * few)
 
 
 def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
