@@ -66,7 +66,8 @@ def trials(accuracies: list[float]) -> pd.DataFrame:
 def accuracy_table(branches: list[str]) -> pd.DataFrame:
     rows = [(arch, seed, branch) for arch in ("resnet18", "resnet50") for seed in (0, 1) for branch in branches]
     table = pd.DataFrame(rows, columns=["arch", "seed", "branch"])
-    return table.assign(testset="faces140k", n=1234, accuracy=np.linspace(0.9, 1.0, len(table)))
+    accuracy = np.linspace(0.9, 1.0, len(table))
+    return table.assign(testset="faces140k", n=1234, accuracy=accuracy, delta_vs_dense_control=accuracy - 0.95)
 
 
 def deployment_table(rows: list[tuple]) -> pd.DataFrame:
@@ -358,8 +359,8 @@ def test_captions_are_valid_and_short(path: Path) -> None:
 def test_combined_is_drawn_only_beside_several_test_sets(tmp_path):
     one = accuracy_table(BRANCHES)
     two = one.assign(testset="celebdf")
-    combined = one.assign(testset="combined")
-    for name, parts, expected in (("one", [one, combined], 0), ("two", [one, two, combined], 2)):
+    combined = one.assign(testset="combined")  # of two architectures with several seeds: two panels each
+    for name, parts, expected in (("one", [one, combined], 0), ("two", [one, two, combined], 4)):
         path = tmp_path / f"{name}.svg"
         figure_sparsity.accuracy_by_sparsity(path, pd.concat(parts, ignore_index=True))
         assert sum("combined" in text for text in texts(path)) == expected
