@@ -54,6 +54,7 @@ def test_seeds_that_go_up_and_down_together_do_not_blur_a_difference(tmp_path):
     rows = table(DENSE, seeds=3)  # far apart, and l1-40 half a point below the dense control in each
     figure_sparsity.accuracy_by_sparsity(tmp_path / "x.svg", rows)
     assert "less the dense control of the same seed" in texts(tmp_path / "x.svg")
+    assert any(text.startswith("−0.") for text in texts(tmp_path / "x.svg")), "an axis of differences"
     paired = figure_sparsity._points(
         rows.assign(accuracy=rows["delta_vs_dense_control"], method="l1", percent=40.0), bounds=(-1.0, 1.0)
     ).set_index("branch")
