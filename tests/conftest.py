@@ -12,7 +12,7 @@ from detector.sources import celebdf, synthbuster
 # Files whose tests use every core, measure time or choose moments: `make test` runs them after the others.
 ALONE = {
     *("test_demo", "test_workflow", "test_slurm", "test_distributed"),
-    *("test_benchmarks", "test_latency", "test_interrupts", "test_serving", "test_page"),
+    *("test_benchmarks", "test_latency", "test_interrupts", "test_serving", "test_serving_load", "test_page"),
 }
 
 

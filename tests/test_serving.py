@@ -6,32 +6,24 @@ import base64
 import http.client
 import io
 import json
-import logging
 import os
 import re
 import resource
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from pathlib import Path
 
 import jsonschema
 import pytest
 import served
 import test_bombs
-import test_prediction
-import uvicorn
 from PIL import Image
 from served import FAKE, REAL, UNSURE
 
-from benchmarks import serving as bench
 from detector import serving, uploads
-from detector.images import Preprocessing
 from detector.prediction import Model
 from detector.uploads import Limits
 
@@ -43,7 +35,6 @@ PICTURES = {
 }
 LIMITS = Limits(pixels=10_000, bytes=100_000, files=3, requests=2, held=150_000, seconds=0.3)
 POOL = ThreadPoolExecutor(1)
-CLIENTS, SECONDS = 32, 4
 
 
 def no_files():
@@ -447,102 +438,3 @@ def test_a_request_that_takes_too_long_for_a_stop_is_told(model):
         assert told(send(app, {"a.png": REAL}, cut=0.2)) == (503, "stopping")
     finally:
         released.set()
-
-
-# --- starting
-
-
-def command(*options, code=""):
-    """`detector serve` as a process that ends by itself."""
-    return subprocess.run(
-        [sys.executable, "-c", f"{code}\nfrom detector import cli\ncli.main()", "serve", *map(str, options)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-def test_without_the_extra_the_remedy_is_named(bundle):
-    done = command("--model", bundle, code="import sys\nsys.modules['uvicorn'] = None")
-    assert done.returncode == 2
-    assert "found no package uvicorn" in done.stderr
-    assert "pip install 'detector[app]'" in done.stderr
-
-
-def test_what_a_model_needs_and_is_not_installed_is_named(tmp_path):
-    how = Preprocessing(8, face_crop=True, max_pixels=10_000)
-    test_prediction.brightness(tmp_path, preprocessing={"faces": how.record()})
-    done = command("--model", tmp_path, code="import sys\nsys.modules['cv2'] = None")
-    assert done.returncode == 2
-    assert "face_crop needs OpenCV" in done.stderr
-
-
-def test_a_port_that_there_is_not_is_named(bundle):
-    done = command("--model", bundle, "--port", "70000")
-    assert done.returncode == 2
-    assert "--port 70000: cannot listen there" in done.stderr
-
-
-def test_a_port_that_is_taken_is_named(bundle):
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        done = command("--model", bundle, "--port", port)
-    assert done.returncode == 2
-    assert f"--port {port}: cannot listen there" in done.stderr
-
-
-@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])
-def test_a_host_that_others_reach_is_warned_of(model, monkeypatch, caplog, host, warned):
-    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: None)
-    with caplog.at_level(logging.WARNING):
-        serving.run(model, host=host, port=0, workers=1, limits=LIMITS)
-    assert ("other machines reach this server" in caplog.text) == warned
-
-
-# --- load
-
-
-def test_the_memory_of_large_images_is_given_back(server):
-    port, process, _ = server
-    with io.BytesIO() as out:
-        Image.new("RGB", (4000, 3000)).save(out, "PNG")
-        large = out.getvalue()
-    before = bench.resident(process.pid)
-    with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda _: served.judge(port, {"a.png": large})[0], range(2)))
-    assert answers == [200, 200]
-    assert bench.resident(process.pid) - before < 24  # MiB
-
-
-def test_many_clients_at_once(server, bundle, tmp_path):
-    """Nothing fails, answers are those of `detector predict`, memory stays flat.
-
-    A full minute of it: python -m benchmarks.serving."""
-    port, process, _ = server
-    for name, data in PICTURES.items():
-        (tmp_path / name).write_bytes(data)
-    expected = bench.predicted(bundle, [tmp_path / name for name in PICTURES])
-    found = bench.load(port, process.pid, PICTURES, expected, CLIENTS, SECONDS)
-    assert (found.failures, found.different) == ([], 0)
-    assert len(found.milliseconds) > 2 * CLIENTS
-    assert found.growth < bench.FLAT, found.memory
-
-
-def test_the_benchmark_prints_its_section(bundle):
-    options = ["--model", bundle, "--seconds", "1", "--clients", "2", "--pictures", "2", "--size", "32"]
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving", *map(str, options)],
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "## Serving" in done.stdout
-    assert re.search(r"\| 0 \| 0 \| \d+ \| -?\d", done.stdout), done.stdout
-
-
-@pytest.mark.parametrize("wrong", [{"verdict": "fake"}, {"why": "because"}, {"logit": 1.0}])
-def test_the_load_would_show_a_wrong_answer(server, model, wrong):
-    expected = vars(model.judge(REAL)) | wrong
-    found = bench.load(server[0], server[1].pid, {"a.png": REAL}, {"a.png": expected}, 2, 0.2)
-    assert found.different == len(found.milliseconds) > 0
