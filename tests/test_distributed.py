@@ -14,7 +14,9 @@ import torch
 from kills import processes
 from test_training import RECIPE, make_batches
 
-from detector import checkpoints
+from torch import nn
+
+from detector import checkpoints, distributed
 
 HERE = Path(__file__).parent
 PROGRAM = """
@@ -97,6 +99,33 @@ def test_two_processes_train_what_one_does(tmp_path):
     first, second = (checkpoints.load_weights(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name, tensor in first.items():
         torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """This process as a team of one that still goes through the collective calls."""
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)], ids=str)
+def test_batch_normalisation_over_processes_is_torch_s_own_in_each_precision(dtype, near, alone):
+    """Output, gradients and running statistics; in bf16 a layer gets bf16 from autocast, and its own are fp32."""
+    torch.manual_seed(0)
+    pixels = (3 * torch.randn(4, 5, 6, 6) + 2).to(dtype)
+    found = []
+    for convert in (lambda layer: layer, distributed._convert):
+        layer = convert(nn.BatchNorm2d(5))
+        x = pixels.clone().requires_grad_()
+        out = layer(x)
+        assert out.dtype == dtype
+        (out.float() ** 3).sum().backward()
+        found.append([out, x.grad, layer.weight.grad, layer.bias.grad, layer.running_mean, layer.running_var])
+    for theirs, ours in zip(*found, strict=True):
+        assert theirs.dtype == ours.dtype
+        scale = theirs.float().abs().max().item()
+        torch.testing.assert_close(ours.float(), theirs.float(), rtol=near, atol=near * scale)
 
 
 def test_a_stopped_team_leaves_no_process_and_goes_on(tmp_path):

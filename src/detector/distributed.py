@@ -118,21 +118,25 @@ class _Sum(torch.autograd.Function):
 
 
 class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation over the batches of all processes, for the CPU. Same formula as `nn.BatchNorm2d`."""
+    """Batch normalisation over the batches of all processes, for the CPU. Same formula as `nn.BatchNorm2d`.
+
+    As there, statistics are fp32 also of images in bf16, and the result is of the images' own type.
+    """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training:
             return super().forward(x)
         count = _Sum.apply(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))
-        mean = _Sum.apply(x.sum((0, 2, 3))) / count
-        centred = x - mean.view(1, -1, 1, 1)
+        inside = x.to(self.weight.dtype)
+        mean = _Sum.apply(inside.sum((0, 2, 3))) / count
+        centred = inside - mean.view(1, -1, 1, 1)
         variance = _Sum.apply((centred * centred).sum((0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)
 
 
 def _convert(model: nn.Module) -> nn.Module:
