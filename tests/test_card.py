@@ -62,7 +62,8 @@ def export(branch: str, **more: object) -> dict:
             "temperature": 1.25,
         },
         "preprocessing": {"mine": {"size": 32, "face_crop": False}},
-        **{"trained_at": "abc", "git_commit": "", "data_fingerprint": "f00d", "model_sha256": "beef"},
+        **{"trained_at": "abc", "trained_dirty": False, "git_commit": "", "dirty": None},
+        **{"data_fingerprint": "f00d", "model_sha256": "beef"},
         "band": BAND,
         "int8": {"method": "entropy", "float_layers": ["fc"], "valid_accuracy": 0.7512},
         "valid_accuracy": 0.75,
@@ -231,6 +232,10 @@ def test_reading_the_logit_and_int8_are_those_of_the_export():
     assert "ranges of activations by the method entropy, on training images" in written
     assert "left in fp32: `fc`. Accuracy on the validation images 75.1 %, in fp32 75.0 %." in written
     assert "| trained with | python 3.11.0, torch 2.0 |" in written
+    assert "| trained with commit | abc | | exported with commit | – |" in written
+    edited = text(facts(export=export("l1-40", trained_dirty=True, git_commit="def", dirty=True)))
+    assert "| trained with commit | abc, with uncommitted edits |" in edited
+    assert "| exported with commit | def, with uncommitted edits |" in edited
     assert "| SHA-256 of `model.safetensors` | beef |" in written
 
 

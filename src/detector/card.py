@@ -98,8 +98,8 @@ def text(facts: Facts, template: str) -> str:
         "results": _results(facts),
         "generators": _generators(facts),
         **_limits(facts),
-        "trained_at": export["trained_at"] or NONE,
-        "git_commit": export["git_commit"] or NONE,
+        "trained_at": _commit(export["trained_at"], export["trained_dirty"]),
+        "git_commit": _commit(export["git_commit"], export["dirty"]),
         "versions": ", ".join(
             f"{name} {version}"
             for name, version in {"python": facts.meta["python"], **facts.meta["libraries"]}.items()
@@ -331,6 +331,10 @@ def _share(part: int, whole: int) -> str:
         return NONE
     low, high = wilson(part / whole, whole)
     return f"{_percent(part / whole)} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _commit(commit: str, dirty: bool | None) -> str:
+    return f"{commit}, with uncommitted edits" if commit and dirty else commit or NONE
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,7 @@
-"""Where a result comes from: versions of what computed it, and the commit of the code."""
+"""Where a result comes from: versions of what computed it, and the commit of the code.
+
+Read when a stage starts: hours later the checkout may be at another commit, and the code that runs is the old one.
+"""
 
 import importlib.metadata
 import platform
@@ -12,19 +15,26 @@ PACKAGES = (
 
 
 def record() -> dict:
-    """Versions of Python and the libraries that shape results, and the git commit ("" outside a checkout)."""
+    """Versions of Python and the libraries that shape results, the git commit, and whether the code is that one.
+
+    `dirty`: whether a file that git knows was changed and not committed. Outside a checkout, or without git, the
+    commit is "" and `dirty` None.
+    """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "libraries": versions, "git_commit": _commit()}
+    changed = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "python": platform.python_version(),
+        "libraries": versions,
+        "git_commit": _git("rev-parse", "HEAD") or "",
+        "dirty": None if changed is None else bool(changed),
+    }
 
 
-def _commit() -> str:
+def _git(*arguments: str) -> str | None:
+    """What git says of the checkout that this file is in; None where there is none."""
+    command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
     try:
-        result = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return ""
+        return None
     return result.stdout.strip()

@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from detector import distributed, manifest, provenance
+from detector import distributed, manifest
 from detector.batches import Batches
 from detector.checkpoints import save_weights
 from detector.devices import Plan, plan
@@ -107,8 +107,9 @@ def write_variant(
 ) -> None:
     """model.safetensors, meta.json and history.csv of a trained variant, and a note that the state `key` served.
 
-    `args` has model, meta and history beside those of `add_arguments`. The weights are written first: files
-    that describe them never stand alone. Of several processes only the first one writes.
+    `args` has model, meta and history beside those of `add_arguments`; `facts`: what else meta.json says, with the
+    `provenance` of when the stage began. The weights are written first: files that describe them never stand
+    alone. Of several processes only the first one writes.
     """
     if distributed.team().rank:
         return
@@ -134,7 +135,6 @@ def write_variant(
             "labels": {"0": "fake", "1": "real"},
             "logit": "above 0 means real",
             "plan": where.as_dict(),
-            **provenance.record(),
             **facts,
         },
     )

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from detector import distributed, entry, models, runs
+from detector import distributed, entry, models, provenance, runs
 from detector.checkpoints import ResumeState, fingerprint
 from detector.training import BASELINE, Recipe, fit
 
@@ -12,6 +12,7 @@ from detector.training import BASELINE, Recipe, fit
 def main(args: argparse.Namespace) -> None:
     if distributed.launch(args.gpus):
         return
+    origin = provenance.record()
     settings = json.loads(args.config)
     images, where, train, valid = runs.prepare(args, settings)
     model = models.build(args.arch, args.seed)
@@ -20,7 +21,8 @@ def main(args: argparse.Namespace) -> None:
     key = fingerprint(args.arch, settings, args.seed, processes, where.as_dict(), images.fingerprint())
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, where, state=state, title=f"baseline {args.arch} seed {args.seed}")
-    runs.write_variant(args, key, model, result, images, where, branch="baseline", sparsity=0.0, config=settings)
+    facts = {"branch": "baseline", "sparsity": 0.0, "config": settings, **origin}
+    runs.write_variant(args, key, model, result, images, where, **facts)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ THRESHOLD = 0.5  # of the probability that an image is real
 
 
 def main(args: argparse.Namespace) -> None:
+    origin = provenance.record()
     settings, meta = json.loads(args.config), read_json(args.meta)
     images = Images.open(args.manifest, args.packs)
     weights = checkpoints.load_weights(args.model)
@@ -45,6 +46,7 @@ def main(args: argparse.Namespace) -> None:
         "band": calibration.band(label, logit, settings["sure_error"]),
         "frame": frame(images.part("train")["frame"].dropna()),
         "trained_at": meta["git_commit"],
+        "trained_dirty": meta.get("dirty"),  # None: trained before this was noted
         "data_fingerprint": meta["data_fingerprint"],
         "model_sha256": sha256(args.model),
     }
@@ -85,7 +87,7 @@ def main(args: argparse.Namespace) -> None:
             **{key: meta[key] for key in ("total_parameters", "nonzero_weights", "macs")},
             "valid_accuracy": reference,
             "int8": int8,
-            **provenance.record(),
+            **origin,
         },
     )
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from detector import branches, checkpoints, distributed, entry, models, runs
+from detector import branches, checkpoints, distributed, entry, models, provenance, runs
 from detector.files import read_json, sha256
 from detector.training import FINETUNE, Recipe, fit
 
@@ -12,6 +12,7 @@ from detector.training import FINETUNE, Recipe, fit
 def main(args: argparse.Namespace) -> None:
     if distributed.launch(args.gpus):
         return
+    origin = provenance.record()
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     found = read_json(args.best)
     images, where, train, valid = runs.prepare(args, settings)
@@ -43,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
         config=settings,
         hyperparameters=found,
         baseline_sha256=parent,
+        **origin,
     )
 
 

@@ -1,0 +1,119 @@
+"""A result names its code: the commit at the start of its stage, and whether there were edits on it."""
+
+import argparse
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from detector import provenance, runs
+
+SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
+
+
+def commit(folder: Path) -> str:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", "state")
+    return git(folder, "rev-parse", "HEAD")
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A repository with one committed file, in which the library is taken to lie."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git(folder, "init", "--quiet")
+    (folder / "library.py").write_text("one")
+    commit(folder)
+    monkeypatch.setattr(provenance, "__file__", str(folder / "library.py"))
+    return folder
+
+
+def loaded(name: str):
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
+
+
+def test_edits_without_a_commit_are_told(checkout):
+    head = git(checkout, "rev-parse", "HEAD")
+    (checkout / "results").write_text("git does not know it, no code reads it")
+    found = provenance.record()
+    assert (found["git_commit"], found["dirty"]) == (head, False)
+    (checkout / "library.py").write_text("two")
+    assert provenance.record()["dirty"] is True
+    git(checkout, "add", "library.py")
+    assert provenance.record()["dirty"] is True
+    assert provenance.record()["git_commit"] == head
+    assert (provenance.record()["git_commit"], commit(checkout)) == (head, git(checkout, "rev-parse", "HEAD"))
+    assert provenance.record()["dirty"] is False
+
+
+def test_outside_a_checkout_nothing_is_claimed(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "library.py"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert (provenance.record()["git_commit"], provenance.record()["dirty"]) == ("", None)
+
+
+def test_a_commit_made_while_it_trains_is_not_the_one_that_trained(checkout, monkeypatch):
+    script, written, first = loaded("baseline"), {}, git(checkout, "rev-parse", "HEAD")
+
+    def fit(*args, **options):
+        (checkout / "library.py").write_text("two")
+        return commit(checkout)
+
+    class Anything:
+        def as_dict(self):
+            return {}
+
+        fingerprint = as_dict
+
+    train = {"optimizer": "SGD", "learning_rate": 0.1, "batch_size": 1, "epochs": 1, "patience": None, "flip": 0}
+    monkeypatch.setattr(script.runs, "prepare", lambda *_: (Anything(), Anything(), None, None))
+    monkeypatch.setattr(script.models, "build", lambda *_: None)
+    monkeypatch.setattr(script, "fit", fit)
+    monkeypatch.setattr(script.runs, "write_variant", lambda *args, **facts: written.update(facts, result=args[3]))
+    config = json.dumps({"train": train})
+    script.main(argparse.Namespace(gpus=0, config=config, arch="resnet18", seed=0, state=checkout / "state"))
+    assert (written["git_commit"], written["dirty"]) == (first, False)
+    assert written["result"] == git(checkout, "rev-parse", "HEAD") != first
+
+
+@pytest.mark.parametrize(
+    "name", [path.stem for path in sorted(SCRIPTS.glob("*.py")) if "provenance" in path.read_text()]
+)
+def test_each_stage_that_notes_it_reads_it_before_it_opens_an_image(name, monkeypatch):
+    """Checking the store can take minutes."""
+    read = []
+
+    class Opened(Exception):
+        pass
+
+    def opened(*args):
+        raise Opened
+
+    monkeypatch.setattr(provenance, "record", lambda: read.append("read") or {})
+    monkeypatch.setattr(runs, "prepare", opened)
+    monkeypatch.setattr(runs.Images, "open", opened)
+    script = loaded(name)
+    if hasattr(script, "read_json"):
+        monkeypatch.setattr(script, "read_json", lambda path: {})
+    empty = dict.fromkeys(("pruning", "config"), "{}")
+    with pytest.raises(Opened):
+        script.main(argparse.Namespace(gpus=0, best=None, meta=None, manifest=None, packs=None, **empty))
+    assert read == ["read"]
+
+
+def test_the_stages_that_note_it_are_those_that_train_and_export():
+    found = {path.stem for path in SCRIPTS.glob("*.py") if "provenance" in path.read_text()}
+    assert found == {"baseline", "finetune", "export"}
