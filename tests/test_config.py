@@ -4,9 +4,11 @@ import copy
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
+from snakemake import cli
 
-from detector import config
+from detector import config, models
 from detector.errors import DetectorError
 from detector.files import canonical
 
@@ -116,12 +118,127 @@ def test_the_dense_control_comes_first(study):
         ),
         ({"images": {"recompress": {"format": "WEBP", "subsampling": "4:4:4"}}}, "WEBP knows 4:2:0 alone"),
         ({"deploy": {"runtimes": ["tensorrt"]}}, "expected one of onnxruntime, openvino"),
+        ({"seeds": [4294967296]}, "seeds.0: found 4294967296, expected at most 4294967295"),
+        ({"data": {"seed": -1}}, "data.seed: found -1, expected at least 0"),
+        ({"train.epochs": 2}, "train.epochs: unknown key; write sections as maps, as in train: {epochs: …}"),
+        ({"images": {"size": 32}, "train": {"batch_size": 1}}, "train.batch_size: found 1, expected at least 2"),
+        ({"images": {"size": 32}, "search": {"batch_size": 1}}, "search.batch_size: found 1, expected at least 2"),
+        ({"images": {"size": 8}, "finetune": {"batch_size": 1}}, "finetune.batch_size: found 1, expected at leas"),
+        ({"train": {"gpus": 20}}, "train.gpus: found 20, expected no more than train.batch_size, found 16"),
     ],
 )
 def test_what_is_wrong_is_named(study, change, expected):
     with pytest.raises(DetectorError) as caught:
         config.complete(merge(study, change), SCHEMA)
     assert expected in str(caught.value)
+
+
+def numeric_keys(part, schema, where=()):
+    """The place and the kind of each number of the config; of lists and maps of any length the first item."""
+    if "$ref" in part:
+        part = {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
+    kinds = part["type"] if isinstance(part.get("type"), list) else [part.get("type")]
+    if found := {"integer", "number"} & set(kinds):
+        yield where, found.pop()
+    for key, inner in part.get("properties", {}).items():
+        yield from numeric_keys(inner, schema, (*where, key))
+    for key, inner in (
+        ("l1" if "methods" in where else "some", part.get("additionalProperties")),
+        (0, part.get("items")),
+    ):
+        if isinstance(inner, dict):
+            yield from numeric_keys(inner, schema, (*where, key))
+
+
+def at(where, value):
+    """A config that has nothing but `value` at this place."""
+    for part in reversed(where):
+        value = [value] if part == 0 else {part: value}
+    return value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 16.0], ids=["nan", "inf", "16.0"])
+def test_a_number_is_one_that_can_be_worked_with(study, monkeypatch, value):
+    """16.0 passes for an integer in JSON Schema, and NaN for a number within any bounds; both end in a job."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    keys = [where for where, kind in numeric_keys(schema, schema) if kind == "integer" or value != 16]
+    # A name for each: of a list only the last one that is put there would be left.
+    places = [tuple(f"some{n}" if part == "some" else part for part in where) for n, where in enumerate(keys)]
+    for where in places:
+        study = merge(study, at(where, value))
+    monkeypatch.setattr(config, "listing", "\n".join)  # all of them
+    with pytest.raises(DetectorError) as caught:
+        config.complete(study, SCHEMA)
+    found = {"nan": "NaN", "inf": "Infinity", "16.0": "16.0"}[str(value)]
+    said = str(caught.value)
+    for where in places:
+        assert f"{'.'.join(map(str, where))}: found {found}, expected " in said
+    assert said.count(f"found {found}, expected number") + said.count(f"found {found}, expected int") >= len(
+        places
+    )
+    assert {("images", "size"), ("seeds", 0), ("search", "batch_size"), ("data", "seed")} <= set(places)
+    assert len(places) > 25
+
+
+def test_a_home_is_found_in_every_path(study, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    mine = {"root": "~/set", "pairs": "~/photos", "type": "folder"}
+    change = {"results": "~/out", "data": {"use": ["mine"], "sources": {"mine": mine}}}
+    full = config.complete(merge(study, change), SCHEMA)
+    assert full["results"] == "/home/somebody/out"
+    assert full["data"]["sources"]["mine"]["root"] == "/home/somebody/set"
+    assert full["data"]["sources"]["mine"]["pairs"] == "/home/somebody/photos"
+    assert mine["root"] == "~/set", "what was given is left as it is"
+    schema = yaml.safe_load(SCHEMA.read_text())
+    folders = [
+        key
+        for part in (schema, schema["$defs"]["source"])
+        for key, value in part["properties"].items()
+        if value.get("description", "").startswith("Folder ")
+    ]
+    assert folders == ["results", "root", "pairs"], "another path needs its home, too"
+
+
+def spoken(*entries):
+    """What Snakemake makes of `--config`."""
+    return cli.parse_config(entries)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ('train={"epochs": 2}', {"train": {"epochs": 2}}),
+        ("train={epochs: 2, learning_rate: 1e-3}", {"train": {"epochs": 2, "learning_rate": 1e-3}}),
+        ("seeds=[1, 2]", {"seeds": [1, 2]}),
+        ("prune={dense_control: false}", {"prune": {"dense_control": False}}),
+        ("images={resize_to: null}", {"images": {"resize_to": None}}),
+        ("prune={methods: {l1: [0.5]}}", {"prune": {"methods": {"l1": [0.5]}}}),
+        ("architectures=[resnet18]", {"architectures": ["resnet18"]}),
+        ("data={hold_out: [2024]}", {"data": {"hold_out": ["2024"]}}),
+        ("results=out", {"results": "out"}),
+    ],
+)
+def test_what_is_said_on_the_command_line_is_what_it_would_be_in_a_file(study, entry, expected):
+    given = spoken(entry)
+    assert config.complete(merge(study, given), SCHEMA, given) == config.complete(merge(study, expected), SCHEMA)
+
+
+def test_text_stays_text_where_it_was_written_so(study):
+    """In a file `epochs: "2"` is a mistake, also beside something that was said on the command line."""
+    with pytest.raises(DetectorError, match='train.epochs: found "2", expected integer'):
+        config.complete(merge(study, {"train": {"epochs": "2"}}), SCHEMA, spoken("train={patience: 2}"))
+    given = spoken("train={epochs: two}")
+    with pytest.raises(DetectorError, match='train.epochs: found "two", expected integer'):
+        config.complete(merge(study, given), SCHEMA, given)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
+def test_one_image_trains_where_its_last_layers_see_more_than_a_pixel(architecture):
+    network = models.build(architecture).train()
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        network(torch.zeros(1, 3, config.ONE_PIXEL, config.ONE_PIXEL))
+    network(torch.zeros(1, 3, config.ONE_PIXEL + 1, config.ONE_PIXEL + 1))
+    network(torch.zeros(2, 3, 8, 8))
 
 
 def test_recompression_is_off_unless_it_is_asked_for(study):

@@ -4,12 +4,15 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
+import yaml
 
 from detector import search
 from detector.errors import DetectorError, Diverged
 
+SCHEMA = Path(__file__).parents[1] / "workflow/schemas/config.schema.yaml"
 SPACE = search.Space(("Adam", "SGD"), (1e-6, 1e-4))
 
 
@@ -36,6 +39,13 @@ def test_the_seed_decides(tmp_path):
     other = search.run(tmp_path / "c.log", SPACE, 4, 1, score)
     assert drawn(first) == drawn(again)
     assert drawn(first) != drawn(other)
+
+
+def test_every_seed_that_the_config_takes_can_be_searched_with(tmp_path):
+    """Also beyond 4,294, where what the sampler is seeded with no longer fits its 32 bits."""
+    seed = yaml.safe_load(SCHEMA.read_text())["$defs"]["seed"]
+    first = [search.run(tmp_path / f"{s}.log", SPACE, 2, s, score) for s in (0, 4294, 4295, seed["maximum"])]
+    assert len({str(drawn(outcome)) for outcome in first}) == 4
 
 
 @pytest.mark.parametrize("dies_in", [0, 2, 4])

@@ -467,6 +467,14 @@ def test_a_wrong_config_is_one_readable_error(finished):
     assert "Traceback" not in done.stdout
 
 
+def test_sections_can_be_said_on_the_command_line(tmp_path):
+    workspace = Workspace(tmp_path / "said")
+    done = workspace.snakemake("--dry-run", "-p", "--config", 'train={"epochs": 3}', "seeds=[4]")
+    assert done.returncode == 0, done.stdout
+    assert "--arch resnet18 --seed 4 --config" in done.stdout
+    assert '"train":{"batch_size":16,"epochs":3,' in done.stdout
+
+
 def test_the_plain_config_plans_the_study(finished):
     """With data in place, config.yaml asks for one baseline, five branches, six variants on three test sets."""
     data = finished.folder / "data"

@@ -1,10 +1,13 @@
 """config.yaml against its schema: defaults filled in, and one readable error for all that is wrong."""
 
+import contextlib
 import copy
 import difflib
 import json
 import math
-from collections.abc import Mapping
+import os
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import jsonschema
@@ -16,17 +19,41 @@ from detector.errors import DetectorError, listing
 RESERVED = ("valid", "combined")  # rows of the tables and names of prediction files
 # Columns of perturbed.parquet beside the perturbations'.
 NO_PERTURBATION = ("branch", "source", "path", "generator", "group", "label", "clean")
+ONE_PIXEL = 32  # side up to which the last layers of every network here see an image as a single pixel
 
 
-def complete(config: Mapping, schema_file: Path) -> dict:
-    """A checked copy of `config` with every default filled in; `config` itself is left as it is.
+def _is_integer(_: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(_: object, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+# JSON Schema takes 16.0 for an integer, which no array can be as long as, and NaN for within any bounds.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)
+
+
+def complete(config: Mapping, schema_file: Path, texts: Mapping | None = None) -> dict:
+    """A checked copy of `config` with every default filled in and `~` in paths replaced by the user's home;
+    `config` itself is left as it is.
+
+    `texts`: what of it came from Snakemake's `--config`, which makes text of all that is inside of lists and maps;
+    there, text is what it would be in a file where the schema asks for that.
 
     Raises `DetectorError` with one line for each key that is wrong: which key, what was found, what was
     expected.
     """
     schema = yaml.safe_load(Path(schema_file).read_text())
     config = copy.deepcopy(dict(config))
-    validator = jsonschema.Draft202012Validator(schema)
+    validator = _Validator(schema)
+    _expand_home(config)
+    _read_texts(config, texts or {}, validator)
     lines = [line for error in validator.iter_errors(config) for line in _explain(error, schema)]
     problems = list(dict.fromkeys(lines))
     if not problems:
@@ -39,6 +66,48 @@ def complete(config: Mapping, schema_file: Path) -> dict:
             "See docs/configuration.md for every key."
         )
     return config
+
+
+def _expand_home(config: dict) -> None:
+    """In place, before anything is checked: what is no path, or no text, is left to the schema."""
+    data = config.get("data")
+    found = data.get("sources") if isinstance(data, dict) else None
+    of_sources = (
+        [source for source in found.values() if isinstance(source, dict)] if isinstance(found, dict) else []
+    )
+    for section, key in [(config, "results"), *((source, k) for source in of_sources for k in ("root", "pairs"))]:
+        if isinstance(section.get(key), str):
+            section[key] = os.path.expanduser(section[key])
+
+
+def _read_texts(config: dict, texts: Mapping, validator: jsonschema.protocols.Validator) -> None:
+    """In place: the values at places of `texts` that are text where the schema asks for something else."""
+    for error in list(validator.iter_errors(config)):
+        path = list(error.absolute_path)
+        if error.validator != "type" or not isinstance(error.instance, str) or not _has(texts, path):
+            continue
+        for read in (yaml.safe_load, float):  # 1e-4 is a number in JSON, not in YAML
+            with contextlib.suppress(ValueError, yaml.YAMLError):
+                value = read(error.instance)
+                if validator.evolve(schema={"type": error.validator_value}).is_valid(value):
+                    _put(config, path, value)
+                    break
+
+
+def _has(tree: object, path: Sequence[str | int]) -> bool:
+    """Whether there is something at this place in maps and lists."""
+    for part in path:
+        try:
+            tree = tree[part]
+        except (LookupError, TypeError):
+            return False
+    return bool(path)
+
+
+def _put(tree: dict, path: Sequence[str | int], value: object) -> None:
+    for part in path[:-1]:
+        tree = tree[part]
+    tree[path[-1]] = value
 
 
 def used_sources(config: Mapping) -> dict[str, dict]:
@@ -126,6 +195,7 @@ def _cross_checks(config: Mapping) -> list[str]:
                 f"data.sources.{name}.split: found {options['split']!r}, expected one of {', '.join(known)}"
             )
     problems += _image_checks(config["images"])
+    problems += _batch_checks(config)
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
     for method, values in config["prune"]["methods"].items():
@@ -175,6 +245,24 @@ def _image_checks(images: Mapping) -> list[str]:
     return problems
 
 
+def _batch_checks(config: Mapping) -> list[str]:
+    problems = []
+    size, gpus = config["images"]["size"], config["train"]["gpus"]
+    for section in ("train", "search", "finetune"):
+        batch = config[section]["batch_size"]
+        if batch < 2 and size <= ONE_PIXEL:
+            problems.append(
+                f"{section}.batch_size: found {batch}, expected at least 2 where images.size is {ONE_PIXEL} or "
+                f"less (found {size}): the last layers see one pixel, which batch normalisation cannot train on"
+            )
+        if batch < gpus and section != "search" and config["runtime"]["device"] != "cpu":  # a trial has one GPU
+            problems.append(
+                f"train.gpus: found {gpus}, expected no more than {section}.batch_size, found {batch}, of which "
+                "each takes its part"
+            )
+    return problems
+
+
 def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
     where = ".".join(str(part) for part in error.absolute_path) or "(top level)"
     found = json.dumps(error.instance, default=str)
@@ -185,6 +273,9 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
         prefix = "" if where == "(top level)" else where + "."
         lines = []
         for key in sorted(set(error.instance) - set(known), key=str):
+            if (top := str(key).partition(".")[0]) in known and top != key:
+                lines.append(f"{prefix}{key}: unknown key; write sections as maps, as in {_nested(str(key))}")
+                continue
             close = difflib.get_close_matches(str(key), known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
             lines.append(f"{prefix}{key}: unknown key; {hint}")
@@ -198,8 +289,8 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
         "minItems": lambda: f"expected at least {value} item{'s' if value > 1 else ''}",
         "maxItems": lambda: f"expected at most {value} items",
         "uniqueItems": lambda: "expected no item twice",
-        "minimum": lambda: f"expected at least {value:g}",
-        "maximum": lambda: f"expected at most {value:g}",
+        "minimum": lambda: f"expected at least {value}",
+        "maximum": lambda: f"expected at most {value}",
         "exclusiveMinimum": lambda: f"expected more than {value:g}",
         "exclusiveMaximum": lambda: f"expected less than {value:g}",
         "pattern": lambda: f"expected to match {value}",
@@ -207,9 +298,17 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
     }.get(rule, lambda: error.message)()
     if isinstance(error.instance, str) and rule == "type" and value in ("number", "integer"):
         expected += _number_hint(error.instance)
+    if isinstance(error.instance, float) and rule == "type" and error.instance.is_integer():
+        expected += f" (write {error.instance:.0f}, without a decimal point)"
     if isinstance(error.instance, int) and rule == "enum" and any(":" in str(one) for one in value):
         expected += " (in quotes: YAML reads 4:2:0 as a number, counted in sixties)"
     return [f"{where}: found {found}, {expected}"]
+
+
+def _nested(key: str) -> str:
+    """train.epochs → train: {epochs: …}"""
+    *above, last = key.split(".")
+    return "".join(f"{part}: {{" for part in above) + f"{last}: …" + "}" * len(above)
 
 
 def _number_hint(text: str) -> str:

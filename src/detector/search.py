@@ -109,7 +109,7 @@ def run(
         with locks.held(claim, PATIENCE):
             number, under_way = _free_number(study, trials, worker, lock_of)
             if number is not None:
-                study.sampler = optuna.samplers.TPESampler(seed=1_000_003 * seed + number)
+                study.sampler = optuna.samplers.TPESampler(seed=(1_000_003 * seed + number) % 2**32)
                 trial = study.ask()
                 trial.set_user_attr("number", number)
                 trial.set_user_attr("worker", worker)

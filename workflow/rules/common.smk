@@ -33,7 +33,11 @@ os.environ.update(
 
 ROOT = Path(workflow.basedir)
 try:
-    CONFIG = complete(config, ROOT / "workflow/schemas/config.schema.yaml")
+    CONFIG = complete(
+        config,
+        ROOT / "workflow/schemas/config.schema.yaml",
+        texts=workflow.config_settings.config,
+    )
 except DetectorError as error:
     raise WorkflowError(str(error))
 
