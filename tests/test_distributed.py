@@ -13,7 +13,6 @@ import pytest
 import torch
 from kills import processes
 from test_training import RECIPE, make_batches
-
 from torch import nn
 
 from detector import checkpoints, distributed
