@@ -31,8 +31,8 @@ MEASURED = [
     *("seconds", "images_per_second", "latency_ms_median", "latency_ms_p90"),
     *("speedup_vs_eager_fp32", "speedup_vs_same_runtime_fp32_dense"),
 ]
-# Files that hold times: of trials, of passes, in a chart and on a card, and the checksum of that card.
-TIMED = r"journal\.log|(deployment_)?latency\.csv|deployment_.*\.svg|card\.md|SHA256SUMS"
+# Files that hold times: of trials, of passes, in a chart and on a card, the checksum of that card, and of a file.
+TIMED = r"images\.checked\.json|journal\.log|(deployment_)?latency\.csv|deployment_.*\.svg|card\.md|SHA256SUMS"
 # Long enough to be hit in the middle.
 STUDY = {
     **TINY,

@@ -225,6 +225,48 @@ def test_verify_finds_one_flipped_bit(root, tmp_path):
         packing.verify(npy, index)
 
 
+def test_a_store_is_read_once_and_again_when_its_file_changed(root, tmp_path, monkeypatch):
+    """Also where the change put size and time of modification back, as a careful copy does."""
+    pack(root, tmp_path / "out")
+    npy, index = tmp_path / "out/pack.npy", tmp_path / "out/pack.json"
+    read = []  # rows
+    crc32 = packing.zlib.crc32
+    monkeypatch.setattr(packing.zlib, "crc32", lambda rows: read.append(len(rows)) or crc32(rows))
+    monkeypatch.setattr(packing, "SETTLED", 1e9)
+    packing.verify(npy, index)
+    packing.verify(npy, index)
+    assert sum(read) == 2 * 27, "just written: another write might bear the same time"
+    monkeypatch.setattr(packing, "SETTLED", 0.0)
+    packing.verify(npy, index)
+    packing.verify(npy, index)
+    assert sum(read) == 3 * 27
+    before, content = npy.stat(), bytearray(npy.read_bytes())
+    content[-1] ^= 1
+    time.sleep(0.02)  # more than the step of a file system's clock
+    npy.write_bytes(content)
+    os.utime(npy, ns=(before.st_atime_ns, before.st_mtime_ns))
+    for _ in range(2):
+        with pytest.raises(DetectorError, match="corrupted"):
+            packing.verify(npy, index)
+    content[-1] ^= 1
+    npy.write_bytes(content)
+    packing.verify(npy, index)
+    facts = json.loads(index.read_text())
+    facts["crc32"][0] ^= 1
+    index.write_text(json.dumps(facts))
+    with pytest.raises(DetectorError, match="corrupted"):
+        packing.verify(npy, index)
+
+
+def test_a_folder_that_takes_no_note_costs_only_the_time(root, tmp_path, monkeypatch):
+    pack(root, tmp_path / "out")
+    monkeypatch.setattr(packing, "SETTLED", 0.0)
+    npy, index = tmp_path / "out/pack.npy", tmp_path / "out/pack.json"
+    packing._note(index).mkdir()  # stands for a folder that cannot be written to, which root does not know
+    packing.verify(npy, index)
+    packing.verify(npy, index)
+
+
 def test_a_store_that_is_not_what_its_index_says(root, tmp_path):
     pack(root, tmp_path / "out")
     npy, index = tmp_path / "out/pack.npy", tmp_path / "out/pack.json"

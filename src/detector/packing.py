@@ -5,12 +5,14 @@ files are black), and a JSON index beside it. Packing can be killed at any time:
 file, then a line to a journal, both synced, and a chunk in the journal is never done again.
 """
 
+import contextlib
 import csv
 import functools
 import hashlib
 import json
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,7 @@ from detector.errors import DetectorError
 
 FORMAT, VERSION = "detector-pack", 1
 CHUNK = 256  # images: 37 MiB at 224 pixels, some seconds of work
+SETTLED = 2.0  # seconds after which a write has another time than the one before, whatever the file system
 
 Bad = list[tuple[int, str]]  # (row, reason) of files that do not decode
 
@@ -165,9 +168,18 @@ def open_store(npy: str | os.PathLike, index: str | os.PathLike) -> np.memmap:
 
 
 def verify(npy: str | os.PathLike, index: str | os.PathLike) -> None:
-    """Read the whole store and compare with the index; raises DetectorError naming what to delete."""
+    """Compare the whole store with the index; raises DetectorError naming what to delete.
+
+    It is read once: a note beside the index says which file was found whole, by size, times and inode, and as long
+    as the file is that one it is not read again.
+    """
     expected = _read_index(index)
     store = _open(npy, expected)
+    file, facts = os.stat(npy), Path(index).read_bytes()
+    now = [file.st_size, file.st_mtime_ns, file.st_ctime_ns, file.st_ino, hashlib.sha256(facts).hexdigest()]
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(_note(index).read_text()) == now:
+            return
     step = expected["chunk"]
     crcs = [zlib.crc32(store[start : start + step].data) for start in range(0, len(store), step)]
     wrong = [i for i, pair in enumerate(zip(crcs, expected["crc32"], strict=True)) if pair[0] != pair[1]]
@@ -177,6 +189,14 @@ def verify(npy: str | os.PathLike, index: str | os.PathLike) -> None:
             f"first at rows {wrong[0] * step} to {min((wrong[0] + 1) * step, len(store)) - 1}. "
             "Delete both files and run again."
         )
+    if time.time() - max(file.st_ctime, file.st_mtime) >= SETTLED:
+        # Jobs on the same store may write it at the same time, or must not write there: the next one reads again.
+        with contextlib.suppress(OSError):
+            files.write_json(_note(index), now)
+
+
+def _note(index: str | os.PathLike) -> Path:
+    return Path(index).with_suffix(".checked.json")
 
 
 class _State:

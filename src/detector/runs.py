@@ -36,8 +36,8 @@ class Images:
     def open(cls, manifest_file: Path, packs: Sequence[Path]) -> "Images":
         """`packs`: a folder for each source, holding images.npy and images.json.
 
-        Raises `DetectorError` where a store is not what its index says. Every byte is read for that, which an
-        epoch does too; it is a second for each GiB or two, and leaves the store in the system's cache.
+        Raises `DetectorError` where a store is not what its index says. The first job on a store reads every byte
+        for that, a second for each GiB or two.
         """
         stores, preprocessing = {}, {}
         for folder in map(Path, packs):
