@@ -1,6 +1,8 @@
 """Helpers shared by the tests: small real files, and small trees in the official layouts."""
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 
 import av
 import numpy as np
@@ -14,6 +16,15 @@ ALONE = {
     *("test_demo", "test_workflow", "test_slurm", "test_distributed"),
     *("test_benchmarks", "test_latency", "test_interrupts", "test_serving", "test_serving_load", "test_page"),
 }
+SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
+
+
+def load_script(name: str) -> ModuleType:
+    """An entry point of a stage as a module: its `main` takes a namespace of arguments."""
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    return script
 
 
 def pytest_collection_modifyitems(items):

@@ -1,6 +1,6 @@
 """Figures are whole files that repeat byte for byte and show the numbers they were given."""
 
-import importlib.util
+import argparse
 import os
 import re
 import subprocess
@@ -11,12 +11,11 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import SCRIPTS, load_script
 from PIL import Image
 
 from detector import figure_scores, figure_sparsity, figures, layout, rulegraph
 from detector.errors import DetectorError
-
-SCRIPTS = Path(__file__).parents[1] / "workflow" / "scripts"
 
 SNAKEFILE = """
 rule all:
@@ -94,7 +93,9 @@ BRANCHES = ["baseline", "l1-00", "l1-10", "random-10"]
 DRAW = {
     "samples.png": lambda path: figures.sample_grid(path, {"real": np.zeros((2, 8, 8, 3), np.uint8)}, "Title"),
     "confusion.svg": lambda path: figures.confusion_matrices(path, {"baseline": predictions(5, 1, 2, 4)}, "Title"),
-    "curves.svg": lambda path: figures.training_curves(path, {b: history([0.5, 0.9]) for b in BRANCHES}, "Title"),
+    "curves.svg": lambda path: figures.training_curves(
+        path, {b: history([0.5, 0.9]) for b in BRANCHES}, dict.fromkeys(BRANCHES, 2), "Title"
+    ),
     "search.svg": lambda path: figures.search_trials(path, {b: trials([0.8, 0.9]) for b in BRANCHES[1:]}, "Title"),
     "sparsity.svg": lambda path: figure_sparsity.accuracy_by_sparsity(path, accuracy_table(BRANCHES), "Title"),
     "deployment.svg": lambda path: figures.deployment(path, deployment_table(DEPLOYED), "Title"),
@@ -144,10 +145,18 @@ def test_confusion_shows_each_count_where_it_belongs(tmp_path: Path) -> None:
     assert "accuracy 98.83 %" in found
 
 
-def test_curves_name_the_first_best_epoch(tmp_path: Path) -> None:
+def test_curves_name_the_epoch_that_was_kept(tmp_path: Path) -> None:
+    """While its pruning is under way a gradual branch can be better than ever after; such weights are not kept."""
+    folder = tmp_path / "gradual-10"
+    folder.mkdir()
+    history([0.5, 0.9, 0.75, 0.6]).to_csv(folder / "history.csv", index=False)
+    (folder / "meta.json").write_text('{"best_epoch": 3}')
     path = tmp_path / "curves.svg"
-    figures.training_curves(path, {"l1-10": history([0.5, 0.75, 0.75, 0.6])}, "Title")
-    assert "75.00 % at epoch 2" in texts(path)
+    script = load_script("figure_curves")
+    args = {"history": [("gradual-10", folder / "history.csv")], "title": "of one", "output": path}
+    script.main(argparse.Namespace(**args))
+    assert "75.00 % at epoch 3" in texts(path)
+    assert not any("90.00 %" in text for text in texts(path))
 
 
 def test_search_names_the_settings_of_the_best_trial(tmp_path: Path) -> None:
@@ -332,9 +341,7 @@ def test_no_figure_script_imports_torch() -> None:
 
 
 def test_samples_are_spread_over_the_sorted_paths_with_real_first() -> None:
-    spec = importlib.util.spec_from_file_location("figure_samples", SCRIPTS / "figure_samples.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    script = load_script("figure_samples")
     table = pd.DataFrame(
         {
             "path": [f"{i:03d}" for i in range(32)][::-1],

@@ -1,16 +1,14 @@
 """A result names its code: the commit at the start of its stage, and whether there were edits on it."""
 
 import argparse
-import importlib.util
 import json
 import subprocess
 from pathlib import Path
 
 import pytest
+from conftest import SCRIPTS, load_script
 
 from detector import provenance, runs
-
-SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -38,13 +36,6 @@ def checkout(tmp_path, monkeypatch):
     return folder
 
 
-def loaded(name: str):
-    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
-
-
 def test_edits_without_a_commit_are_told(checkout):
     head = git(checkout, "rev-parse", "HEAD")
     (checkout / "results").write_text("git does not know it, no code reads it")
@@ -66,7 +57,7 @@ def test_outside_a_checkout_nothing_is_claimed(tmp_path, monkeypatch):
 
 
 def test_a_commit_made_while_it_trains_is_not_the_one_that_trained(checkout, monkeypatch):
-    script, written, first = loaded("baseline"), {}, git(checkout, "rev-parse", "HEAD")
+    script, written, first = load_script("baseline"), {}, git(checkout, "rev-parse", "HEAD")
 
     def fit(*args, **options):
         (checkout / "library.py").write_text("two")
@@ -105,7 +96,7 @@ def test_each_stage_that_notes_it_reads_it_before_it_opens_an_image(name, monkey
     monkeypatch.setattr(provenance, "record", lambda: read.append("read") or {})
     monkeypatch.setattr(runs, "prepare", opened)
     monkeypatch.setattr(runs.Images, "open", opened)
-    script = loaded(name)
+    script = load_script(name)
     if hasattr(script, "read_json"):
         monkeypatch.setattr(script, "read_json", lambda path: {})
     empty = dict.fromkeys(("pruning", "config"), "{}")

@@ -304,6 +304,7 @@ rule figure_curves:
         script="workflow/scripts/figure_curves.py",
         code=code("workflow/scripts/figure_curves.py"),
         histories=run_variants("history.csv"),
+        metas=run_variants("meta.json"),
     output:
         figure(
             f"curves_{RUN_NAME}.svg",

@@ -6,11 +6,13 @@ from pathlib import Path
 import pandas as pd
 
 from detector import entry, figures
+from detector.files import read_json
 
 
 def main(args: argparse.Namespace) -> None:
     tables = {branch: pd.read_csv(path) for branch, path in args.history}
-    figures.training_curves(args.output, tables, f"Training: {args.title}")
+    kept = {branch: read_json(Path(path).with_name("meta.json"))["best_epoch"] for branch, path in args.history}
+    figures.training_curves(args.output, tables, kept, f"Training: {args.title}")
 
 
 if __name__ == "__main__":
@@ -21,7 +23,7 @@ if __name__ == "__main__":
         nargs="+",
         required=True,
         metavar="BRANCH=FILE",
-        help="history.csv of each branch, in the order of the panels",
+        help="history.csv of each branch, beside its meta.json, in the order of the panels",
     )
     parser.add_argument("--title", required=True, help="which models (and images) these are")
     parser.add_argument("--output", type=Path, required=True, help="figure to write (.svg)")
