@@ -72,7 +72,8 @@ def _precision(device: str, image_size: int) -> tuple[str, str]:
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return "bf16", f"bf16: {torch.cuda.get_device_name()} has it"
-        return "fp32", f"fp32 with TF32: {torch.cuda.get_device_name()} has no bf16"
+        # Both came with compute capability 8.0; before it, PyTorch takes no notice of `allow_tf32`.
+        return "fp32", f"fp32: {torch.cuda.get_device_name()} has no bf16, and no TF32"
     if not BF16_FLAGS & cpu_flags():
         return "fp32", "fp32: this CPU has neither amx_bf16 nor avx512_bf16"
     if image_size >= LARGE:
