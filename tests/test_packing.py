@@ -154,6 +154,27 @@ def test_a_torn_last_line_does_not_count(root, tmp_path, monkeypatch, torn):
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
+def test_a_mended_decoder_decodes_all_again_and_judges_bad_files_anew(root, tmp_path, monkeypatch):
+    """Else one store would hold pixels of two decoders, under checksums that hold."""
+    load = images.load
+
+    def faulty(path, *args, **kwargs):
+        if path.name == "r000.png":
+            raise ValueError("not understood")
+        return load(path, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "load", faulty)
+        with pytest.raises(DetectorError, match="not understood"):
+            pack(root, tmp_path / "out", key="faulty decoder")
+    decoded = count_decodes(monkeypatch)
+    pack(root, tmp_path / "out", key="mended decoder")
+    assert len(decoded) == 27
+    assert (tmp_path / "out" / NAMES[2]).read_text() == "path,error\n"
+    pack(root, tmp_path / "whole")
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
 def test_state_of_other_data_or_settings_is_thrown_away(root, tmp_path, monkeypatch):
     pack_and_die(root, tmp_path / "out", after=13)
     conftest.write_picture(root / "dalle2/r000.png", seed=99)

@@ -84,6 +84,33 @@ def test_a_finished_search_trains_nothing(tmp_path):
     assert first.trials == second.trials
 
 
+def test_more_trials_go_on_with_the_study_and_fewer_count_the_first(tmp_path):
+    whole = search.run(tmp_path / "whole.log", SPACE, 5, 0, score)
+    search.run(tmp_path / "j.log", SPACE, 3, 0, score)
+    calls = []
+
+    def counted(number, values, report):
+        calls.append(number)
+        return score(number, values, report)
+
+    assert drawn(search.run(tmp_path / "j.log", SPACE, 5, 0, counted)) == drawn(whole)
+    assert calls == [3, 4]
+    assert drawn(search.run(tmp_path / "j.log", SPACE, 2, 0, counted)) == drawn(whole)[:2]
+    assert calls == [3, 4]
+
+
+def test_trials_of_unlike_machines_are_one_study_that_says_so(tmp_path, caplog):
+    card, cpu = {"device": "cuda", "precision": "bf16"}, {"device": "cpu", "precision": "fp32"}
+    search.run(tmp_path / "j.log", SPACE, 2, 0, score, machine=card)
+    assert not caplog.records
+    outcome = search.run(tmp_path / "j.log", SPACE, 3, 0, score, "search l1-40", machine=cpu)
+    assert [(row["device"], row["precision"]) for row in outcome.trials] == [
+        *(("cuda", "bf16"), ("cuda", "bf16"), ("cpu", "fp32"))
+    ]
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "search l1-40: the trials were computed on unlike machines (cpu in fp32, cuda in bf16)" in warning
+
+
 def test_a_diverged_trial_counts_and_is_never_the_best(tmp_path):
     def objective(number, values, report):
         if number == 1:

@@ -4,7 +4,6 @@ import hashlib
 import io
 import logging
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from detector.errors import DetectorError
-from detector.files import canonical, replacing
+from detector.files import replacing
 
 log = logging.getLogger(__name__)
 
@@ -59,15 +58,6 @@ def digest(tensors: Mapping[str, torch.Tensor]) -> str:
         if tensor.numel():  # else it has no strides to view it by
             total.update(tensor.reshape(-1).view(torch.uint8).numpy())
     return total.hexdigest()
-
-
-def fingerprint(*parts: object) -> str:
-    """Names a resume state by all that it depends on: `parts` (JSON values) and the library's loaded code."""
-    digest = hashlib.sha256(canonical(parts).encode())
-    for name, module in sorted(sys.modules.items()):
-        if name.split(".")[0] == "detector" and getattr(module, "__file__", None):
-            digest.update(Path(module.__file__).read_bytes())
-    return digest.hexdigest()[:16]
 
 
 class ResumeState:

@@ -31,6 +31,12 @@ class Plan:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return model.to(self.torch_device, memory_format=layout)
 
+    @property
+    def arithmetic(self) -> str:
+        """What of the plan shapes results, as part of a file's name; not which card, nor why."""
+        layout = "nhwc" if self.channels_last else "nchw"
+        return f"{self.device}-{self.precision}-{layout}-{self.threads}"
+
     def as_dict(self) -> dict:
         return asdict(self)
 

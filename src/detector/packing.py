@@ -44,12 +44,14 @@ def pack(
     max_bad: int,
     pairs: str | os.PathLike | None = None,
     meta: Mapping[str, Any],
+    key: str = "",
 ) -> None:
     """Decode every row of a scan that has no error, as `images.load` does, into a packed store.
 
     root: the source's root; pairs: its folder of photographs, if it has one. how: what is done to each image.
     out_bad: CSV (path, error) of all bad files, those of the scan included. state_dir: what a resumed run needs;
-    on the same file system as `out_npy`, removed at the end. State of other data or settings is thrown away.
+    on the same file system as `out_npy`, removed at the end. State of other data or settings, or of another `key`
+    (what names the code and the libraries that decode), is thrown away, with its verdicts about bad files.
     meta: JSON values to be kept in the index.
 
     Same scan, files and settings give the same bytes, however many workers there were or kills.
@@ -72,7 +74,7 @@ def pack(
         "chunk": CHUNK,
         "meta": dict(meta),
     }
-    state = _State(Path(state_dir), shape, {k: v for k, v in index.items() if k != "meta"})
+    state = _State(Path(state_dir), shape, {**{k: v for k, v in index.items() if k != "meta"}, "key": key})
     todo = functools.partial(_todo, scan, pairs)
     starts = [start for start in range(0, len(scan), CHUNK) if start not in state.done]
     stops = [min(start + CHUNK, len(scan)) for start in starts]

@@ -24,7 +24,8 @@ from detector.errors import DetectorError, Diverged
 
 log = logging.getLogger(__name__)
 
-TRIAL_COLUMNS = ("trial", "state", "optimizer", "learning_rate", "valid_accuracy", "epochs", "seconds")
+MACHINE = ("device", "precision")  # what each trial was computed on and in
+TRIAL_COLUMNS = ("trial", "state", "optimizer", "learning_rate", "valid_accuracy", "epochs", "seconds", *MACHINE)
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 WAIT = 1.0  # seconds between two looks at what other workers do
 PATIENCE = 60.0  # seconds to wait for the journal; it is held for milliseconds
@@ -74,6 +75,7 @@ def run(
     key: str = "search",
     pruner: str = "none",
     worker: int = 0,
+    machine: Mapping[str, str] | None = None,
     lock_of: Callable[[int], Path] | None = None,
 ) -> Outcome:
     """Bring the study `key` in `journal` to `trials` finished trials, whatever is in it already.
@@ -90,6 +92,9 @@ def run(
     The sampler is seeded anew for each number, from (seed, number): a study that was killed and went on draws
     the same values as one that was not. TPE begins to learn from earlier trials at its eleventh; up to ten the
     values do not depend on the number of workers either.
+
+    `machine` says on what this worker computes (`MACHINE`) and is noted with each of its trials. Workers may be
+    unlike; the trials stay one study, and a warning says that they were not all computed alike.
 
     Raises `DetectorError` where the journal is damaged.
     """
@@ -113,13 +118,15 @@ def run(
                 trial = study.ask()
                 trial.set_user_attr("number", number)
                 trial.set_user_attr("worker", worker)
+                for name in MACHINE:
+                    trial.set_user_attr(name, (machine or {}).get(name, ""))
                 values = {
                     "optimizer": trial.suggest_categorical("optimizer", list(space.optimizers)),
                     "learning_rate": trial.suggest_float("learning_rate", *space.learning_rate, log=True),
                 }
         if number is None:
             if worker or not under_way:
-                return Outcome(_rows(study))
+                return Outcome(_rows(study, trials, title))
             if not told:
                 log.info("%s: waiting for %d trials of other workers", title, under_way)
                 told = True
@@ -184,9 +191,16 @@ def _try(study: optuna.Study, trial: Trial, number: int, values: Mapping, object
     study.tell(trial, accuracy if complete else None, TrialState.COMPLETE if complete else TrialState.PRUNED)
 
 
-def _rows(study: optuna.Study) -> list[dict]:
+def _rows(study: optuna.Study, trials: int, title: str) -> list[dict]:
+    """The finished trials with numbers below `trials`: the study may hold more, from when more were asked for."""
     finished = study.get_trials(deepcopy=False, states=FINISHED)
-    return [_row(trial) for trial in sorted(finished, key=lambda t: t.user_attrs["number"])]
+    rows = [_row(trial) for trial in sorted(finished, key=lambda t: t.user_attrs["number"])][:trials]
+    if len(machines := {tuple(row[name] for name in MACHINE) for row in rows}) > 1:
+        found = ", ".join(" in ".join(machine) for machine in sorted(machines))
+        log.warning(
+            "%s: the trials were computed on unlike machines (%s); trials.csv has each one's", title, found
+        )
+    return rows
 
 
 def _row(trial: FrozenTrial) -> dict:

@@ -1,5 +1,4 @@
 # What the rules share: the checked config, names of files, and the code that a stage depends on.
-import ast
 import os
 import sys
 from functools import cache
@@ -9,7 +8,7 @@ from pathlib import Path
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from detector import interrupts, locks
+from detector import dependencies, interrupts, locks
 from detector import sources as _sources
 from detector.config import (
     branches,
@@ -130,62 +129,16 @@ def section(*keys, **more):
     )
 
 
-# Logs, error texts, locks and stops: they change what people read and when a job runs, never a result.
-NO_RESULT = (
-    *("detector.entry", "detector.errors"),
-    *("detector.interrupts", "detector.locks"),
-)
-
-
 @cache
 def code(script, *modules):
     """The library files that a script reaches through its imports, and through `modules` imported by name.
 
-    Snakemake watches a rule's text and inputs, not what a script imports. Found in the syntax tree, without
-    importing anything; only `detector`'s own absolute imports count.
+    Snakemake watches a rule's text and inputs, not what a script imports.
     """
-    found, waiting = set(), [ROOT / script, *(_module_file(name) for name in modules)]
-    while waiting:
-        path = waiting.pop()
-        for name in _imported(path):
-            file = _module_file(name)
-            if file is not None and file not in found and name not in NO_RESULT:
-                found.add(file)
-                waiting.append(file)
-    found |= {_module_file(name) for name in modules}
-    return sorted(str(path.relative_to(ROOT)) for path in found)
-
-
-@cache
-def _imported(path):
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            names |= {
-                node.module,
-                *(f"{node.module}.{alias.name}" for alias in node.names),
-            }
-    parents = {
-        name.rsplit(".", depth)[0]
-        for name in names
-        for depth in range(name.count(".") + 1)
-    }
-    return sorted(name for name in parents | names if name.split(".")[0] == "detector")
-
-
-@cache
-def _module_file(name):
-    base = ROOT / "src" / name.replace(".", "/")
-    return next(
-        (
-            path
-            for path in (base.with_suffix(".py"), base / "__init__.py")
-            if path.is_file()
-        ),
-        None,
+    files = dependencies.library_files(
+        ROOT / script, *modules, library=ROOT / "src/detector"
     )
+    return [str(path.relative_to(ROOT)) for path in files]
 
 
 @cache

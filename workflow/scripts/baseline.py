@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from detector import distributed, entry, models, provenance, runs
-from detector.checkpoints import ResumeState, fingerprint
+from detector import dependencies, distributed, entry, models, provenance, runs
+from detector.checkpoints import ResumeState
 from detector.training import BASELINE, Recipe, fit
 
 
@@ -18,7 +18,9 @@ def main(args: argparse.Namespace) -> None:
     model = models.build(args.arch, args.seed)
     recipe = Recipe(**settings["train"], seed=args.seed, stream=BASELINE)
     processes = distributed.team().size
-    key = fingerprint(args.arch, settings, args.seed, processes, where.as_dict(), images.fingerprint())
+    key = dependencies.key(
+        *(__file__, args.arch, settings, args.seed, processes, where.arithmetic, images.fingerprint())
+    )
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, where, state=state, title=f"baseline {args.arch} seed {args.seed}")
     facts = {"branch": "baseline", "sparsity": 0.0, "config": settings, **origin}

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from detector import branches, checkpoints, distributed, entry, models, provenance, runs
+from detector import branches, checkpoints, dependencies, distributed, entry, models, provenance, runs
 from detector.files import read_json, sha256
 from detector.training import FINETUNE, Recipe, fit
 
@@ -29,8 +29,9 @@ def main(args: argparse.Namespace) -> None:
     )
     parent = sha256(args.baseline)
     processes = distributed.team().size
-    key = checkpoints.fingerprint(
-        *(args.arch, settings, pruning, found, args.seed, processes, where.as_dict(), images.fingerprint(), parent)
+    key = dependencies.key(
+        *(__file__, args.arch, settings, pruning, found, args.seed),
+        *(processes, where.arithmetic, images.fingerprint(), parent),
     )
     state = checkpoints.ResumeState(args.state / key)
     title = f"finetune {args.branch} seed {args.seed}"

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from detector import entry, manifest, packing
+from detector import dependencies, entry, manifest, packing
 from detector.images import Preprocessing
 
 
@@ -20,7 +20,8 @@ def main(args: argparse.Namespace) -> None:
         workers=args.workers,
         max_bad=args.max_bad,
         pairs=args.pairs,
-        meta={},
+        meta={"libraries": dependencies.versions(dependencies.packages(__file__))},
+        key=dependencies.key(__file__),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector import branches, checkpoints, entry, models, runs, search
+from detector import branches, checkpoints, dependencies, entry, models, runs, search
 from detector.files import finish_state, replacing, sha256, write_json
 from detector.training import SEARCH, Recipe, fit
 
@@ -20,8 +20,10 @@ def main(args: argparse.Namespace) -> None:
         models.load(args.arch, checkpoints.load_weights(args.baseline)), pruning, args.seed
     )
     space = settings["search"]
-    key = checkpoints.fingerprint(
-        *(args.arch, settings, pruning, args.seed, where.as_dict(), images.fingerprint(), sha256(args.baseline))
+    # How many trials there are does not change one of them, and workers on unlike machines share one study.
+    study = {**settings, "search": {name: value for name, value in space.items() if name != "trials"}}
+    key = dependencies.key(
+        *(__file__, args.arch, study, pruning, args.seed, images.fingerprint(), sha256(args.baseline))
     )
     title = f"search {args.branch} seed {args.seed}"
 
@@ -40,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
         result = fit(
             *(copy.deepcopy(pruned), train, valid, recipe, where),
             masks=kept,
-            state=checkpoints.ResumeState(args.state / key / f"trial-{number}"),
+            state=checkpoints.ResumeState(args.state / key / f"trial-{number}-{where.arithmetic}"),
             title=f"{title} trial {number + 1}",
             after_epoch=lambda row: report(row.epoch, row.valid_accuracy),
         )
@@ -56,6 +58,7 @@ def main(args: argparse.Namespace) -> None:
         key=key,
         pruner=space["pruner"],
         worker=args.worker or 0,
+        machine={"device": where.device, "precision": where.precision},
         lock_of=lambda worker: entry.lock_of(args.state, worker or None),
     )
     if args.worker:
