@@ -125,10 +125,46 @@ def test_the_pairs_are_those_of_comparing_all_with_all(distance):
         np.testing.assert_array_equal(near_pairs(found, distance)[0], expected)
 
 
-def test_few_of_all_pairs_are_compared():
-    phash = np.random.default_rng(0).integers(0, 2**64, 20_000, dtype=np.uint64)
-    compared = sum(len(a) for mask in hashing._masks(5) for a, _ in hashing._same(phash, np.arange(20_000), mask))
-    assert compared < 20_000**2 / 2 / 500
+def looked_at(found: Hashes, distance: int, monkeypatch) -> tuple[int, bool]:
+    """How many pairs the search lays side by side, and whether it went through."""
+    seen = []
+    same = hashing._same
+
+    def counted(*given):
+        for first, second in same(*given):
+            seen.append(len(first))
+            yield first, second
+
+    monkeypatch.setattr(hashing, "_same", counted)
+    _, whole = near_pairs(found, distance)
+    return sum(seen), whole
+
+
+def of_phash(phash: np.ndarray) -> Hashes:
+    """Hashes of pictures that differ in each pixel and look alike."""
+    thumbnail = np.random.default_rng(0).integers(0, 256, hashing.THUMBNAIL**2, dtype=np.uint8)
+    return Hashes(np.arange(len(phash), dtype=np.uint64), phash, np.tile(thumbnail, (len(phash), 1)))
+
+
+def test_few_of_all_pairs_are_compared(monkeypatch):
+    """Also where the pictures have a piece of the hash in common, and only the rest tells them apart."""
+    count, distance = 4_000, 4
+    phash = np.random.default_rng(0).integers(0, 2**64, count, dtype=np.uint64)
+    for shared in range(distance + 1):
+        piece = np.uint64(sum(1 << bit for bit in range(shared, hashing.BITS, distance + 1)))
+        compared, whole = looked_at(of_phash(phash | piece), distance, monkeypatch)
+        assert whole
+        assert compared < count**2 / 2 / 100
+
+
+def test_pairs_that_are_looked_at_and_far_apart_count_too(monkeypatch):
+    """They are what takes the time where many pictures have most of the hash in common."""
+    monkeypatch.setattr(hashing, "MAX_HASHES", 1000)
+    bits = np.uint64(sum(1 << bit for start in (3, 4) for bit in range(start, hashing.BITS, 5)))
+    phash = np.random.default_rng(0).integers(0, 2**64, 2_000, dtype=np.uint64) & bits
+    compared, whole = looked_at(of_phash(phash), 4, monkeypatch)
+    assert not whole
+    assert compared <= 1000 + len(phash)
 
 
 def test_the_search_stops_where_everything_is_a_copy(monkeypatch):

@@ -24,7 +24,10 @@ FLAT = 2.0  # grey levels: thumbnails of less spread hold no picture, only round
 CORRELATION = 0.9  # of two thumbnails from which on they show the same
 BLOCK = 1 << 16  # thumbnails at a time as floats: 64 MiB
 MAX_PAIRS = 5_000_000  # 80 MB: beyond, a set is nothing but copies, and more of them say nothing more
-MAX_COMPARED = 200_000_000  # thumbnails, some minutes: beyond, a set has one motif, and hashes tell nothing
+MAX_HASHES = (
+    5_000_000_000  # pairs of hashes laid side by side, two minutes or three; the next limit is of those near
+)
+MAX_COMPARED = 200_000_000  # their thumbnails, some minutes: beyond, a set has one motif, and hashes tell nothing
 
 
 @dataclass(frozen=True)
@@ -64,28 +67,29 @@ def near_pairs(hashes: Hashes, distance: int) -> tuple[np.ndarray, bool]:
     """Pairs (i, j), i < j, int64 (m, 2), sorted, that look alike and differ in some pixel; and whether it is all.
 
     Alike: hashes that differ in at most `distance` of 64 bits, and thumbnails that correlate by CORRELATION.
-    Flat images (blank, black) have no hash worth the name and are in no pair. Not all pairs are compared: of
-    `distance` + 1 pieces of a hash at least one is equal where at most `distance` bits differ (the pigeonhole
-    principle, as in Manku et al. 2007, "Detecting near-duplicates for web crawling"). Stops at MAX_PAIRS found or
-    MAX_COMPARED looked at.
+    Flat images (blank, black) have no hash worth the name and are in no pair. Not all pairs are compared, only
+    those that agree in enough of the hash (`_masks`). Stops at MAX_PAIRS found, MAX_HASHES or MAX_COMPARED looked at.
     """
     usable = np.flatnonzero(_spread(hashes.thumbnails) >= FLAT)
-    found, count, compared = [np.empty((0, 2), np.int64)], 0, 0
-    masks = _masks(distance + 1)
+    found, count, compared, looked_at = [np.empty((0, 2), np.int64)], 0, 0, 0
+    masks = _masks(distance)
     for number, mask in enumerate(masks):
         for first, second in _same(hashes.phash, usable, mask):
+            looked_at += len(first)
+            if looked_at > MAX_HASHES:
+                return _sorted(found)[:MAX_PAIRS], False
             differ = hashes.phash[first] ^ hashes.phash[second]
             kept = np.bitwise_count(differ) <= distance
-            # A pair that agrees in an earlier piece too was found there.
+            first, second, differ = first[kept], second[kept], differ[kept]
+            kept = hashes.pixels[first] != hashes.pixels[second]
+            # A pair that agrees under an earlier mask too was found there.
             for earlier in masks[:number]:
                 kept &= (differ & earlier) != 0
             first, second = first[kept], second[kept]
-            kept = hashes.pixels[first] != hashes.pixels[second]
-            first, second = first[kept], second[kept]
             compared += len(first)
-            kept = _correlation(hashes.thumbnails, first, second) >= CORRELATION
             if compared > MAX_COMPARED:
                 return _sorted(found)[:MAX_PAIRS], False
+            kept = _correlation(hashes.thumbnails, first, second) >= CORRELATION
             if kept.any():
                 found.append(np.sort(np.stack([first[kept], second[kept]], axis=1), axis=1))
                 count += len(found[-1])
@@ -113,12 +117,26 @@ def _row(image: np.ndarray) -> tuple[int, int, np.ndarray]:
     return int.from_bytes(digest[:8]), int.from_bytes(bits.tobytes()), np.asarray(small).ravel()
 
 
-def _masks(pieces: int) -> list[np.uint64]:
-    """Disjoint masks that cover the bits of a hash, every `pieces`-th bit each.
+def _masks(distance: int) -> list[np.uint64]:
+    """Masks of which two hashes agree under at least one where at most `distance` bits differ.
+
+    Of `distance` + 1 pieces of a hash at least one is equal then (the pigeonhole principle, as in Manku et al.
+    2007, "Detecting near-duplicates for web crawling"), and so is one of as many pieces of the rest. One piece alone
+    is shared by far too many of a million pictures, or of some that have a motif in common.
+    """
+    return [
+        np.uint64(sum(1 << bit for bit in (*piece, *second)))
+        for piece in _pieces(range(BITS), distance + 1)
+        for second in _pieces(sorted({*range(BITS)} - {*piece}), distance + 1)
+    ]
+
+
+def _pieces(bits: Sequence[int], count: int) -> list[Sequence[int]]:
+    """Every `count`-th of these bits, from each of the first `count` on; one empty piece of no bits.
 
     Not runs of bits: neighbouring frequencies go together, which makes runs of them alike far too often.
     """
-    return [np.uint64(sum(1 << bit for bit in range(start, BITS, pieces))) for start in range(pieces)]
+    return [bits[start::count] for start in range(min(count, len(bits)))] or [bits]
 
 
 def _same(phash: np.ndarray, usable: np.ndarray, mask: np.uint64) -> Iterator[tuple[np.ndarray, np.ndarray]]:
