@@ -1,6 +1,9 @@
 """Each source lists exactly the files of its layout with label, generator, group and split, and says by name
 what is missing, unknown or contradictory."""
 
+import errno
+import inspect
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -9,17 +12,19 @@ from pathlib import Path
 import conftest
 import pytest
 
+from detector import asking, sources
 from detector.errors import DetectorError
 from detector.sources import (
     FAKE,
-    KINDS,
     REAL,
     STUDY_FRACTIONS,
+    _walk,
     celebdf,
     cifake,
     faces140k,
     fingerprint,
     folder,
+    kinds,
     module,
     synthbuster,
 )
@@ -38,13 +43,13 @@ def split_of(source, records, strategy=None, seed=0):
 
 
 def test_modules_import_the_standard_library_only():
-    names = ", ".join(f"detector.sources.{kind}" for kind in KINDS)
+    names = ", ".join(f"detector.sources.{kind}" for kind in kinds())
     code = f"import sys, {names}; print(*(sys.modules.keys() & {{'numpy', 'pandas', 'PIL', 'av', 'torch'}}))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == ""
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds())
 def test_every_module_keeps_the_contract(kind):
     source = module(kind)
     assert source.TITLE
@@ -52,6 +57,68 @@ def test_every_module_keeps_the_contract(kind):
     assert source.OBTAIN
     assert source.SPLITS
     assert all(split in ("train", "valid", "test") for split, _ in source.OFFICIAL)
+
+
+def test_a_new_kind_is_a_new_file_and_nothing_else(tmp_path, monkeypatch):
+    """Scans of other kinds depend on `detector.sources` itself: an entry there would make them run again."""
+    (tmp_path / "mine.py").write_text('TITLE = "mine"\n')
+    (tmp_path / "_helper.py").write_text("")
+    monkeypatch.setattr(sources, "__path__", [*sources.__path__, str(tmp_path)])
+    assert set(kinds()) == {"celebdf", "cifake", "faces140k", "folder", "synthbuster", "mine"}
+    assert module("mine").TITLE == "mine"
+    with pytest.raises(DetectorError, match="unknown kind of source 'other'; expected one of celebdf, .*mine"):
+        module("other")
+
+
+# --- what lies beside images ----------------------------------------------------------------------
+
+CLUTTER = [
+    *("@eaDir/a.png/SYNOPHOTO_THUMB_M.jpg", "__MACOSX/a.png", ".thumbnails/a.png", "@Recycle/old.png"),
+    *("Thumbs.db", "._a.png"),
+]
+
+
+def test_clutter_is_nowhere_an_image(tmp_path):
+    """Thumbnails of a network disk are no images of a data set: not to be trained on, nor to be judged."""
+    touch(tmp_path, *(f"{folder}/{name}" for folder in ("real", "fake/dalle") for name in ("a.png", *CLUTTER)))
+    touch(tmp_path, *CLUTTER)
+    paths = ["fake/dalle/a.png", "real/a.png"]
+    assert [record.path for record in folder.scan(tmp_path, {})] == paths
+    assert list(asking.found([str(tmp_path)])) == [str(tmp_path / path) for path in paths]
+
+
+def test_folders_deeper_than_pythons_calls(tmp_path):
+    touch(tmp_path, "real/a.png", "fake/b.png", f"real/{'d/' * 250}c.png")
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 150)
+    try:
+        assert len(folder.scan(tmp_path, {})) == 3
+        assert len(list(asking.found([str(tmp_path)]))) == 3
+        assert fingerprint(tmp_path)
+    finally:
+        sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize("path", [b"real/caf\xe9.png", b"real/caf\xe9/a.png"])
+def test_a_name_that_is_no_text_is_an_error_that_names_it(tmp_path, path):
+    touch(tmp_path, "real/a.png", "fake/b.png")
+    touch(tmp_path, os.fsdecode(path))
+    with pytest.raises(DetectorError, match=r"real: the name of caf\\xe9.* is not UTF-8.*Rename it"):
+        folder.scan(tmp_path, {})
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_that_names_it(tmp_path, monkeypatch):
+    touch(tmp_path, "real/a.png", "fake/b.png")
+
+    def scandir(path):
+        if Path(path).name == "fake":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    listed = os.scandir
+    monkeypatch.setattr(_walk.os, "scandir", scandir)
+    with pytest.raises(DetectorError, match=r"fake: cannot be listed: Permission denied"):
+        folder.scan(tmp_path, {})
 
 
 # --- 140k -----------------------------------------------------------------------------------------

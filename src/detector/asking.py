@@ -1,5 +1,6 @@
 """`detector predict`: the images that are meant, the rows that come out, and what the exit code says."""
 
+import contextlib
 import csv
 import glob
 import io
@@ -10,7 +11,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import TextIO
 
@@ -21,7 +21,7 @@ from detector import interrupts, prediction
 from detector.errors import DetectorError
 from detector.files import replacing
 from detector.prediction import Answer, Model
-from detector.sources import IMAGE_SUFFIXES
+from detector.sources import IMAGE_SUFFIXES, is_clutter
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def predict(
     bar = tqdm(total=total, unit="image", leave=False, disable=not sys.stderr.isatty())
     try:
         # Closed here, or its threads would go on decoding after a stop.
-        with bar, closing(asked.judge_many(items, batch=batch, fast=fast)) as answers:
+        with bar, contextlib.closing(asked.judge_many(items, batch=batch, fast=fast)) as answers:
             _print(bar, writer.begin())
             for number, answer in enumerate(answers):
                 shown = ""
@@ -100,8 +100,8 @@ def _stem(name: str) -> str:
 
 
 def found(paths: Iterable[str], stdin: TextIO | None = None) -> Iterator[str]:
-    """The files that are meant: each path itself, the images and videos below a folder (hidden ones left out, in
-    the order of their names), what a pattern matches, and for "-" the same for each line of stdin.
+    """The files that are meant: each path itself, the images and videos below a folder (clutter left out, in the
+    order of their names), what a pattern matches, and for "-" the same for each line of stdin.
 
     A path that leads nowhere comes out as it is, so that it gets a row.
     """
@@ -120,11 +120,19 @@ def found(paths: Iterable[str], stdin: TextIO | None = None) -> Iterator[str]:
 
 
 def _below(folder: str) -> Iterator[str]:
-    for top, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield os.path.join(top, name)
+    waiting = [folder]  # not os.walk: before Python 3.12 that calls itself, and folders may be nested deeper
+    while waiting:
+        top = waiting.pop()
+        folders = []
+        with contextlib.suppress(OSError), os.scandir(top) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if is_clutter(entry.name):
+                    continue
+                if entry.is_dir():
+                    folders += [] if entry.is_symlink() else [entry.path]
+                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+                    yield entry.path
+        waiting += reversed(folders)
 
 
 class _Table:

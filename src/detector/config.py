@@ -182,10 +182,10 @@ def _cross_checks(config: Mapping) -> list[str]:
             problems.append(f"data.use: {name!r} has no section in data.sources (there are: {known})")
     for name, options in data["sources"].items():
         options.setdefault("type", name)
-        if options["type"] not in sources.KINDS:
+        if options["type"] not in sources.kinds():
             problems.append(
                 f"data.sources.{name}: no `type`, and {name!r} is no kind of source itself; "
-                f"add one of {', '.join(sources.KINDS)}"
+                f"add one of {', '.join(sources.kinds())}"
             )
             continue
         known = sources.module(options["type"]).SPLITS

@@ -10,6 +10,8 @@ A source module holds
 * `scan(root, options) -> list[Record]`, sorted by path, raising `DetectorError`,
 * `split(records, strategy, fractions, seed) -> list[str]`: a split name for each record, "" = left out.
 
+A new kind is a new file here, found by its name: no file changes that the scan of another kind depends on.
+
 Only the standard library is imported here and in the source modules, so that the Snakefile can ask them
 what is missing without paying for pandas.
 """
@@ -17,6 +19,7 @@ what is missing without paying for pandas.
 import hashlib
 import importlib
 import os
+import pkgutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
@@ -28,11 +31,20 @@ from detector.errors import DetectorError
 
 REAL, FAKE = 1, 0
 CLASSES = {REAL: "real", FAKE: "fake"}  # in tables and texts
-KINDS = ("faces140k", "celebdf", "synthbuster", "cifake", "folder")
 SPLIT_NAMES = ("train", "valid", "test")
 STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
 PAIRS = "@pairs/"  # how paths of photographs begin that lie in a source's `pairs` and not below its root
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+# What file browsers, network disks and unpacking tools leave beside images, in lower case. Some of it is named
+# like an image, or holds thumbnails of the images beside it.
+CLUTTER = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", "icon\r"),
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb", "@tmp"),
+        *("__macosx", "network trash folder", "temporary items", "$recycle.bin", "system volume information"),
+        *("lost+found", "__pycache__"),
+    }
+)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -47,6 +59,16 @@ class Record:
     frame: float | None = None  # position of the frame in a video, 0 = first, 1 = last; None for images
 
 
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's image, whatever it holds: hidden ones, and `CLUTTER`."""
+    return name.startswith(".") or name.lower() in CLUTTER
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds of sources there are: the modules of this folder."""
+    return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(__path__) if not name.startswith("_")))
+
+
 def by_path(records: Iterable[Record]) -> list[Record]:
     """The records in the order of their paths, which differ; comparing whole records is ten times as slow."""
     return sorted(records, key=attrgetter("path"))
@@ -57,8 +79,8 @@ def module(kind: str) -> ModuleType:
 
     Imported by name so that a stage which scans one data set depends on that data set's module alone.
     """
-    if kind not in KINDS:
-        raise DetectorError(f"unknown kind of source {kind!r}; expected one of {', '.join(KINDS)}")
+    if kind not in kinds():
+        raise DetectorError(f"unknown kind of source {kind!r}; expected one of {', '.join(kinds())}")
     return importlib.import_module(f"detector.sources.{kind}")
 
 

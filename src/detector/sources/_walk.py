@@ -5,32 +5,56 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detector.errors import DetectorError, listing
-from detector.sources import IMAGE_SUFFIXES
+from detector.sources import IMAGE_SUFFIXES, is_clutter
 
 JPEG = frozenset({".jpg", ".jpeg"})
-# What unpacking tools, desktops and data sets leave beside images.
-CLUTTER_SUFFIXES = frozenset({".txt", ".md", ".csv", ".json"})
-CLUTTER_NAMES = frozenset({"thumbs.db", "desktop.ini"})
+NOTES = frozenset({".txt", ".md", ".csv", ".json"})  # what data sets have beside images
 
 
 def children(root: Path, folder: Path) -> tuple[list[str], list[str]]:
-    """(names of subfolders, names of files) of `folder`, sorted, without hidden ones and clutter.
+    """(names of subfolders, names of files) of `folder`, sorted, without clutter and notes.
 
-    Raises DetectorError where the folder itself or a link in it leads out of `root`.
+    Raises DetectorError where the folder cannot be listed, it or a link in it leads out of `root`, or a name is no
+    text.
     """
     inside(root, folder)
-    folders, files = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            is_folder = entry.is_dir()
-            if not is_folder and (entry.name.lower() in CLUTTER_NAMES or _suffix(entry.name) in CLUTTER_SUFFIXES):
-                continue
-            if entry.is_symlink():  # only links are resolved: of a million files none is asked for its real path
-                inside(root, folder / entry.name)
-            (folders if is_folder else files).append(entry.name)
-    return sorted(folders), sorted(files)
+    folders, files, _ = _listed(root, folder)
+    return folders, files
+
+
+def _listed(root: Path, folder: Path) -> tuple[list[str], list[str], set[str]]:
+    """As `children`, and which of the subfolders are links; whether `folder` itself leads out is not asked."""
+    folders, files, links = [], [], set()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                is_folder = entry.is_dir()
+                if not is_folder and _suffix(entry.name) in NOTES:
+                    continue
+                check_name(folder, entry.name)
+                if entry.is_symlink():  # the others, a million perhaps, are not asked for their real paths
+                    inside(root, folder / entry.name)
+                    links.add(entry.name)
+                (folders if is_folder else files).append(entry.name)
+    except OSError as error:
+        raise DetectorError(
+            f"{folder}: cannot be listed: {error.strerror}. Give yourself the right to read it, or move it away."
+        ) from error
+    return sorted(folders), sorted(files), links
+
+
+def check_name(folder: Path, name: str) -> None:
+    """Raises DetectorError for a name that is no text: tables, logs and pages hold names as UTF-8."""
+    try:
+        name.encode()  # of a name in ASCII next to nothing: Python knows that it is
+    except UnicodeEncodeError:
+        readable = os.fsencode(name).decode(errors="backslashreplace")
+        raise DetectorError(
+            f"{folder}: the name of {readable} is not UTF-8, so no table can hold it. Rename it (for "
+            "names of old systems: `convmv -f latin1 -t utf8 -r --notest FOLDER`), or move it away."
+        ) from None
 
 
 def inside(root: Path, path: Path) -> None:
@@ -78,21 +102,37 @@ def media(root: Path, folder: Path, suffixes: frozenset[str], layout: str) -> li
     return files
 
 
-def images(root: Path, folder: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
-    """The paths, relative to `root`, of all images below `root / folder`; `above`: folders on the way.
+def tree(root: Path, folder: str = "") -> Iterator[tuple[str, list[str], list[str]]]:
+    """(path relative to `root`, names of subfolders, names of files) of `root / folder` and of all folders in it.
+
+    Raises DetectorError as `children` does, and for a link that leads in a circle.
+    """
+    inside(root, root / folder)
+    # Not by recursion: folders may be nested deeper than Python's calls. With each go the real paths, links
+    # followed, of itself and of those on the way to it.
+    waiting = [(folder, (os.path.realpath(root / folder),))]
+    while waiting:
+        path, reals = waiting.pop()
+        folders, files, links = _listed(root, root / path)
+        yield path, folders, files
+        for name in reversed(folders):
+            inner = f"{path}/{name}" if path else name
+            real = os.path.realpath(root / inner) if name in links else os.path.join(reals[-1], name)
+            if real in reals:
+                raise DetectorError(f"{root / inner}: this link leads back to {real}, in a circle. Remove it.")
+            waiting.append((inner, (*reals, real)))
+
+
+def images(root: Path, folder: str = "") -> Iterator[str]:
+    """The paths, relative to `root`, of all images below `root / folder`.
 
     Raises DetectorError naming files that are no images, and a link that leads out of `root` or in a circle.
     """
-    real = os.path.realpath(root / folder)
-    if real in above:
-        raise DetectorError(f"{root / folder}: this link leads back to {real}, in a circle. Remove it.")
-    folders, files = children(root, root / folder)
-    check_suffixes(root / folder, files, IMAGE_SUFFIXES)
-    prefix = folder and f"{folder}/"
-    for name in files:
-        yield f"{prefix}{name}"
-    for name in folders:
-        yield from images(root, f"{prefix}{name}", (*above, real))
+    for path, _, files in tree(root, folder):
+        check_suffixes(root / path, files, IMAGE_SUFFIXES)
+        prefix = path and f"{path}/"
+        for name in files:
+            yield f"{prefix}{name}"
 
 
 def check_suffixes(folder: Path, files: Iterable[str], suffixes: frozenset[str]) -> None:
