@@ -68,3 +68,34 @@ def test_a_disk_s_refusal_names_the_file_and_what_to_do(tmp_path, number):
     assert code == 2
     assert errors.count("\n") == 1
     assert f"out/table.csv: {os.strerror(number)}; " in errors
+
+
+HUGE = 1 << 50
+WANTS_MEMORY = {
+    "Python": "raise MemoryError",
+    "numpy": f"import numpy; numpy.ones({HUGE})",
+    "torch": f"import torch; torch.ones({HUGE})",
+    "CUDA": "import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 9 GiB.')",
+    "cuDNN": "raise RuntimeError('cuDNN error: CUDNN_STATUS_ALLOC_FAILED')",
+    "ONNX Runtime": "raise Exception('[ONNXRuntimeError] : 6 : Status Message: std::bad_alloc')",
+    "system": "raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))",
+}
+
+
+@pytest.mark.parametrize("kind", WANTS_MEMORY)
+def test_want_of_memory_is_one_line_that_says_what_to_change(tmp_path, kind):
+    code, errors = run("import errno, os; " + WANTS_MEMORY[kind], "--log", "job.log", cwd=tmp_path)
+    assert code == 2, errors
+    assert errors.count("\n") == 1
+    assert "this is a bug" not in errors
+    for word in ("out of memory", "mem_mb", "runtime.evaluation_batch", "images.size"):
+        assert word in errors
+    assert (tmp_path / "job.log").read_text() == errors
+
+
+def test_an_error_that_only_speaks_of_memory_is_a_bug(tmp_path):
+    code, errors = run(
+        "raise RuntimeError('memory format option is only supported by strided tensors')", cwd=tmp_path
+    )
+    assert code == 1
+    assert "Traceback" in errors

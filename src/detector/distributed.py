@@ -76,7 +76,11 @@ def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(team.pid, signal.SIGKILL)
     if code:
-        raise DetectorError(f"one of {processes} training processes failed (exit code {code}); its error is above")
+        raise DetectorError(
+            f"one of {processes} training processes failed (exit code {code}); its error is above. If there is "
+            "none, it was killed, most often for want of memory: lower batch_size or images.size, or give it more "
+            "(mem_mb of the rule on a cluster)"
+        )
     return True
 
 

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from detector import interrupts, locks
-from detector.errors import DetectorError
+from detector.errors import DetectorError, wants_memory
 
 BAD_INPUT = 2
 WAIT = 60.0  # seconds for a job that its dead Snakemake left behind to save its state and go
@@ -24,6 +25,11 @@ REMEDIES = {
     errno.EACCES: "fix its permissions, or choose another place (`results` in the config)",
     errno.EPERM: "fix its permissions, or choose another place (`results` in the config)",
 }
+MEMORY = (
+    "out of memory (%s): let it hold less at once (batch_size, runtime.evaluation_batch, runtime.workers or "
+    "images.size in the config; --batch or --threads of a command) or give it more (mem_mb of the rule on a "
+    "cluster; a larger machine or GPU), and run again"
+)
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
@@ -32,8 +38,9 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     Adds `--log FILE`: the same plain lines as on the terminal, without progress bars, tracebacks included.
     A script with `--state FOLDER` runs once at a time for that folder (and `--worker`, if it has that).
 
-    Exit codes: 0; 2 for a `DetectorError`, printed as it is, without a traceback, and for a full disk or one that
-    cannot be written to; 75 and 130 for a stop by SIGTERM and Ctrl-C (`interrupts`); 1 for a bug.
+    Exit codes: 0; 2 for a `DetectorError`, printed as it is, without a traceback, for a full disk or one that
+    cannot be written to, and for want of memory; 75 and 130 for a stop by SIGTERM and Ctrl-C (`interrupts`); 1 for
+    a bug.
     """
     interrupts.install()
     parser.add_argument("--log", type=Path, help="also write plain log lines to this file")
@@ -59,11 +66,18 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
         if error.errno in REMEDIES:
             log.error("%s: %s; %s and run again", error.filename, error.strerror, REMEDIES[error.errno])
             sys.exit(BAD_INPUT)
-        log.exception("this is a bug, or a fault of the machine")
-        sys.exit(1)
-    except Exception:
-        log.exception("this is a bug, or a fault of the machine")
-        sys.exit(1)
+        _fail(log, error)
+    except Exception as error:
+        _fail(log, error)
+
+
+def _fail(log: logging.Logger, error: Exception) -> NoReturn:
+    """End after an error that is none of the input's."""
+    if wants_memory(error):
+        log.error(MEMORY, (str(error).strip() or type(error).__name__).splitlines()[0][:200])
+        sys.exit(BAD_INPUT)
+    log.exception("this is a bug, or a fault of the machine")
+    sys.exit(1)
 
 
 def _one_process(args: argparse.Namespace):

@@ -1,6 +1,15 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and how one tells want of memory from other errors."""
 
+import errno
+import re
 from collections.abc import Sequence
+
+# How C++ libraries word it, whose errors are a RuntimeError or of a class that must not be imported here: torch on
+# the CPU and on CUDA, cuDNN, cuBLAS, ONNX Runtime.
+_NO_MEMORY = re.compile(
+    r"out of memory|(can't|cannot|failed to) allocate memory|not enough memory|bad_alloc|_ALLOC_FAILED",
+    re.IGNORECASE,
+)
 
 
 class DetectorError(Exception):
@@ -20,3 +29,10 @@ def listing(items: Sequence[str], most: int = 10) -> str:
     if len(items) > most:
         lines.append(f"  … and {len(items) - most} more")
     return "\n".join(lines)
+
+
+def wants_memory(error: BaseException) -> bool:
+    """Whether this is what a library raises when there is no memory left, of the machine or of the GPU."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None

@@ -68,7 +68,8 @@ def near_pairs(hashes: Hashes, distance: int) -> tuple[np.ndarray, bool]:
 
     Alike: hashes that differ in at most `distance` of 64 bits, and thumbnails that correlate by CORRELATION.
     Flat images (blank, black) have no hash worth the name and are in no pair. Not all pairs are compared, only
-    those that agree in enough of the hash (`_masks`). Stops at MAX_PAIRS found, MAX_HASHES or MAX_COMPARED looked at.
+    those that agree in enough of the hash (`_masks`). Stops at MAX_PAIRS found, MAX_HASHES or MAX_COMPARED looked
+    at.
     """
     usable = np.flatnonzero(_spread(hashes.thumbnails) >= FLAT)
     found, count, compared, looked_at = [np.empty((0, 2), np.int64)], 0, 0, 0
@@ -121,8 +122,8 @@ def _masks(distance: int) -> list[np.uint64]:
     """Masks of which two hashes agree under at least one where at most `distance` bits differ.
 
     Of `distance` + 1 pieces of a hash at least one is equal then (the pigeonhole principle, as in Manku et al.
-    2007, "Detecting near-duplicates for web crawling"), and so is one of as many pieces of the rest. One piece alone
-    is shared by far too many of a million pictures, or of some that have a motif in common.
+    2007, "Detecting near-duplicates for web crawling"), and so is one of as many pieces of the rest. One piece
+    alone is shared by far too many of a million pictures, or of some that have a motif in common.
     """
     return [
         np.uint64(sum(1 << bit for bit in (*piece, *second)))

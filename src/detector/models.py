@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from detector.errors import DetectorError
+from detector.errors import DetectorError, wants_memory
 
 ARCHITECTURES = {"resnet18": models.resnet18, "resnet34": models.resnet34, "resnet50": models.resnet50}
 
@@ -35,6 +35,8 @@ def load(architecture: str, weights: Mapping[str, torch.Tensor]) -> nn.Module:
             model.eval()(torch.zeros(1, 3, 32, 32))  # layers whose widths do not fit each other fail here
         model.load_state_dict(weights)
     except RuntimeError as error:
+        if wants_memory(error):
+            raise
         raise DetectorError(f"these weights are not those of a {architecture} with one logit: {error}") from None
     return model.eval()
 

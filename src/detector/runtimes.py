@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from tqdm import tqdm
 
-from detector.errors import DetectorError
+from detector.errors import DetectorError, wants_memory
 
 RUNTIMES = ("onnxruntime", "openvino")
 BATCH = 64
@@ -80,6 +80,8 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     try:
         session = onnxruntime.InferenceSession(path, session_options(threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common class of their own
+        if wants_memory(error):
+            raise
         raise DetectorError(
             f"{path}: not a model that ONNX Runtime can load ({_first_line(error)}); {_REMEDY}"
         ) from None
@@ -102,6 +104,8 @@ def _openvino(path: Path, threads: int) -> Exported:
     try:
         compiled = openvino.Core().compile_model(str(path), "CPU", options)
     except RuntimeError as error:
+        if wants_memory(error):
+            raise
         raise DetectorError(
             f"{path}: not a model that OpenVINO can load ({_first_line(error)}); {_REMEDY}"
         ) from None
