@@ -8,7 +8,7 @@ from detector import devices
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """A CUDA device that is not there: of a kind with bf16 (compute capability 8.0 and above), or of one before."""
+    """A CUDA device that is not there, of a kind with bf16 (compute capability 8.0 and above), or before."""
     allowed = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
 
     def make(bf16: bool):
