@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import SCRIPTS, load_script
+from matplotlib.colors import to_rgb
 from PIL import Image
 
-from detector import figure_scores, figure_sparsity, figures, layout, rulegraph
+from detector import figure_scores, figure_sparsity, figures, layout, probe_figures, rulegraph
 from detector.errors import DetectorError
 
 SNAKEFILE = """
@@ -165,6 +166,68 @@ def test_search_names_the_settings_of_the_best_trial(tmp_path: Path) -> None:
     assert {"Adam, 1.00e-05", "SGD, 1.00e-06", "stopped early"} <= set(texts(path))
 
 
+SHOWN = ["baseline", "l1-00", "l1-10", "l1-40", "l1-90", "matched-40", "random-40", "channels-40", "channels-80"]
+
+
+def perturbed_table() -> pd.DataFrame:
+    """robustness.csv of one run and test set."""
+    rows = [(branch, kind) for branch in SHOWN for kind in ("clean", "jpeg")]
+    table = pd.DataFrame(rows, columns=["branch", "kind"]).assign(perturbation=lambda t: t["kind"], value=50.0)
+    return table.assign(accuracy=0.8, accuracy_low=0.7, accuracy_high=0.9)
+
+
+def colours_of(draw, monkeypatch: pytest.MonkeyPatch, path: Path) -> dict[str, np.ndarray]:
+    """Red, green and blue of each branch, or of a method where the legend has no branches, as the legend says."""
+    entries = {}
+    monkeypatch.setattr(figures.drawing, "legend", lambda figure, found, **_: entries.update(found))
+    draw(path)
+    named = {label.split()[-1].removesuffix(",") if label[0] == "0" else label: s for label, s in entries.items()}
+    named = {label.removesuffix(", pruned"): style for label, style in named.items()}
+    return {name: np.array(to_rgb(style["color"])) for name, style in named.items() if "color" in style}
+
+
+def deployment_of(branches: list[str]) -> pd.DataFrame:
+    return deployment_table([(name, "fp32", 10.0 + i, 5.0 + i, 0.8) for i, name in enumerate(branches)])
+
+
+def test_a_method_has_one_colour_in_every_figure_and_what_is_pruned_more_is_darker(tmp_path, monkeypatch) -> None:
+    draw = {
+        "roc": lambda path: figure_scores.roc_curves(path, {b: scored(b) for b in SHOWN}, "T"),
+        "deployment": lambda path: figures.deployment(path, deployment_of(SHOWN)),
+        "robustness": lambda path: probe_figures.robustness(path, perturbed_table(), "T"),
+    }
+    found = {name: colours_of(how, monkeypatch, tmp_path / f"{name}.svg") for name, how in draw.items()}
+    sparsity = colours_of(
+        lambda path: figure_sparsity.accuracy_by_sparsity(path, accuracy_table(SHOWN)),
+        monkeypatch,
+        tmp_path / "s.svg",
+    )
+    for name, colours in found.items():
+        for branch in SHOWN:
+            assert np.array_equal(colours[branch], found["roc"][branch]), (name, branch)
+        for method, percents in (("l1", (10, 40, 90)), ("channels", (40, 80))):
+            brightness = [colours[f"{method}-{percent}"].sum() for percent in percents]
+            assert brightness == sorted(brightness, reverse=True), (name, method)
+            assert len(set(brightness)) == len(percents)
+        assert np.array_equal(colours["random-40"], sparsity["random"]), name
+        assert np.array_equal(colours["l1-40"], sparsity["l1"]), "the middle one of three"
+        assert np.array_equal(colours["l1-00"], sparsity["dense control"])
+        assert np.array_equal(colours["baseline"], sparsity["baseline"])
+
+
+def test_a_figure_of_few_branches_has_their_methods_colours(tmp_path, monkeypatch) -> None:
+    """As the first two of the README, one of which has no l1 but one."""
+    few = ["baseline", "l1-40", "channels-40"]
+    first = colours_of(
+        lambda path: figure_sparsity.accuracy_by_sparsity(path, accuracy_table(few)),
+        monkeypatch,
+        tmp_path / "a.svg",
+    )
+    second = colours_of(lambda path: figures.deployment(path, deployment_of(few)), monkeypatch, tmp_path / "b.svg")
+    assert np.array_equal(first["l1"], second["l1-40"])
+    assert np.array_equal(first["channels"], second["channels-40"])
+
+
 def test_ten_branches_are_all_there(tmp_path: Path) -> None:
     path = tmp_path / "confusion.svg"
     branches = [f"l1-{percent}" for percent in range(10, 20)]
@@ -193,7 +256,8 @@ def test_deployment_labels_what_no_other_file_beats(tmp_path: Path) -> None:
     assert labels == by_size + by_latency
     assert {"Deployment: resnet50, seed 0", "median latency (ms), batch 1, threads 2"} <= set(texts(path))
     assert texts(path).count("up and to the left is better") == 2
-    assert {"sparse, torch, fp16", "channels", "random", "gradual"} <= set(texts(path)), "the legend names them"
+    named = {"sparse, torch, fp16", "channels-50", "random-40", "gradual-40"}
+    assert named <= set(texts(path)), "the legend names them"
 
 
 @pytest.mark.parametrize(("column", "value"), [("arch", "resnet18"), ("seed", 1), ("batch", 8), ("threads", 1)])

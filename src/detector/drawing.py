@@ -5,11 +5,13 @@ is shared (no pyplot).
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
+import matplotlib.colors
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
@@ -36,7 +38,7 @@ STYLE = {
 }
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"  # Okabe & Ito 2008
 SERIES = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("v", PINK), ("P", GREY))  # marker and colour, by order
-# A method has the same look in every figure. Line and marker tell them apart where there is no colour.
+# A method has the same colour in every figure. Line and marker tell them apart where there is no colour.
 METHODS = {
     "l1": {"marker": "o", "color": BLUE, "linestyle": "-"},
     "gradual": {"marker": "^", "color": GREEN, "linestyle": "--"},
@@ -44,7 +46,33 @@ METHODS = {
     "random": {"marker": "s", "color": ORANGE, "linestyle": ":"},
 }
 OTHER = {"marker": "P", "color": GREY, "linestyle": "-"}
+BASELINE, CONTROL = "black", "0.45"  # colours; controls are pruned by nothing
 BEST = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 13, "linestyle": "none"}
+
+
+def colours(branches: Iterable[str]) -> dict[str, tuple[float, ...]]:
+    """Red, green and blue of each branch, from 0 to 1; the same in every figure that shows these branches.
+
+    The baseline is black, and controls are grey. Others have the colour of their method, the darker the more is
+    pruned; a method's only branch has just that colour.
+    """
+    found, percents = {}, {}
+    for name in branches:
+        method, _, percent = name.rpartition("-")
+        found[name] = matplotlib.colors.to_rgb(CONTROL if method else BASELINE)
+        if method and not is_control(name):
+            percents.setdefault(method, []).append((int(percent), name))
+    for method, alike in percents.items():
+        plain = np.array(matplotlib.colors.to_rgb(METHODS.get(method, OTHER)["color"]))
+        for place, (_, name) in enumerate(sorted(alike)):
+            shade = 2 * (place + 0.5) / len(alike) - 1  # from -1, light, to 1, dark
+            found[name] = tuple((plain + 0.6 * abs(shade) * ((shade < 0) - plain)).tolist())
+    return found
+
+
+def is_control(branch: str) -> bool:
+    """Whether it was trained further with nothing pruned: the dense control, or a matched one."""
+    return branch.startswith("matched-") or branch.endswith("-00")
 
 
 @contextmanager

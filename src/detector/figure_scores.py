@@ -1,9 +1,8 @@
 """How well the logits of each branch rank images, and how far their probabilities can be believed, as charts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib.colors
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
@@ -16,9 +15,9 @@ Scored = tuple[
     np.ndarray, np.ndarray
 ]  # label int (n,), 1 = real; logit float (n,), the more below 0 the more fake
 
-_BASELINE = {"color": "black", "linestyle": (0, (5, 3)), "linewidth": 1.6}
-_CONTROL = {"color": "black", "linestyle": "-", "linewidth": 1.8}
-_MATCHED = {"color": "black", "linestyle": ":", "linewidth": 1.8}
+_BASELINE = {"linestyle": (0, (5, 3)), "linewidth": 1.6}
+_CONTROL = {"linestyle": "-", "linewidth": 1.8}
+_MATCHED = {"linestyle": ":", "linewidth": 1.8}
 _HALF = {"marker": "o", "markerfacecolor": "white", "markersize": 4, "linestyle": "none"}
 _RAW = {"color": drawing.GREY, "marker": "s", "markerfacecolor": "white", "linestyle": "--"}
 _SCALED = {"color": drawing.BLUE, "marker": "o", "linestyle": "-"}
@@ -56,10 +55,11 @@ def roc_curves(path: Path | str, predictions: Mapping[str, Scored], title: str) 
         panels[1].xaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylim(-2, 102)
         entries = {"area under the curve": {"linestyle": "none"}}
+        colours = drawing.colours(predictions)
         for order, (branch, (label, logit)) in enumerate(predictions.items()):
             false, true, _ = scores.roc(label, logit)
             counts = metrics.confusion(label, logit)
-            look = _look(branch, predictions)
+            look = _line(branch) | {"color": colours[branch]}
             for axes in panels:
                 axes.plot(*_thinned(axes, 100 * false / reals, 100 * true / fakes), **look, zorder=3 + order / 100)
                 ring = 100 * counts["fp"] / reals, 100 * counts["tp"] / fakes
@@ -84,23 +84,13 @@ def _thinned(axes: Axes, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
     return x[kept], y[kept]
 
 
-def _look(branch: str, branches: Iterable[str]) -> dict:
-    """Line of a branch: controls are black; of a method the more is pruned the darker."""
+def _line(branch: str) -> dict:
     if branch == "baseline":
         return _BASELINE
-    method, _, percent = branch.rpartition("-")
-    if method == "matched":
-        return _MATCHED
-    if int(percent) == 0:
-        return _CONTROL
-    style = drawing.METHODS.get(method, drawing.OTHER)
-    alike = sorted(
-        int(name.rpartition("-")[2]) for name in branches if name.startswith(f"{method}-") and name[-2:] != "00"
-    )
-    shade = 2 * (alike.index(int(percent)) + 0.5) / len(alike) - 1  # from -1, light, to 1, dark
-    colour = np.array(matplotlib.colors.to_rgb(style["color"]))
-    colour += 0.6 * abs(shade) * ((shade < 0) - colour)
-    return {"color": tuple(colour), "linestyle": style["linestyle"], "linewidth": 1.1}
+    method = branch.rpartition("-")[0]
+    if drawing.is_control(branch):
+        return _MATCHED if method == "matched" else _CONTROL
+    return {"linestyle": drawing.METHODS.get(method, drawing.OTHER)["linestyle"], "linewidth": 1.1}
 
 
 def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Scored, Scored]], title: str) -> None:

@@ -12,8 +12,8 @@ from scipy.special import stdtrit
 from detector import drawing, metrics
 from detector.errors import DetectorError
 
-_BASELINE = {"color": "black", "linestyle": (0, (5, 3)), "linewidth": 1.2}
-_DENSE = {"marker": "D", "color": "black", "linestyle": "none", "markersize": 6}
+_BASELINE = {"color": drawing.BASELINE, "linestyle": (0, (5, 3)), "linewidth": 1.2}
+_DENSE = {"marker": "D", "color": drawing.CONTROL, "linestyle": "none", "markersize": 6}
 _MATCHED = _DENSE | {"markerfacecolor": "white"}
 _SEED = {"marker": "_", "color": "black", "linestyle": "none", "markersize": 5, "markeredgewidth": 0.8}
 _CLIFF = 0.08  # a fall from the best to the worst after which small differences cannot be read any more

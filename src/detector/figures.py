@@ -165,7 +165,7 @@ def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) 
     """What each file of a run gives for its size and for its time: accuracy against MB and against ms, both log.
 
     `table`: deployment.csv of one architecture and seed, one batch size and one number of threads. The marker is
-    format, runtime and precision, the colour the method of the branch. What no other point beats (Pareto's front)
+    format, runtime and precision, the colour the branch. What no other point beats (Pareto's front)
     is filled, joined by steps and labelled with branch and precision; the rest is hollow. Bars are 95 % intervals
     (Wilson). A row without size or latency is missing in that panel. Raises `DetectorError` where rows do not
     belong together.
@@ -181,16 +181,12 @@ def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) 
     bounds = [metrics.wilson(row.accuracy, row.n) for row in table.itertuples()]
     table = table.assign(
         kind=table["format"] + ", " + table["runtime"] + ", " + table["precision"],
-        method=table["branch"].str.replace(r"-\d+$", "", regex=True),
         percent=100 * table["accuracy"],
         low=[100 * low for low, _ in bounds],
         high=[100 * high for _, high in bounds],
     )
     markers = dict(zip(table["kind"].unique(), cycle("osD^vPX<>h"), strict=False))
-    pruned = sorted(set(table["method"]) - {"baseline"})
-    colours = {"baseline": "black"} | dict(
-        zip(pruned, cycle(colour for _, colour in drawing.SERIES), strict=False)
-    )
+    colours = drawing.colours(table["branch"].unique())
     with drawing.figure(path, title or f"Deployment: {arch}, seed {seed}", 11.5, 5.0) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         panels[0].set_ylabel("accuracy (%)")
@@ -203,7 +199,7 @@ def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) 
         bottom, top = panels[0].get_ylim()
         panels[0].set_ylim(bottom, top + 0.1 * (top - bottom))  # the last points have their labels above
         heading, point = {"linestyle": "none"}, {"linestyle": "none", "color": "black"}
-        entries = {"method": heading} | {name: point | {"marker": "o", "color": colours[name]} for name in colours}
+        entries = {"branch": heading} | {name: point | {"marker": "o", "color": colours[name]} for name in colours}
         entries |= {"\nformat, runtime, precision": heading}
         entries |= {name: point | {"marker": marker} for name, marker in markers.items()}
         entries |= {
@@ -227,7 +223,7 @@ def _deployed(axes: Axes, table: pd.DataFrame, column: str, markers: Mapping, co
     front = table[best].sort_values(column)
     axes.plot(front[column], front["percent"], drawstyle="steps-post", zorder=1.5, **_FRONT)
     for row, at_front in zip(table.itertuples(), best, strict=True):
-        x, colour = getattr(row, column), colours[row.method]
+        x, colour = getattr(row, column), colours[row.branch]
         bar, look = ({"linewidth": 1}, {"zorder": 3}) if at_front else ({"linewidth": 0.5, "alpha": 0.2}, _BEATEN)
         axes.plot([x, x], [row.low, row.high], color=colour, **bar)
         axes.plot(x, row.percent, marker=markers[row.kind], color=colour, linestyle="none", **look)

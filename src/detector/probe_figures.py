@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 from PIL import Image
 
 from detector import drawing
@@ -35,7 +34,7 @@ def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
 
     `table`: robustness.csv of one architecture, seed and test set. Bars are 95 % intervals (Wilson). Branches
     stand side by side at each place; each has a marker of its own, and within a method the more pruned are
-    lighter.
+    darker.
     """
     table = table.drop_duplicates(["branch", "perturbation"])
     styles = _styles(table["branch"].unique())
@@ -89,24 +88,18 @@ def note(path: Path | str, title: str, text: str) -> None:
 
 
 def _styles(branches: Sequence[str]) -> dict[str, dict]:
-    """A line style for each branch: marker by order, colour by method, lighter the more is pruned."""
-    markers, methods = cycle("s^v<>P*Xhdp"), {}
-    for name in branches:
-        if name not in (BASELINE, DENSE_CONTROL):
-            methods.setdefault(name.rsplit("-", 1)[0], []).append(name)
-    colours = dict(zip(methods, cycle(colour for _, colour in drawing.SERIES), strict=False))
-    styles = {}
+    """A line style for each branch: marker by order, colour as in every figure."""
+    markers, colours, styles = cycle("s^v<>P*Xhdp"), drawing.colours(branches), {}
     for name in branches:
         if name == BASELINE:
-            styles[name] = {"color": "black", "marker": "o", "linestyle": (0, (4, 2))}
+            styles[name] = {"marker": "o", "linestyle": (0, (4, 2))}
         elif name == DENSE_CONTROL:
-            styles[name] = {"color": "black", "marker": "D", "linestyle": "none"}
+            styles[name] = {"marker": "D", "linestyle": "none"}
         else:
-            method = name.rsplit("-", 1)[0]
-            light = 0.65 * methods[method].index(name) / max(1, len(methods[method]) - 1)
-            colour = tuple(light + (1 - light) * part for part in to_rgb(colours[method]))
-            styles[name] = {"color": colour, "marker": next(markers), "linestyle": "none"}
-    return {name: style | {"markersize": 4, "linewidth": 0.7} for name, style in styles.items()}
+            styles[name] = {"marker": next(markers), "linestyle": "none"}
+    return {
+        name: style | {"color": colours[name], "markersize": 4, "linewidth": 0.7} for name, style in styles.items()
+    }
 
 
 def _places(
