@@ -41,6 +41,21 @@ def test_a_bug_shows_its_traceback_and_1(tmp_path):
     assert "this is a bug" in errors
 
 
+@pytest.mark.parametrize(("module", "extra"), [("torch.nn", "pipeline"), ("uvicorn", "app")])
+def test_a_package_of_an_extra_that_is_missing_is_one_line_that_names_it(tmp_path, module, extra):
+    code, errors = run(f"import sys; sys.modules['{module}'] = None; import {module}", cwd=tmp_path)
+    assert code == 2
+    assert errors.count("\n") == 1
+    assert f"found no package {module.split('.')[0]}, which" in errors
+    assert f"the extra `{extra}`: pip install '.[{extra}]'" in errors
+
+
+def test_a_module_that_no_extra_brings_is_a_bug(tmp_path):
+    code, errors = run("import numpy.nothing", cwd=tmp_path)
+    assert code == 1
+    assert "Traceback" in errors
+
+
 WRITES = {
     "JSON": "files.write_json('out/file', ['x' * 9999])",
     "weights": "import torch; from detector.checkpoints import save_weights; "

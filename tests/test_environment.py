@@ -1,8 +1,11 @@
 """pyproject.toml is the only list of dependencies: environment.yml installs from it, constraints.txt
-pins all of it."""
+pins all of it. A plain install has what judges images; what an extra brings is named where it is missing."""
 
+import ast
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,19 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from detector import extras, images, runtimes
+from detector.errors import DetectorError
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DEPENDENCIES = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 EXTRAS = PROJECT["optional-dependencies"]
-DIRECT = [*PROJECT["dependencies"], *(text for group in EXTRAS.values() for text in group)]
+KNOWN = packages_distributions()  # as they are imported → as they are installed
+OWN = "detector["  # an extra that is made of others
+DIRECT = [
+    *PROJECT["dependencies"],
+    *(text for group in EXTRAS.values() for text in group if not text.startswith(OWN)),
+]
 PINS = [
     line.split("#")[0].strip()
     for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -57,3 +68,45 @@ def test_every_direct_dependency_is_pinned_within_its_bounds(text):
     pins = (line.partition("==") for line in PINS)
     versions = {canonicalize_name(name): version for name, _, version in pins}
     assert versions[canonicalize_name(wanted.name)] in wanted.specifier
+
+
+def test_dev_has_all_extras():
+    (own,) = [text for text in EXTRAS["dev"] if text.startswith(OWN)]
+    assert Requirement(own).extras == set(EXTRAS) - {"dev"}
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in requirements}
+
+
+def distributions(packages: tuple[str, ...]) -> set[str]:
+    """What installs these, given as they are imported."""
+    return {canonicalize_name(name) for package in packages for name in KNOWN[package]}
+
+
+@pytest.mark.parametrize("extra", sorted(set(EXTRAS) - {"dev"}))
+def test_a_missing_package_is_looked_for_in_the_extra_that_brings_it(extra):
+    assert distributions(extras.EXTRAS[extra]) == names(EXTRAS[extra])
+
+
+def imports(path: Path) -> set[str]:
+    """The packages that a file imports, itself and the standard library left out."""
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    found |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+    return {name.split(".")[0] for name in found} - set(sys.stdlib_module_names) - {"detector"}
+
+
+def test_everything_that_is_imported_is_installed_or_of_an_extra():
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "workflow/scripts").glob("*.py")]
+    others = {package for path in files for package in imports(path) if not extras.of(package)}
+    assert distributions(tuple(others)) == names(PROJECT["dependencies"])
+
+
+def test_what_the_config_asks_for_is_named_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(DetectorError, match=r"deploy\.runtimes needs; it comes with the extra `openvino`"):
+        runtimes.load(Path("model.onnx"), "openvino", 1)
+    with pytest.raises(DetectorError, match=r"face_crop needs; it comes with the extra `faces`"):
+        images._load_cascade()

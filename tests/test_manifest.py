@@ -194,9 +194,9 @@ def test_official_counts_of_cifake_are_its_own_splits(monkeypatch):
     monkeypatch.setattr(cifake, "OFFICIAL", {("train", REAL): 2, ("test", FAKE): 1})
     records = [Record("a", REAL, official="train"), Record("b", REAL, official="train")]
     records.append(Record("c", FAKE, official="test"))
-    manifest.check_official("cifake", "cifake", records)
+    sources.check_official("cifake", "cifake", records)
     with pytest.raises(DetectorError, match="train, real: found 1, expected 2"):
-        manifest.check_official("cifake", "cifake", records[1:])
+        sources.check_official("cifake", "cifake", records[1:])
 
 
 # --- building -------------------------------------------------------------------------------------

@@ -459,6 +459,18 @@ def test_missing_data_stops_before_any_work(tmp_path):
     assert not (workspace.folder / "results").exists()
 
 
+def test_a_missing_extra_stops_before_any_work(tmp_path):
+    workspace = Workspace(tmp_path / "light")
+    names = workspace.folder / "src/detector/extras.py"
+    names.write_text(names.read_text().replace('"torch_pruning"', '"torch_that_is_missing"'))
+    done = workspace.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "found no package torch_that_is_missing, which a run needs" in done.stdout
+    assert "pip install '.[pipeline]'" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not workspace.results.exists()
+
+
 def test_a_wrong_config_is_one_readable_error(finished):
     with configured(finished, train={"epoch": 3}):
         done = finished.snakemake("--dry-run")

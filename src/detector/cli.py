@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 from detector import entry, interrupts
-from detector.errors import DetectorError
 
 
 def main() -> None:
@@ -98,16 +97,7 @@ def _positive(text: str) -> int:
 
 
 def serve(args: argparse.Namespace) -> None:
-    try:
-        from detector import serving, uploads
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("detector"):
-            raise
-        raise DetectorError(
-            f"detector serve: found no package {error.name}, expected the extra `app`; "
-            "pip install 'detector[app]', or '.[app]' in a copy of the project"
-        ) from None
-    from detector import prediction
+    from detector import prediction, serving, uploads
 
     bundle = args.model
     if bundle is None:

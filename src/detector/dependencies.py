@@ -18,7 +18,9 @@ from detector.files import canonical
 LIBRARY = Path(__file__).parent
 
 # Logs, error texts, locks, stops, this module: they change what people read and when a job runs, never a result.
-NO_RESULT = frozenset(f"detector.{name}" for name in ("dependencies", "entry", "errors", "interrupts", "locks"))
+NO_RESULT = frozenset(
+    f"detector.{name}" for name in ("dependencies", "entry", "errors", "extras", "interrupts", "locks")
+)
 # Packages that show progress, or store what they are given; what they store is in a key by its content.
 NO_RESULT_PACKAGES = frozenset({"tqdm", "pandas", "pyarrow", "safetensors"})
 # Names of distributions by the name of their import, where the two differ; of several, the one that is installed.

@@ -19,8 +19,13 @@ from detector.errors import DetectorError
 from detector.files import read_json
 
 SCHEMA = Path("workflow/schemas/config.schema.yaml")
-PACKAGES = ("detector", "torch", "onnxruntime", "onnx", "numpy", "pandas", "pillow", "av", "optuna", "snakemake")
-EXTRAS = {"openvino": "openvino", "opencv-python-headless": "faces", "snakemake-executor-plugin-slurm": "slurm"}
+PACKAGES = ("detector", "onnxruntime", "onnx", "numpy", "pillow", "av")
+# as they are installed, and the extra that brings them
+EXTRAS = {
+    **dict.fromkeys(("torch", "pandas", "optuna", "snakemake"), "pipeline"),
+    **{"starlette": "app", "openvino": "openvino", "opencv-python-headless": "faces"},
+    "snakemake-executor-plugin-slurm": "slurm",
+}
 FEATURES = {
     "AVX2": {"avx2"},
     "AVX-512": {"avx512f"},
@@ -42,6 +47,12 @@ def text(overlays: Sequence[Path] = (), root: Path = Path()) -> str:
         wrong = str(error)
         parts.append(("Data", lambda: [wrong]))
         steps.append("go to the project's folder (that of config.yaml and Snakefile), or correct the config")
+        if not _version("snakemake"):
+            steps[:] = [
+                "this installation judges images with a bundle that was made elsewhere: "
+                "detector predict PICTURE --model BUNDLE",
+                "to make one: pip install '.[pipeline]' in a copy of the project",
+            ]
         results = root / "results"
     else:
         parts.append(("Data", lambda: _data(config, root, steps)))
@@ -64,7 +75,8 @@ def _versions() -> list[str]:
     lines = [f"Python {platform.python_version()} on {platform.platform()}"]
     lines += [f"{name} {_version(name) or 'is not installed'}" for name in PACKAGES]
     for name, extra in EXTRAS.items():
-        lines.append(f"{name} {_version(name) or f'is not installed (optional: pip install .[{extra}])'}")
+        missing = f"is not installed; it comes with the extra `{extra}`: pip install '.[{extra}]'"
+        lines.append(f"{name} {_version(name) or missing}")
     return lines
 
 
@@ -130,15 +142,13 @@ def _data(config: Mapping, root: Path, steps: list[str]) -> list[str]:
 
 
 def _source(name: str, options: Mapping, folder: Path) -> str:
-    from detector import manifest  # imported here: it needs pandas
-
     try:
         records = sources.module(options["type"]).scan(folder, options)
         real = sum(record.label == sources.REAL for record in records)
         counts = f"{len(records):,} files ({real:,} real, {len(records) - real:,} fake) in {folder}"
         if options.get("expect") != "official":
             return f"{counts}; not compared with the official counts"
-        manifest.check_official(name, options["type"], records)
+        sources.check_official(name, options["type"], records)
     except DetectorError as error:
         return str(error)
     return f"complete, {counts}"

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from detector import interrupts, locks
+from detector import extras, interrupts, locks
 from detector.errors import DetectorError, wants_memory
 
 BAD_INPUT = 2
@@ -38,9 +38,9 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     Adds `--log FILE`: the same plain lines as on the terminal, without progress bars, tracebacks included.
     A script with `--state FOLDER` runs once at a time for that folder (and `--worker`, if it has that).
 
-    Exit codes: 0; 2 for a `DetectorError`, printed as it is, without a traceback, for a full disk or one that
-    cannot be written to, and for want of memory; 75 and 130 for a stop by SIGTERM and Ctrl-C (`interrupts`); 1 for
-    a bug.
+    Exit codes: 0; 2 for a `DetectorError`, printed as it is, without a traceback, for a package of an extra that
+    is not installed, for a full disk or one that cannot be written to, and for want of memory; 75 and 130 for a
+    stop by SIGTERM and Ctrl-C (`interrupts`); 1 for a bug.
     """
     interrupts.install()
     parser.add_argument("--log", type=Path, help="also write plain log lines to this file")
@@ -62,6 +62,12 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     except interrupts.Stopped as stop:
         log.error("stopped by %s; what was finished is kept, the same command goes on from there", stop)
         sys.exit(stop.exit_code)
+    except ModuleNotFoundError as error:
+        if extras.of(error.name):
+            log.error("%s", extras.missing(error.name))
+            sys.exit(BAD_INPUT)
+        log.exception("this is a bug, or an installation that is not whole")
+        sys.exit(1)
     except OSError as error:
         if error.errno in REMEDIES:
             log.error("%s: %s; %s and run again", error.filename, error.strerror, REMEDIES[error.errno])

@@ -13,7 +13,7 @@ import av
 import numpy as np
 from PIL import Image, ImageOps
 
-from detector import crops, headers
+from detector import crops, extras, headers
 from detector.errors import DetectorError
 from detector.files import sha256 as hash_of
 from detector.headers import BadImage
@@ -296,9 +296,7 @@ def _load_cascade() -> tuple[Any, Any]:
     try:
         import cv2
     except ImportError as error:
-        raise DetectorError(
-            "face_crop needs OpenCV, which is not installed: pip install '.[faces]', or set face_crop: false"
-        ) from error
+        raise extras.missing("cv2", "face_crop") from error
     cv2.setNumThreads(1)  # the worker processes share the cores already
     cascade = cv2.CascadeClassifier(str(Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"))
     return cv2, cascade

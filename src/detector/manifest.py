@@ -30,7 +30,7 @@ import pandas as pd
 
 from detector import files, headers, parallel, sources, splits
 from detector.errors import DetectorError, listing
-from detector.sources import FAKE, PAIRS, REAL, SPLIT_NAMES, STUDY_FRACTIONS, Record, _walk
+from detector.sources import FAKE, PAIRS, REAL, SPLIT_NAMES, Record, _walk
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def scan_source(
         raise DetectorError(sources.missing_roots({name: {"type": kind, "root": root}}))
     records = sources.module(kind).scan(root, options)
     if options.get("expect") == "official":
-        check_official(name, kind, records)
+        sources.check_official(name, kind, records)
     if options.get("pairs"):
         records = sources.by_path([*records, *_photographs(name, Path(options["pairs"]))])
     table = pd.DataFrame(
@@ -97,33 +97,6 @@ def check_bad(name: str, bad: Sequence[tuple[str, str]], max_bad: int) -> None:
             f"source {name}: {len(bad)} bad file(s) found, at most {max_bad} allowed:\n"
             + listing([f"{path}: {why}" for path, why in bad])
             + "\nRepair or remove them, or set data.max_bad_images to the number that you accept to leave out."
-        )
-
-
-def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
-    """Raises DetectorError naming each (split, class) whose count is not that of the complete data set.
-
-    The splits compared are the data set's own where each item has one, else those of the default strategy
-    with the study's fractions; how many items they get does not depend on the seed.
-    """
-    source = sources.module(kind)
-    if not source.OFFICIAL:
-        raise DetectorError(f"source {name}: kind {kind!r} has no official counts; remove 'expect: official'")
-    own = [record.official for record in records]
-    names = own if all(own) else source.split(records, source.SPLITS[0], STUDY_FRACTIONS, seed=0)
-    found: dict[tuple[str, int], int] = dict.fromkeys(source.OFFICIAL, 0)
-    for split_name, record in zip(names, records, strict=True):
-        found[split_name, record.label] = found.get((split_name, record.label), 0) + 1
-    wrong = [
-        f"{split_name}, {sources.CLASSES[label]}: found {count}, "
-        f"expected {source.OFFICIAL.get((split_name, label), 0)}"
-        for (split_name, label), count in found.items()
-        if count != source.OFFICIAL.get((split_name, label), 0)
-    ]
-    if wrong:
-        raise DetectorError(
-            f"source {name}: this is not the complete {source.TITLE}:\n{listing(wrong)}\n"
-            "Complete it, or remove 'expect: official' to work with what is there."
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 from tqdm import tqdm
 
+from detector import extras
 from detector.errors import DetectorError, wants_memory
 
 RUNTIMES = ("onnxruntime", "openvino")
@@ -95,9 +96,7 @@ def _openvino(path: Path, threads: int) -> Exported:
     try:
         import openvino
     except ImportError:
-        raise DetectorError(
-            "deploy.runtimes: openvino is not installed; pip install 'detector[openvino]', or leave it out"
-        ) from None
+        raise extras.missing("openvino", "deploy.runtimes") from None
     options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
     # OpenVINO computes in bf16 where the CPU can; fp32 by name means fp32.
     options["INFERENCE_PRECISION_HINT"] = "f32"

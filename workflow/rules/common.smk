@@ -2,13 +2,12 @@
 import os
 import sys
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from detector import dependencies, interrupts, locks
+from detector import dependencies, extras, interrupts, locks
 from detector import sources as _sources
 from detector.config import (
     branches,
@@ -94,11 +93,17 @@ if "--lint" not in sys.argv and (missing := _sources.missing_roots(SOURCES)):
         "To see the pipeline work without any data: make demo"
     )
 
-if "openvino" in CONFIG["deploy"]["runtimes"] and not find_spec("openvino"):
-    raise WorkflowError(
-        "deploy.runtimes: openvino is not installed; nothing was started. "
-        "pip install 'detector[openvino]', or leave it out"
-    )
+# The packages that this run needs, before any stage starts.
+try:
+    for user, extra, needed in (
+        ("a run", "pipeline", True),
+        ("deploy.runtimes", "openvino", "openvino" in CONFIG["deploy"]["runtimes"]),
+        ("face_crop", "faces", any(s["face_crop"] for s in SOURCES.values())),
+    ):
+        if needed:
+            extras.check(extra, user)
+except DetectorError as error:
+    raise WorkflowError(f"nothing was started: {error}")
 
 
 wildcard_constraints:

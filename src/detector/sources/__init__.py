@@ -20,14 +20,14 @@ import hashlib
 import importlib
 import os
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 from stat import S_ISDIR, S_ISLNK
 from types import ModuleType
 
-from detector.errors import DetectorError
+from detector.errors import DetectorError, listing
 
 REAL, FAKE = 1, 0
 CLASSES = {REAL: "real", FAKE: "fake"}  # in tables and texts
@@ -82,6 +82,32 @@ def module(kind: str) -> ModuleType:
     if kind not in kinds():
         raise DetectorError(f"unknown kind of source {kind!r}; expected one of {', '.join(kinds())}")
     return importlib.import_module(f"detector.sources.{kind}")
+
+
+def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
+    """Raises DetectorError naming each (split, class) whose count is not that of the complete data set.
+
+    The splits compared are the data set's own where each item has one, else those of the default strategy
+    with the study's fractions; how many items they get does not depend on the seed.
+    """
+    source = module(kind)
+    if not source.OFFICIAL:
+        raise DetectorError(f"source {name}: kind {kind!r} has no official counts; remove 'expect: official'")
+    own = [record.official for record in records]
+    names = own if all(own) else source.split(records, source.SPLITS[0], STUDY_FRACTIONS, seed=0)
+    found: dict[tuple[str, int], int] = dict.fromkeys(source.OFFICIAL, 0)
+    for split_name, record in zip(names, records, strict=True):
+        found[split_name, record.label] = found.get((split_name, record.label), 0) + 1
+    wrong = [
+        f"{split_name}, {CLASSES[label]}: found {count}, expected {source.OFFICIAL.get((split_name, label), 0)}"
+        for (split_name, label), count in found.items()
+        if count != source.OFFICIAL.get((split_name, label), 0)
+    ]
+    if wrong:
+        raise DetectorError(
+            f"source {name}: this is not the complete {source.TITLE}:\n{listing(wrong)}\n"
+            "Complete it, or remove 'expect: official' to work with what is there."
+        )
 
 
 def located(path: str, pairs: str | os.PathLike | None) -> str:
