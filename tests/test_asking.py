@@ -1,6 +1,7 @@
 """`detector predict` takes files, folders, patterns and lists, prints a row for each in order, whole in its form
 even after Ctrl-C, and starts at once. `detector doctor` says what is there, and never fails."""
 
+import ast
 import csv
 import fcntl
 import io
@@ -53,6 +54,8 @@ def pictures(tmp_path_factory) -> Path:
     return folder
 
 
+# Modules that read files which people have, beside those of `sources`.
+READERS = ("asking", "headers", "images", "prediction", "runtimes", "serving", "sparse", "uploads")
 ORDER = ["000.png", "040.png", "200.png", "bad.jpg", "b/010.png"]
 
 
@@ -166,6 +169,154 @@ def test_a_folder_without_images_is_2(bundle, tmp_path):
     done = ask(tmp_path, "--model", bundle, cwd=tmp_path)
     assert done.returncode == 2
     assert "found no image, expected files that end in .avi" in done.stderr
+
+
+@pytest.mark.parametrize("form", asking.WRITERS)
+def test_an_empty_list_is_2_too_and_no_half_answer(bundle, tmp_path, form):
+    done = ask("-", "--model", bundle, "--format", form, cwd=tmp_path, stdin="\n")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "-: found no image" in done.stderr
+
+
+def test_what_is_left_out_below_a_folder_is_said(bundle, tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    grey(tmp_path / "photos/b", 10)
+    grey(tmp_path / "elsewhere", 10)
+    (tmp_path / "photos/link").symlink_to("../elsewhere")
+    (tmp_path / "photos/.hidden").mkdir()
+    for name in ("IMG_1.RAW1", "IMG_2.raw1", "notes", ".hidden.raw1", ".hidden/x.raw1", "b/c.x\x1b"):
+        (tmp_path / "photos" / name).touch()
+    said = "left out: files that are no image or video by name (2 .raw1, 1 without an ending, 1 .x\\x1b), "
+    said += "1 × a linked folder, judged where it is named"
+    for given, stdin in (("photos", ""), ("pho*s", ""), ("-", "photos\n")):
+        done = ask(given, "--model", bundle, "--format", "csv", cwd=tmp_path, stdin=stdin)
+        assert done.returncode == 0
+        assert done.stdout.count("\n") == 2
+        assert said in done.stderr
+    (tmp_path / "photos/b/010.png").unlink()
+    done = ask("photos", "--model", bundle, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    scan = os.scandir
+
+    def closed(folder):
+        if folder.endswith("elsewhere"):
+            raise PermissionError(13, "Permission denied", folder)
+        return scan(folder)
+
+    monkeypatch.setattr(asking.os, "scandir", closed)  # as root, no folder is closed
+    left = asking.Counter()
+    assert list(asking.found([str(tmp_path)], left=left)) == []
+    assert left[asking.CLOSED] == 1
+
+
+def test_folders_a_thousand_deep_are_looked_into(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(1200):
+        os.mkdir("d")
+        os.chdir("d")
+    Path("a.png").touch()
+    os.chdir(tmp_path)
+    try:
+        assert list(asking.found(["d"])) == ["d/" * 1200 + "a.png"]
+    finally:
+        subprocess.run(["rm", "-r", "d"], check=True)  # pytest's own clean-up calls itself for each folder
+
+
+def streams(bundle, redirections: str, *arguments: str, cwd: Path, **environment: str):
+    line = f"exec {' '.join(command('predict', '--model', bundle, *arguments))} {redirections}"
+    return subprocess.run(
+        ["bash", "-c", line], cwd=cwd, env={**os.environ, **environment}, capture_output=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "redirections", "words"),
+    [
+        ("-", "<&-", "-: standard input is closed"),
+        ("-", "0> /dev/null", "-: standard input cannot be read"),
+        ("000.png", ">&-", "standard output is closed"),
+        ("000.png", "> /dev/full", "standard output: No space left on device"),
+    ],
+)
+def test_a_stream_that_cannot_be_used_is_one_line_and_2(bundle, pictures, path, redirections, words):
+    done = streams(bundle, redirections, path, cwd=pictures)
+    assert done.returncode == 2
+    assert words in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_without_a_place_for_errors_there_are_rows_all_the_same(bundle, pictures):
+    done = streams(bundle, "2>&-", "000.png", cwd=pictures)
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 3)
+
+
+@pytest.mark.parametrize("form", asking.WRITERS)
+def test_every_row_is_there_whatever_the_output_can_show(bundle, pictures, tmp_path, form):
+    shutil.copy(pictures / "000.png", tmp_path / "Ω→é.png")
+    shutil.copy(pictures / "000.png", tmp_path / "later.png")
+    arguments = ("--format", form, "Ω→é.png", "gone.png", "later.png")
+    done = streams(bundle, "", *arguments, cwd=tmp_path, PYTHONIOENCODING="latin-1")
+    assert done.returncode == 1, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"\\u03a9\\u2192" in done.stdout
+    assert b"later.png" in done.stdout
+
+
+def test_explain_takes_a_folder(bundle, pictures, tmp_path):
+    (tmp_path / "maps").touch()
+    done = ask(pictures / "000.png", "--model", bundle, "--explain", "maps", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--explain: found the file maps, expected a folder" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["000.png", "model.sparse.fp16.safetensors", "notes.txt"])
+def test_nobody_is_told_to_delete_what_is_theirs(pictures, tmp_path, name):
+    (tmp_path / "model.sparse.fp16.safetensors").write_bytes(b"x" * 100)
+    model = pictures / name if (pictures / name).exists() else tmp_path / name
+    done = ask(pictures / "000.png", "--model", model, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "make it again: snakemake" in done.stderr
+    assert not re.search("delete|remove", done.stderr.replace(str(tmp_path), ""), re.IGNORECASE)
+
+
+def test_no_module_that_reads_what_is_theirs_tells_anybody_to_delete_it():
+    library = ROOT / "src/detector"
+    theirs = [*library.glob("sources/*.py"), *(library / f"{name}.py" for name in READERS)]
+    found = [
+        f"{path.name}: {node.value}"
+        for path in theirs
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if re.search(r"\b(delete|remove) (it|them|the|this)\b", node.value, re.IGNORECASE)
+    ]
+    assert found == []
+
+
+def test_no_thread_is_left_when_a_question_was_answered(bundle, pictures, tmp_path):
+    """Answered, interrupted, or wrong: one that wakes up while Python is taken down can crash it."""
+    watch = "import atexit, sys, threading\nfrom detector import cli\n"
+    watch += (
+        "atexit.register(lambda: print([t.name for t in threading.enumerate()], file=sys.stderr))\ncli.main()\n"
+    )
+    for model, code in ((bundle, 1), (tmp_path, 2)):
+        arguments = ["predict", str(pictures), "--model", str(model)]
+        done = subprocess.run([sys.executable, "-c", watch, *arguments], capture_output=True, text=True)
+        assert done.returncode == code, done.stderr
+        assert done.stderr.endswith("['MainThread']\n")
+    names = tmp_path / "names"
+    names.write_text(f"{pictures / '000.png'}\n" * 5000)
+    with open(names) as stdin:
+        asked = subprocess.Popen(
+            [sys.executable, "-c", watch, "predict", "-", "--model", str(bundle)],
+            **{"stdin": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True},
+        )
+    for _ in range(20):
+        asked.stdout.readline()
+    asked.send_signal(signal.SIGINT)
+    _, errors = asked.communicate()
+    assert asked.returncode == 130, errors
+    assert errors.endswith("['MainThread']\n")
 
 
 def test_ctrl_c_leaves_what_was_finished_whole(bundle, tmp_path):

@@ -1,9 +1,15 @@
-"""A script's failure is one clear line and an exit code that says of what kind it was."""
+"""A script's failure is one clear line and an exit code that says of what kind it was; whatever is done to its
+streams, and with no thread left when it ends."""
 
+import ast
 import errno
 import os
+import re
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +120,119 @@ def test_an_error_that_only_speaks_of_memory_is_a_bug(tmp_path):
     )
     assert code == 1
     assert "Traceback" in errors
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("(pathlib.Path('f').touch(), files.write_json('f/x', 1))", "f: File exists; name a folder"),
+        ("(pathlib.Path('d').mkdir(), open('d', 'w'))", "d: Is a directory; name a file"),
+        ("(pathlib.Path('f').touch(), open('f/x', 'w'))", "f/x: Not a directory; name a place below a folder"),
+        ("open('x' * 999, 'w')", "File name too long; choose a shorter name"),
+    ],
+)
+def test_a_name_that_cannot_be_is_one_line(tmp_path, body, words):
+    code, errors = run(body, cwd=tmp_path)
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert words in errors
+
+
+def test_a_log_that_is_a_folder_is_one_line(tmp_path):
+    code, errors = run("pass", "--log", ".", cwd=tmp_path)
+    assert (code, errors.count("\n")) == (2, 1), errors
+    assert "Is a directory; name a file" in errors
+
+
+SAYS = "entry.say('→ ' + 'a long answer\\n' * 9999)"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    program = PROGRAM.format(body=SAYS)
+    line = f'"{sys.executable}" -c "$0" | head -n 1; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", line, program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "→ a long answer\n", "")
+
+
+def test_letters_that_the_output_lacks_are_escaped_and_bytes_of_names_stay(tmp_path):
+    for encoding in ("latin-1", "ascii", "cp1252", "utf-8"):
+        body = "entry.say('a → é \\udcff')"
+        program = PROGRAM.format(body=body)
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)
+        assert (done.returncode, done.stderr) == (0, b"")
+        own = "a → é ".encode(encoding, "backslashreplace")
+        assert done.stdout == own + b"\xff\n"
+
+
+@pytest.mark.parametrize(
+    ("streams", "words"),
+    [(">&-", "standard output is closed"), ("> /dev/full", "standard output: No space left on device")],
+)
+def test_an_answer_that_cannot_be_given_is_one_line_and_2(streams, words):
+    for body in (SAYS, "entry.say('short')"):
+        done = subprocess.run(
+            ["bash", "-c", f'"{sys.executable}" -c "$0" {streams}', PROGRAM.format(body=body)],
+            *(),
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert words in done.stderr
+
+
+def test_help_without_a_reader_is_no_error():
+    line = f'"{sys.executable}" -c "$0" --help | true; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", line, PROGRAM.format(body="pass")], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_files_do_not_become_the_streams_that_were_closed(tmp_path):
+    body = "print(open('x', 'w').fileno() > 2, *map(os.readlink, ('/proc/self/fd/0', '/proc/self/fd/2')))"
+    program = PROGRAM.replace("import argparse", "import os, argparse").format(body=body)
+    line = f'cd "$1" && "{sys.executable}" -c "$0" <&- 2>&-'
+    done = subprocess.run(["bash", "-c", line, program, tmp_path], stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (0, b"True /dev/null /dev/null\n")
+
+
+# Registered before all others, so called last.
+THREADS = """
+import atexit, signal, threading
+atexit.register(lambda: print([thread.name for thread in threading.enumerate()]))
+"""
+
+
+@pytest.mark.parametrize("parent", [True, False])
+def test_no_thread_is_left_when_python_ends(parent):
+    """One that wakes up while Python is taken down can crash it, some time, somewhere."""
+    body = "from detector import bars; list(map(bars.bar(3).update, range(3)))"
+    environment = {**os.environ, **({"DETECTOR_PARENT": str(os.getpid())} if parent else {})}
+    command = [sys.executable, "-c", THREADS + PROGRAM.format(body=body)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['MainThread']\n", "")
+
+
+def test_a_stop_is_enforced_until_the_last_thread_has_ended():
+    """The main thread does as it is told; another one does not, and Python waits for it."""
+    body = (
+        "import time, threading; threading.Thread(target=time.sleep, args=(60,)).start(); print(1, flush=True); "
+    )
+    body += "time.sleep(60)"
+    program = "from detector import interrupts\ninterrupts.GRACE = 0.5\n" + PROGRAM.format(body=body)
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    begun = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert time.monotonic() - begun < 20
+    assert b"the last saved state counts" in errors
+
+
+def test_one_module_makes_all_bars():
+    """tqdm starts a thread with its first bar, also a hidden one, unless it is told not to, which `bars` does."""
+    library = Path(__file__).parents[1] / "src/detector"
+    makes = re.compile(r"\bt(qdm|range)\(")
+    makers = [
+        path.name for path in library.rglob("*.py") if makes.search(ast.unparse(ast.parse(path.read_text())))
+    ]
+    assert makers == ["bars.py"]

@@ -125,7 +125,7 @@ def test_a_circle_of_links_is_refused(tmp_path, target):
     for part in ("real", "fake/some"):
         conftest.write_picture(tmp_path / part / "0.jpg")
     (tmp_path / "fake/some/again").symlink_to(target)
-    with pytest.raises(DetectorError, match=r"fake/some/again.*leads back to .*, in a circle. Remove it"):
+    with pytest.raises(DetectorError, match=r"fake/some/again.*leads back to .*, in a circle. Move it away"):
         scan("folder", tmp_path)
 
 

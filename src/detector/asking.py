@@ -11,15 +11,17 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
 
 from PIL import Image
 from tqdm import tqdm
 
-from detector import interrupts, prediction
+from detector import bars, entry, interrupts, prediction
 from detector.errors import DetectorError
-from detector.files import replacing
+from detector.files import naming, replacing
 from detector.prediction import Answer, Model
 from detector.sources import IMAGE_SUFFIXES, is_clutter
 
@@ -29,6 +31,8 @@ STDIN = "-"
 ALL_FINE, SOME_BAD = 0, 1
 COLUMNS = ("path", "verdict", "probability_fake", "logit", "model", "why", "error", "explanation")
 SUFFIXES = IMAGE_SUFFIXES | prediction.VIDEO_SUFFIXES
+LINKED, CLOSED = "a linked folder, judged where it is named", "a folder that may not be read"
+SHOWN = 5  # endings of files that were left out
 
 
 def predict(
@@ -48,6 +52,13 @@ def predict(
     Returns 0, or 1 where an image could not be read. Raises `DetectorError` for a model that cannot be used and
     where there is no image at all, and `interrupts.Stopped` after the rows that were finished are complete.
     """
+    entry.output()  # raises where it is closed
+    if STDIN in paths and sys.stdin is None:
+        raise DetectorError(f"{STDIN}: standard input is closed, expected a path a line; pipe them in")
+    if explain is not None and explain.exists() and not explain.is_dir():
+        raise DetectorError(
+            f"--explain: found the file {explain}, expected a folder, or nothing where to make one"
+        )
     if model is None:
         model = prediction.newest(results)
         log.info("the newest bundle below %s: %s", results, model)
@@ -58,16 +69,18 @@ def predict(
     if explain is not None:
         _check_explainable(asked)
     # Lines of stdin are taken as they come, some ahead; else all is listed first, so that the bar knows its end.
-    items: Iterable[str] = found(paths) if STDIN in paths else list(found(paths))
-    total = len(items) if isinstance(items, list) else None
-    if total == 0:
+    left: Counter[str] = Counter()
+    listed = found(paths, left=left) if STDIN in paths else list(found(paths, left=left))
+    items = iter(listed)
+    first = next(items, None)
+    if first is None:
         raise DetectorError(
             f"{', '.join(paths)}: found no image, expected files that end in {', '.join(sorted(SUFFIXES))}"
+            f"{_left_out(left)}"
         )
-    # Names of files are bytes that may be no text; a pipe gets them as they are.
-    sys.stdout.reconfigure(errors="surrogateescape")
+    items = chain([first], items)
     writer, counts, begin = WRITERS[form](asked.name), Counter(), time.monotonic()
-    bar = tqdm(total=total, unit="image", leave=False, disable=not sys.stderr.isatty())
+    bar = bars.bar(len(listed) if isinstance(listed, list) else None)
     try:
         # Closed here, or its threads would go on decoding after a stop.
         with bar, contextlib.closing(asked.judge_many(items, batch=batch, fast=fast)) as answers:
@@ -82,12 +95,12 @@ def predict(
                     bar.update()
         _print(bar, writer.end())
     except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        entry.drop_output()
     except BaseException:  # Ctrl-C too: what was finished is complete in its form
         _print(bar, writer.end())
         raise
     finally:
-        _summarise(counts, time.monotonic() - begin)
+        _summarise(counts, left, time.monotonic() - begin)
     return SOME_BAD if counts["bad"] else ALL_FINE
 
 
@@ -99,40 +112,74 @@ def _stem(name: str) -> str:
     return stem
 
 
-def found(paths: Iterable[str], stdin: TextIO | None = None) -> Iterator[str]:
-    """The files that are meant: each path itself, the images and videos below a folder (clutter left out, in the
-    order of their names), what a pattern matches, and for "-" the same for each line of stdin.
+def found(paths: Iterable[str], stdin: TextIO | None = None, *, left: Counter[str] | None = None) -> Iterator[str]:
+    """The files that are meant: each path itself, the images and videos below a folder (clutter left out, in
+    the order of their names), what a pattern matches, and for "-" the same for each line of stdin.
 
-    A path that leads nowhere comes out as it is, so that it gets a row.
+    A path that leads nowhere comes out as it is, so that it gets a row. What is left out below folders, but for
+    clutter, is counted in `left`: the endings of files, `LINKED` and `CLOSED` for folders. Raises
+    `DetectorError` where stdin cannot be read.
     """
+    left = Counter() if left is None else left
     for path in paths:
         if path == STDIN:
-            with stdin or open(0, errors="surrogateescape", closefd=False) as lines:
-                yield from found(line for line in map(str.rstrip, lines) if line and line != STDIN)
+            lines = map(str.rstrip, _lines(stdin))
+            yield from found((line for line in lines if line and line != STDIN), left=left)
         elif os.path.isdir(path):
-            yield from _below(path)
+            yield from _below(path, left)
         elif not os.path.lexists(path) and glob.has_magic(path):
             for match in sorted(glob.glob(path, recursive=True)) or [path]:
                 if not (os.path.isdir(match) and "**" in path):  # whose files are matches of their own
-                    yield from _below(match) if os.path.isdir(match) else [match]
+                    yield from _below(match, left) if os.path.isdir(match) else [match]
         else:
             yield path
 
 
-def _below(folder: str) -> Iterator[str]:
-    waiting = [folder]  # not os.walk: before Python 3.12 that calls itself, and folders may be nested deeper
+def _lines(stdin: TextIO | None) -> Iterator[str]:
+    try:
+        with stdin or open(0, errors="surrogateescape", closefd=False) as lines:
+            yield from lines
+    except OSError as error:  # opened for writing, say
+        raise DetectorError(f"{STDIN}: standard input cannot be read ({error.strerror})") from None
+
+
+def _below(top: str, left: Counter[str]) -> Iterator[str]:
+    """Not by `os.walk`, which stops Python where folders lie a thousand deep, and passes over closed ones."""
+    waiting = [top]
     while waiting:
-        top = waiting.pop()
-        folders = []
-        with contextlib.suppress(OSError), os.scandir(top) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if is_clutter(entry.name):
-                    continue
-                if entry.is_dir():
-                    folders += [] if entry.is_symlink() else [entry.path]
-                elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
-                    yield entry.path
+        folder, folders = waiting.pop(), []
+        try:
+            with os.scandir(folder) as listing:
+                entries = sorted(listing, key=attrgetter("name"))
+        except OSError:
+            left[CLOSED] += 1
+            continue
+        for item in entries:
+            if is_clutter(item.name):
+                continue
+            if item.is_dir(follow_symlinks=False):
+                folders.append(item.path)
+            elif item.is_symlink() and os.path.isdir(item.path):
+                left[LINKED] += 1
+            elif (ending := os.path.splitext(item.name)[1].lower()) in SUFFIXES:
+                yield item.path
+            else:
+                left[ending] += 1
         waiting += reversed(folders)
+
+
+def _left_out(left: Counter[str]) -> str:
+    """What was left out below folders and why, one line; "" for nothing."""
+    files = Counter(
+        {ending or "without an ending": n for ending, n in left.items() if ending not in (LINKED, CLOSED)}
+    )
+    parts = []
+    if files:
+        shown = [f"{count:,} {ending}" for ending, count in files.most_common(SHOWN)]
+        shown += ["others"] * (len(files) > SHOWN)
+        parts.append(f"files that are no image or video by name ({_printable(', '.join(shown))})")
+    parts += [f"{left[name]:,} × {name}" for name in (LINKED, CLOSED) if left[name]]
+    return f"; left out: {', '.join(parts)}" if parts else ""
 
 
 class _Table:
@@ -196,11 +243,11 @@ def _printable(text: str) -> str:
 
 
 def _print(bar: tqdm, text: str) -> None:
-    if text:
-        if bar.disable:
+    with naming(entry.STANDARD_OUTPUT):
+        if text and bar.disable:
             sys.stdout.write(text)
             sys.stdout.flush()
-        else:
+        elif text:
             tqdm.write(text, end="")  # above the bar
 
 
@@ -216,7 +263,8 @@ def _save(path: Path, model: Model, image: str) -> str:
     return str(path)
 
 
-def _summarise(counts: Counter, seconds: float) -> None:
+def _summarise(counts: Counter, left: Counter, seconds: float) -> None:
     total = counts.total()
     parts = [f"{counts[name]:,} {name}" for name in ("real", "fake", "unsure", "bad") if counts[name]]
-    log.info("%s images (%s), %.0f images/s", f"{total:,}", ", ".join(parts) or "none", total / max(seconds, 1e-9))
+    judged = f"{total:,} images ({', '.join(parts) or 'none'})"
+    log.info("%s, %.0f images/s%s", judged, total / max(seconds, 1e-9), _left_out(left))

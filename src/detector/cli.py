@@ -1,6 +1,7 @@
 """`detector …`: what people type. The pipeline itself is run by Snakemake."""
 
 import argparse
+import importlib.metadata
 import logging
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from detector import entry, interrupts
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="detector", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"detector {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     demo = commands.add_parser("demo-data", help="make the demo's images: no download, no photographs")
@@ -60,6 +62,13 @@ def main() -> None:
     entry.run(lambda args: args.command(args), parser)
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("detector")
+    except importlib.metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
 def demo_data(args: argparse.Namespace) -> None:
     # imported here: `detector summary` need not wait for what this needs
     from detector.demo import make_demo
@@ -70,7 +79,7 @@ def demo_data(args: argparse.Namespace) -> None:
 def summary(args: argparse.Namespace) -> None:
     from detector.summary import text
 
-    print(text(args.results))
+    entry.say(text(args.results))
 
 
 def predict(args: argparse.Namespace) -> None:
@@ -87,7 +96,7 @@ def predict(args: argparse.Namespace) -> None:
 def doctor(args: argparse.Namespace) -> None:
     from detector.doctor import text
 
-    print(text(args.config))
+    entry.say(text(args.config))
 
 
 def _positive(text: str) -> int:

@@ -1,6 +1,7 @@
 """What every script does around its work: a log, errors that people can read, one process a job, clean stops."""
 
 import argparse
+import codecs
 import errno
 import logging
 import os
@@ -8,12 +9,13 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from detector import extras, interrupts, locks
 from detector.errors import DetectorError, wants_memory
+from detector.files import naming
 
 BAD_INPUT = 2
 WAIT = 60.0  # seconds for a job that its dead Snakemake left behind to save its state and go
@@ -24,12 +26,18 @@ REMEDIES = {
     errno.EROFS: "choose a place that can be written to (`results` in the config)",
     errno.EACCES: "fix its permissions, or choose another place (`results` in the config)",
     errno.EPERM: "fix its permissions, or choose another place (`results` in the config)",
+    errno.EISDIR: "name a file",
+    errno.EEXIST: "name a folder, or another place",
+    errno.ENOTDIR: "name a place below a folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
 MEMORY = (
     "out of memory (%s): let it hold less at once (batch_size, runtime.evaluation_batch, runtime.workers or "
     "images.size in the config; --batch or --threads of a command) or give it more (mem_mb of the rule on a "
     "cluster; a larger machine or GPU), and run again"
 )
+STANDARD_OUTPUT = "standard output"  # for messages about it
+ESCAPED = "detector.escaped"
 
 
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
@@ -38,11 +46,22 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
     Adds `--log FILE`: the same plain lines as on the terminal, without progress bars, tracebacks included.
     A script with `--state FOLDER` runs once at a time for that folder (and `--worker`, if it has that).
 
+    A terminal or pipe that cannot show a letter gets it escaped, and a reader that has seen enough (`| head`) ends
+    the output, not the command.
+
     Exit codes: 0; 2 for a `DetectorError`, printed as it is, without a traceback, for a package of an extra that
     is not installed, for a full disk or one that cannot be written to, and for want of memory; 75 and 130 for a
     stop by SIGTERM and Ctrl-C (`interrupts`); 1 for a bug.
     """
+    _fill_streams()
     interrupts.install()
+    try:
+        _run(main, parser)
+    finally:
+        _flush()
+
+
+def _run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, help="also write plain log lines to this file")
     args = parser.parse_args()
     log = logging.getLogger(Path(parser.prog).stem)
@@ -86,6 +105,72 @@ def _fail(log: logging.Logger, error: Exception) -> NoReturn:
     sys.exit(1)
 
 
+def output() -> TextIO:
+    """Standard output, into which any text can be written. Raises `DetectorError` where it is closed."""
+    if sys.stdout is None:
+        raise DetectorError(
+            f"{STANDARD_OUTPUT} is closed, and answers go there; leave it open, or use > /dev/null"
+        )
+    sys.stdout.reconfigure(errors=ESCAPED)
+    return sys.stdout
+
+
+def say(text: str) -> None:
+    """Print a command's answer. Raises `DetectorError` where standard output is closed, `OSError` where full."""
+    with naming(STANDARD_OUTPUT):
+        try:
+            print(text, file=output(), flush=True)
+        except BrokenPipeError:  # `| head` has seen enough
+            drop_output()
+
+
+def drop_output() -> None:
+    """Send what is still written to standard output nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _escape(error: UnicodeError) -> tuple[bytes, int]:
+    """Bytes of names that are no text as they are, other letters that the encoding lacks as \\u2192."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = error.object[error.start : error.end]
+    return b"".join(_bytes(letter) for letter in letters), error.end
+
+
+def _bytes(letter: str) -> bytes:
+    raw = "surrogateescape" if "\udc80" <= letter <= "\udcff" else "backslashreplace"
+    return letter.encode("ascii", raw)
+
+
+codecs.register_error(ESCAPED, _escape)
+
+
+def _fill_streams() -> None:
+    """Open what was closed of standard input, output and error: else the next files that are opened get these
+    numbers, and are read and written by whoever means the streams. `sys.stdin` and `sys.stdout` stay None."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - for the rest of the process
+    if sys.stdout is not None:
+        output()
+
+
+def _flush() -> None:
+    """Write what is left in the buffer while errors can still be handled: at the end of Python they cannot."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        drop_output()
+        if not isinstance(error, BrokenPipeError):
+            logging.getLogger(STANDARD_OUTPUT).error("%s: %s", STANDARD_OUTPUT, error.strerror)
+            sys.exit(BAD_INPUT)
+
+
 def _one_process(args: argparse.Namespace):
     state = getattr(args, "state", None)
     if state is None or "RANK" in os.environ:  # the processes of one training are one job
@@ -107,7 +192,8 @@ def _handlers(log_file: Path | None) -> list[logging.Handler]:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         if rank is None:
             log_file.write_text("")
-        handlers.append(logging.FileHandler(log_file))  # appends, as the launcher goes on writing too
+        # appends, as the launcher goes on writing too
+        handlers.append(logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace"))
     return handlers
 
 

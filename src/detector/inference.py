@@ -1,13 +1,11 @@
 """Logits of a model over packed images. All numbers about accuracy come from these, later and on a CPU."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
+from detector import bars
 from detector.batches import Batches
 from detector.devices import Plan
 
@@ -23,7 +21,7 @@ def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> n
     """
     model = plan.place(model).eval()
     parts = []
-    with tqdm(total=len(batches), unit="image", desc=title, leave=False, disable=not sys.stderr.isatty()) as bar:
+    with bars.bar(len(batches), title) as bar:
         for images, labels in batches.evaluate(BATCH):
             parts.append(model(images).squeeze(1).float().cpu())
             bar.update(len(labels))

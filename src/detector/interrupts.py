@@ -2,11 +2,14 @@
 
 A stop raises `Stopped` in the main thread, or, inside `deferred()`, sets a flag that the work looks at between
 two steps, so that it can save what it has. Whatever the main thread is busy with, the process is gone `GRACE`
-seconds later: then the last state that was saved counts.
+seconds later: then the last state that was saved counts. The threads that see to that end with the process: Python
+may crash where one wakes up while it is being taken down.
 """
 
+import atexit
 import logging
 import os
+import select
 import signal
 import threading
 import time
@@ -18,6 +21,7 @@ log = logging.getLogger(__name__)
 GRACE = 8.0  # seconds; batch systems and Kubernetes give 10 to 30 before they kill
 # Exit codes: 75 is EX_TEMPFAIL of sysexits.h, "try again later"; 130 is what shells show for Ctrl-C.
 EXIT_CODES = {signal.SIGTERM: 75, signal.SIGINT: 130}
+OVER = b"\0"  # in the pipe of signals: no number of one
 PARENT = "DETECTOR_PARENT"  # environment: the process without which this one has no reason to go on
 
 _signal: int | None = None
@@ -44,9 +48,14 @@ def install() -> None:
     signal.set_wakeup_fd(sender, warn_on_full_buffer=False)
     for number in EXIT_CODES:
         signal.signal(number, _handle)
-    threading.Thread(target=_enforce, args=(receiver,), daemon=True).start()
+    over = threading.Event()
+    watchers = [threading.Thread(target=_enforce, args=(receiver,), daemon=True)]
     if parent := os.environ.get(PARENT):
-        threading.Thread(target=_follow, args=(int(parent),), daemon=True).start()
+        watchers.append(threading.Thread(target=_follow, args=(int(parent), over), daemon=True))
+    for watcher in watchers:
+        watcher.start()
+    # What is registered here is called when all threads that are no daemons have ended, however long they took.
+    atexit.register(_dismiss, watchers, sender, over)
 
 
 @contextmanager
@@ -80,16 +89,30 @@ def _handle(number: int, frame: object) -> None:
         raise Stopped(number)
 
 
+def _dismiss(watchers: list[threading.Thread], sender: int, over: threading.Event) -> None:
+    """End them, and wait until they have ended."""
+    signal.set_wakeup_fd(-1)
+    os.write(sender, OVER)
+    over.set()
+    for watcher in watchers:
+        watcher.join()
+
+
 def _enforce(receiver: int) -> None:
-    number = signal.Signals(os.read(receiver, 1)[0])
-    time.sleep(GRACE)
+    first = os.read(receiver, 1)
+    if first == OVER:
+        return
+    number, end = signal.Signals(first[0]), time.monotonic() + GRACE
+    while select.select([receiver], [], [], max(0.0, end - time.monotonic()))[0]:
+        if os.read(receiver, 1) == OVER:
+            return
     log.error("stopped by %s after %g s; the last saved state counts", number.name, GRACE)
     os._exit(EXIT_CODES.get(number, 1))
 
 
-def _follow(parent: int) -> None:
+def _follow(parent: int, over: threading.Event) -> None:
     """After kill -9 of Snakemake its jobs would go on beside those of the next run."""
-    while True:
+    while not over.wait(0.5):
         try:
             os.kill(parent, 0)
         except ProcessLookupError:
@@ -98,4 +121,3 @@ def _follow(parent: int) -> None:
             return
         except PermissionError:
             pass  # it is there, and somebody else's
-        time.sleep(0.5)

@@ -1,14 +1,13 @@
 """How long one forward pass takes, for several models in one interleaved run."""
 
-import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import trange
 
+from detector import bars
 from detector.devices import channels_last
 from detector.machine import cpu_flags, cpu_name
 
@@ -30,14 +29,16 @@ def interleaved(passes: Mapping[Hashable, Pass], warmup: int, rounds: int) -> di
     """
     names = list(passes)
     samples: dict[Hashable, list[float]] = {name: [] for name in names}
-    for number in trange(warmup + rounds, desc="latency", leave=False, disable=not sys.stderr.isatty()):
-        turn = number % len(names)
-        for name in names[turn:] + names[:turn]:
-            passes[name]()
-            started = time.perf_counter()
-            passes[name]()
-            if number >= warmup:
-                samples[name].append(1000 * (time.perf_counter() - started))
+    with bars.bar(warmup + rounds, "latency", unit="round") as bar:
+        for number in range(warmup + rounds):
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                passes[name]()
+                started = time.perf_counter()
+                passes[name]()
+                if number >= warmup:
+                    samples[name].append(1000 * (time.perf_counter() - started))
+            bar.update()
     return {
         name: {
             "latency_ms_median": float(np.median(times)),

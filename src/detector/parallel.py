@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -16,8 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from detector import bars
 from detector.errors import DetectorError, listing
 
 log = logging.getLogger(__name__)
@@ -33,15 +31,13 @@ class Progress:
     def __init__(self, what: str, total: int, done: int = 0) -> None:
         self._what, self._total, self._done, self._first = what, total, done, done
         self._begin = self._last = time.monotonic()
-        self._bar = None
-        if sys.stderr.isatty():
-            self._bar = tqdm(desc=what, total=total, initial=done, unit="file", file=sys.stderr)
+        self._bar = bars.bar(total, what, unit="file", initial=done, leave=True)
 
     def add(self, count: int) -> None:
         """`count` more items are done."""
         self._done += count
         now = time.monotonic()
-        if self._bar is not None:
+        if not self._bar.disable:
             self._bar.update(count)
             if self._done >= self._total:
                 self._bar.close()

@@ -329,7 +329,7 @@ def _check(path: Path) -> None:
     if expected is not None and (found := sha256(path)) != expected:
         raise DetectorError(
             f"{path}: found SHA-256 {found[:12]}…, expected {expected[:12]}… ({SUMS}): it is damaged or was "
-            "changed; copy the bundle again, or delete it and run snakemake"
+            "changed; copy the bundle again, or make it again: snakemake -R export"
         )
 
 

@@ -1,6 +1,5 @@
 """What networks say of perturbed images, and where they look. Run once; tables and figures count what is saved."""
 
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -9,9 +8,8 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from tqdm import tqdm
 
-from detector import perturbations, splits
+from detector import bars, perturbations, splits
 from detector.batches import Batches
 from detector.devices import Plan
 from detector.inference import logits
@@ -56,7 +54,7 @@ def perturbed_logits(
     # Pillow and numpy let go of the interpreter where they work, so threads do share this out.
     with (
         ThreadPoolExecutor(plan.threads) as pool,
-        tqdm(total=total, unit="image", desc="perturbed", leave=False, disable=not sys.stderr.isatty()) as bar,
+        bars.bar(total, "perturbed") as bar,
     ):
         for start in range(0, len(rows), CHUNK):
             chunk = np.arange(start, min(start + CHUNK, len(rows)))

@@ -1,20 +1,20 @@
 """Exported models in a runtime: ONNX Runtime, or OpenVINO where it is installed. No torch."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from tqdm import tqdm
 
-from detector import extras
+from detector import bars, extras
 from detector.errors import DetectorError, wants_memory
 
 RUNTIMES = ("onnxruntime", "openvino")
 BATCH = 64
 PARITY = 1e-4
-_REMEDY = "delete it and run snakemake again"
+_REMEDY = (
+    "expected a file that snakemake exported; if it is one, copy it again, or make it again: snakemake -R export"
+)
 
 # uint8 (n, size, size, 3) → float32 (n,)
 Exported = Callable[[np.ndarray], np.ndarray]
@@ -39,7 +39,7 @@ def facts(path: Path) -> dict[str, str]:
 def logits(model: Exported, count: int, gather: Callable[[np.ndarray], np.ndarray], title: str = "") -> np.ndarray:
     """float32 (count,): the logit of each image; `gather`: indices int (n,) → uint8 (n, size, size, 3)."""
     out = np.empty(count, np.float32)
-    with tqdm(total=count, unit="image", desc=title, leave=False, disable=not sys.stderr.isatty()) as bar:
+    with bars.bar(count, title) as bar:
         for start in range(0, count, BATCH):
             indices = np.arange(start, min(start + BATCH, count))
             out[indices] = model(gather(indices))

@@ -146,7 +146,7 @@ def _bytes(shapes: Mapping[str, list[int]]) -> int:
 
 def _read(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """The tensors of a file and its header, after a look at sizes, version and checksums."""
-    advice = "delete it and run snakemake again"
+    advice = "copy it again, or make it again: snakemake -R export"
     try:
         data = path.read_bytes()
         size = zstandard.frame_content_size(data)

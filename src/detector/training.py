@@ -2,7 +2,6 @@
 
 import logging
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -10,9 +9,8 @@ from dataclasses import asdict, dataclass, fields, replace
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
-from tqdm import tqdm
 
-from detector import distributed, interrupts
+from detector import bars, distributed, interrupts
 from detector import masks as pruning
 from detector.batches import Batches
 from detector.checkpoints import ResumeState
@@ -232,13 +230,11 @@ class _Run:
             *(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream),
             **{"first": partial.step, "rank": team.rank, "ranks": team.size},
         )
-        bar = tqdm(
-            total=len(self._train),
+        bar = bars.bar(
+            len(self._train),
+            f"{self._title} epoch {number}",
             initial=sum(stop - start for start, stop in steps[: partial.step]),
-            unit="image",
-            desc=f"{self._title} epoch {number}",
-            leave=False,
-            disable=not sys.stderr.isatty() or team.rank > 0,
+            shown=team.rank == 0,
         )
         with bar:
             for images, labels in batches:

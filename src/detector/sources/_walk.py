@@ -119,7 +119,7 @@ def tree(root: Path, folder: str = "") -> Iterator[tuple[str, list[str], list[st
             inner = f"{path}/{name}" if path else name
             real = os.path.realpath(root / inner) if name in links else os.path.join(reals[-1], name)
             if real in reals:
-                raise DetectorError(f"{root / inner}: this link leads back to {real}, in a circle. Remove it.")
+                raise DetectorError(f"{root / inner}: this link leads back to {real}, in a circle. Move it away.")
             waiting.append((inner, (*reals, real)))
 
 

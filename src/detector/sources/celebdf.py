@@ -143,6 +143,6 @@ def _test_videos(root: Path, videos: Mapping[str, tuple[int, str]], used: Sequen
     if faults:
         raise DetectorError(
             f"{path}: {len(faults)} line(s) do not fit the folders; restore the list or the videos, or "
-            "delete the list (only the split 'official' needs it):\n" + listing(faults)
+            "move the list away (only the split 'official' needs it):\n" + listing(faults)
         )
     return found

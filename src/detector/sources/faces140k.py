@@ -92,7 +92,7 @@ def _check_csv(root: Path, base: Path, on_disk: set[Place]) -> None:
         raise DetectorError(
             f"{base}: the folders disagree with {files}.\n"
             + "\n".join(parts)
-            + "\nUnpack the data set again, or remove the CSV files to trust the folders."
+            + "\nUnpack the data set again, or move the CSV files away to trust the folders."
         )
 
 
@@ -105,14 +105,14 @@ def _read_csv(root: Path, path: Path, split_name: str) -> list[Place]:
         if absent:
             raise DetectorError(
                 f"{path}: no column {', '.join(absent)}; found {table.fieldnames}; expected the header "
-                ",original_path,id,label,label_str,path. Restore the file or remove it."
+                ",original_path,id,label,label_str,path. Restore the file, or move it away."
             )
         places = []
         for row in table:
             if row["label"] not in ("0", "1") or not row["path"]:
                 raise DetectorError(
                     f"{path}, line {table.line_num}: label {row['label']!r}, path {row['path']!r}; expected "
-                    "label 0 (fake) or 1 (real) and a path. Restore the file or remove it."
+                    "label 0 (fake) or 1 (real) and a path. Restore the file, or move it away."
                 )
             _walk.inside_name(root, row["path"], f"{path}, line {table.line_num}")
             places.append((split_name, int(row["label"]), row["path"].rsplit("/", 1)[-1]))

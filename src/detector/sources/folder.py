@@ -96,5 +96,5 @@ def _class_records(root: Path, folder: str, official: str) -> Iterator[Record]:
         yield Record(path, label, generator, official=official)
     if empty:
         raise DetectorError(
-            f"{root / folder}: no images in it; expected layout:\n{LAYOUT}\nFill the folder or remove it."
+            f"{root / folder}: no images in it; expected layout:\n{LAYOUT}\nFill the folder, or move it away."
         )
