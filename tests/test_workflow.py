@@ -30,7 +30,7 @@ from detector.runs import Images
 TABLES = {
     *("audit_verdict", "audit_metadata", "dataset_composition", "baseline_performance", "best_hyperparameters"),
     *("final_accuracy", "significance", "ablation", "metrics", "per_generator"),
-    *("efficiency", "prior_work", "deployment", "robustness"),
+    *("efficiency", "environments", "prior_work", "deployment", "robustness"),
 }
 AUDIT_TABLES = {"audit_duplicates", "audit_groups"}
 # Of two of the three variants.
@@ -54,6 +54,7 @@ AFTER_BASELINE = {
         "audit_metadata": 1,
         "per_generator": 1,
         "efficiency": 1,
+        "environments": 1,
         "prior_work": 1,
     },
     **{"figure_curves": 1, "figure_search": 1, "figure_confusion": 2, "figure_sparsity": 1, "figure_scores": 1},
@@ -186,7 +187,7 @@ def test_a_table_s_code_reruns_tables(finished):
 
 def test_export_code_reruns_exports_and_after(finished):
     with edited(finished.folder / "src/detector/exporting.py", "import json", "import json  # changed"):
-        assert finished.stale() == EXPORTS
+        assert finished.stale() == {**EXPORTS, "environments": 1}
     with edited(finished.folder / "src/detector/deployment.py", "    rows = []", "    rows = []  # changed"):
         assert finished.stale() == {"deployment": 1, "figure_deployment": 1, "bundle": 2}
 

@@ -17,10 +17,11 @@ from detector.files import canonical
 
 LIBRARY = Path(__file__).parent
 
-# Bars, logs, error texts, locks, stops, this module: they change what people read and when a job runs, and never
-# a result.
+# Bars, logs, error texts, locks, stops, where a result comes from, this module: they change what people read and when
+# a job runs, and never a result.
 NO_RESULT = frozenset(
-    f"detector.{name}" for name in ("bars", "dependencies", "entry", "errors", "extras", "interrupts", "locks")
+    f"detector.{name}"
+    for name in ("bars", "dependencies", "entry", "errors", "extras", "interrupts", "locks", "provenance")
 )
 # Packages that show progress, or store what they are given; what they store is in a key by its content.
 NO_RESULT_PACKAGES = frozenset({"tqdm", "pandas", "pyarrow", "safetensors"})

@@ -3,6 +3,7 @@
 Read when a stage starts: hours later the checkout may be at another commit, and the code that runs is the old one.
 """
 
+import contextlib
 import importlib.metadata
 import platform
 import subprocess
@@ -12,6 +13,7 @@ PACKAGES = (
     *("torch", "torchvision", "torch-pruning", "optuna", "numpy", "pandas", "pillow", "safetensors"),
     *("onnx", "onnxruntime"),
 )
+OPTIONAL = ("openvino",)  # another runtime for exported models
 
 
 def record() -> dict:
@@ -21,6 +23,9 @@ def record() -> dict:
     commit is "" and `dirty` None.
     """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    for name in OPTIONAL:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
     changed = _git("status", "--porcelain", "--untracked-files=no")
     return {
         "python": platform.python_version(),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from detector import environments
 from detector.errors import DetectorError
 
 # the columns that fit a terminal; the CSV files have all
@@ -21,7 +22,7 @@ _OPTIONAL = ("deployment",)  # not there where `deploy.branches` is empty
 
 def text(results: Path) -> str:
     """The summary of `results`. Raises `DetectorError` where its tables are not there."""
-    parts = [_audit(results / "tables/audit_verdict.csv")]
+    parts = [_audit(results / "tables/audit_verdict.csv"), _mixed(results / "tables/environments.csv")]
     for name, columns in _SHOWN.items():
         path = results / "tables" / f"{name}.csv"
         if not path.is_file() and name in _OPTIONAL:
@@ -36,6 +37,15 @@ def text(results: Path) -> str:
     parts.append("\n".join(["Files", *(f"  {path}" for path in found)]))
     parts.append(f"Report: {report}" if report.is_file() else f"Report: not made; snakemake --report {report}")
     return "\n\n".join(parts)
+
+
+def _mixed(path: Path) -> str:
+    """Which variants were not computed like the others. "" where all were, and for older results."""
+    if not path.is_file():
+        return ""
+    rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
+    found = environments.mixed(rows)
+    return "\n".join(["not all variants were computed alike", *(f"  {line}" for line in found)]) if found else ""
 
 
 def _audit(path: Path) -> str:

@@ -215,6 +215,12 @@ def figure(name, caption, **more):
     )
 
 
+# What tables that compare variants wait for, where it is an error that not all were computed alike.
+ALIKE = (
+    [f"{TABLE_DIR}/environments.csv"]
+    if CONFIG["statistics"]["on_mixed"] == "fail"
+    else []
+)
 DEPLOYED = deployed(CONFIG)
 PERTURBED = perturbed(CONFIG)
 EXPLAINED = explained(CONFIG)
@@ -234,6 +240,7 @@ TABLES = expand(
         "metrics",
         "per_generator",
         "efficiency",
+        "environments",
         "prior_work",
         *(["deployment"] if DEPLOYED else []),
         *(["robustness"] if PERTURBED else []),

@@ -82,6 +82,7 @@ rule predict_exported:
     output:
         predictions=EXPORTED_PREDICTIONS,
         parity=f"{VARIANT}/exported/parity.json",
+        provenance=f"{VARIANT}/exported/provenance.json",
     log:
         f"{LOGS}/predict_exported-{{arch}}-seed{{seed}}-{{branch}}.log",
     benchmark:
@@ -158,6 +159,7 @@ rule deployment:
     input:
         script="workflow/scripts/deployment.py",
         code=code("workflow/scripts/deployment.py"),
+        alike=ALIKE,
         facts=variants("export.json", DEPLOYED),
         models=variants("model.safetensors", DEPLOYED),
         exported=expand(

@@ -18,6 +18,7 @@ rule predict:
             testset=TESTSETS,
             allow_missing=True,
         ),
+        provenance=f"{VARIANT}/predictions/provenance.json",
     log:
         f"{LOGS}/predict-{{arch}}-seed{{seed}}-{{branch}}.log",
     benchmark:

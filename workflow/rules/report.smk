@@ -75,6 +75,7 @@ rule final_accuracy:
     input:
         script="workflow/scripts/tables.py",
         code=code("workflow/scripts/tables.py"),
+        alike=ALIKE,
         paper=PAPER,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -99,6 +100,7 @@ rule significance:
     input:
         script="workflow/scripts/evaluation.py",
         code=code("workflow/scripts/evaluation.py"),
+        alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
         ),
@@ -123,6 +125,7 @@ rule ablation:
     input:
         script="workflow/scripts/evaluation.py",
         code=code("workflow/scripts/evaluation.py"),
+        alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
         ),
@@ -148,6 +151,7 @@ rule metrics:
     input:
         script="workflow/scripts/evaluation.py",
         code=code("workflow/scripts/evaluation.py"),
+        alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
         ),
@@ -170,6 +174,7 @@ rule per_generator:
     input:
         script="workflow/scripts/evaluation.py",
         code=code("workflow/scripts/evaluation.py"),
+        alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
         ),
@@ -212,6 +217,7 @@ rule efficiency:
     input:
         script="workflow/scripts/tables.py",
         code=code("workflow/scripts/tables.py"),
+        alike=ALIKE,
         paper=PAPER,
         models=variants("model.safetensors"),
         metas=variants("meta.json"),
@@ -225,6 +231,31 @@ rule efficiency:
         " --inputs {input.models:q}"
         " --latencies {input.latencies:q}"
         " --paper {input.paper:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule environments:
+    input:
+        script="workflow/scripts/environments.py",
+        code=code("workflow/scripts/environments.py"),
+        trained=variants("meta.json"),
+        predicted=variants("predictions/provenance.json"),
+        exported=variants("export.json", DEPLOYED),
+        predicted_exported=variants("exported/provenance.json", DEPLOYED),
+    output:
+        table("environments"),
+    log:
+        f"{LOGS}/environments.log",
+    params:
+        variants=lambda wc, input: folders(input.trained),
+        exported=lambda wc, input: folders(input.exported),
+        on_mixed=CONFIG["statistics"]["on_mixed"],
+    shell:
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
+        " --exported {params.exported:q}"
+        " --on-mixed {params.on_mixed}"
         " --output {output:q}"
         " --log {log:q}"
 

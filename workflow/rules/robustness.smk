@@ -73,6 +73,7 @@ rule robustness:
     input:
         script="workflow/scripts/robustness.py",
         code=code("workflow/scripts/robustness.py"),
+        alike=ALIKE,
         perturbed=expand(f"{RUN}/perturbed.parquet", arch=ARCHITECTURES, seed=SEEDS),
     output:
         table("robustness"),

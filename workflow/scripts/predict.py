@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from detector import checkpoints, devices, entry, inference, manifest, models
+from detector import checkpoints, devices, entry, inference, manifest, models, provenance
+from detector.files import write_json
 from detector.runs import Images
 
 
 def main(args: argparse.Namespace) -> None:
+    origin = provenance.record()
     images = Images.open(args.manifest, args.packs)
     where = devices.plan(args.device, "fp32", args.threads, images.size)
     model = models.load(args.arch, checkpoints.load_weights(args.model))
@@ -23,6 +25,7 @@ def main(args: argparse.Namespace) -> None:
             values = inference.logits(model, images.batches(rows, where.torch_device), where, name)
         manifest.write(inference.predictions(rows, values), args.folder / f"{name}.parquet")
         logging.info("%s: %d images", name, len(rows))
+    write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from detector import devices, entry, inference, manifest, models, runtimes, sparse
+from detector import devices, entry, inference, manifest, models, provenance, runtimes, sparse
 from detector.files import write_json
 from detector.formats import FILES, exported
 from detector.runs import Images
 
 
 def main(args: argparse.Namespace) -> None:
+    origin = provenance.record()
     images = Images.open(args.manifest, args.packs)
     where = devices.plan(args.device, "fp32", args.threads, images.size)
     sets = {name: images.part("test", name) for name in images.stores}
@@ -43,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
     compared = sum(map(len, sets.values()))
     logging.info("ONNX and torch differ by at most %.2g on %d images", max(differences.values()), compared)
     write_json(args.parity, differences)
+    write_json(args.folder / "provenance.json", origin)
 
 
 if __name__ == "__main__":
