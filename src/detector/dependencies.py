@@ -17,8 +17,8 @@ from detector.files import canonical
 
 LIBRARY = Path(__file__).parent
 
-# Bars, logs, error texts, locks, stops, where a result comes from, this module: they change what people read and when
-# a job runs, and never a result.
+# Bars, logs, error texts, locks, stops, where a result comes from, this module: they change what people read and
+# when a job runs, and never a result.
 NO_RESULT = frozenset(
     f"detector.{name}"
     for name in ("bars", "dependencies", "entry", "errors", "extras", "interrupts", "locks", "provenance")
