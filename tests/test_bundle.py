@@ -15,6 +15,7 @@ from pathlib import Path
 
 import conftest
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 import torch
@@ -22,6 +23,7 @@ from PIL import Image
 from test_card import deployment, export, meta
 
 from detector import (
+    card,
     checkpoints,
     devices,
     exporting,
@@ -266,6 +268,9 @@ def test_equal_inputs_make_equal_bytes_and_the_card_is_of_this_variant(made):
     assert written.startswith(f"# Real or AI-generated? resnet18, {BRANCH}, seed 3\n")
     size = (made / "bundle/model.int8.onnx").stat().st_size
     assert f"| `model.int8.onnx` | int8 | {size / 1e6:.2f} |" in written
+    shipped = [onnx.load(made / "bundle" / FILES[name]) for name in EXPORTED if name.startswith("onnx")]
+    least = card.least_runtime(max(m.ir_version for m in shipped), max(m.opset_import[0].version for m in shipped))
+    assert f'pip install "onnxruntime>={least}"' in written
 
 
 def test_of_a_variant_that_was_not_measured_nothing_is_left(made, tmp_path):

@@ -1,6 +1,7 @@
 """The model card says what the result files say: each number, what is undefined, and for every kind of branch and
 source the limits that follow from the facts. Its text fits what was done."""
 
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -118,6 +119,7 @@ def facts(branch: str = "l1-40", **more: object) -> card.Facts:
             for precision, wrong in (("fp32", 2), ("int8", 3))
         },
         "runtime": "onnxruntime",
+        "onnx": (10, 20),
         "sizes": {name: 1_000_000 * number for number, name in enumerate(EXPORTED, 1)},
     }
     return card.Facts(**values | more)
@@ -137,6 +139,20 @@ def row(written: str, *cells: str) -> list[str]:
 def flat(written: str) -> str:
     """Without the ends of lines, so that a sentence is found wherever it is broken."""
     return " ".join(written.split())
+
+
+@pytest.mark.parametrize(
+    ("versions", "least"),
+    [((10, 20), "1.18"), ((9, 20), "1.17"), ((9, 19), "1.16"), ((8, 18), "1.14"), ((10, 21), "1.18")],
+)
+def test_the_least_onnx_runtime_is_that_of_the_files(versions, least):
+    written = text(facts(onnx=versions))
+    assert f'pip install "onnxruntime>={least}" numpy pillow' in written
+    assert f"IR version {versions[0]}, opset {versions[1]}) from {least} on" in flat(written)
+
+
+def test_of_newer_files_the_onnx_runtime_at_hand_is_the_least_that_is_known():
+    assert card.least_runtime(99, 20) == card.least_runtime(10, 99) == importlib.metadata.version("onnxruntime")
 
 
 BRANCHES = {

@@ -262,7 +262,37 @@ def test_a_form_that_is_cut_is_refused(small):
 
 def test_other_paths_and_methods_are_refused(small):
     assert call(small, "GET", "/nothing")[0] == 404
-    assert call(small, "GET")[0] == 405
+    status, headers, _ = call(small, "GET")
+    assert (status, headers["allow"]) == (405, "POST")
+    for path in ("/", "/openapi.json", "/api/health", "/api/model"):
+        status, headers, _ = call(small, "DELETE", path)
+        assert (status, sorted(headers["allow"].split(", "))) == (405, ["GET", "HEAD"])
+
+
+def test_who_is_too_slow_hears_of_it_at_once(small):
+    """Not after another ten seconds, in which the rest of a refused body is taken."""
+    begun = time.monotonic()
+    assert told(send(small, {"a": bytes(90_000)}, pause=3.0)) == (408, "too_slow")
+    assert LIMITS.seconds <= time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ("filename*=UTF-8''caf%C3%A9.png", "café.png"),
+        ("filename*=iso-8859-1'en'caf%e9.png", "café.png"),
+        ('filename*0="a-long-"; filename*1="name.png"', "a-long-name.png"),
+        ("filename=\"plain.png\"; filename*=UTF-8''caf%C3%A9.png", "plain.png"),
+        ("filename*=no-such-charset''a%ff.png", "aÿ.png"),
+        ("filename*=UTF-8''" + "a" * 500, "a" * uploads.NAME_LENGTH),
+    ],
+)
+def test_a_name_in_the_extended_form_is_one_too(small, disposition, name):
+    body, kind = served.form({"a.png": REAL})
+    assert body.count(b'filename="a.png"') == 1
+    body = body.replace(b'filename="a.png"', disposition.encode())
+    status, _, answer = call(small, body=body, content_type=kind)
+    assert (status, answer["results"][0]["name"]) == (200, name)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8000", "[::1]:8000", "192.168.1.7:80", "box"])

@@ -3,6 +3,7 @@
 The text is in a template; here are the numbers and the words that depend on them. Undefined is "–", never 0.
 """
 
+import importlib.metadata
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +26,9 @@ HOLDS = {
     "sparse-fp16": "weights without zeros, in fp16: to keep or send, not to run",
     "sparse-int8": "weights without zeros, in int8: to keep or send, not to run",
 }
+# From which release on ONNX Runtime reads ONNX files of this IR version and opset, its own table of versions
+# (docs/Versioning.md in its repository); that 1.17 refuses IR 10 and 1.18 does not was tried.
+READERS = (("1.14", 8, 18), ("1.16", 9, 19), ("1.17", 9, 20), ("1.18", 10, 21))
 # What training and test may share although no image is in both, by kind of source and split.
 SHARED = {
     ("celebdf", "paper"): "people in training videos are in test videos too",
@@ -49,6 +53,7 @@ class Facts:
     ]  # "fp32" and "int8": by source, columns generator, label, logit
     runtime: str  # that gave the logits of int8
     sizes: Mapping[str, int]  # bytes of the bundle's files, by format and precision
+    onnx: tuple[int, int]  # IR version and opset of the ONNX files, of each the newest
 
     def images(self, split: str) -> pd.DataFrame:
         return self.manifest[self.manifest["split"] == split]
@@ -95,6 +100,7 @@ def text(facts: Facts, template: str) -> str:
         **_int8(export),
         "sure": _sure(export["band"]),
         "runtime": facts.runtime,
+        **{"ir": facts.onnx[0], "opset": facts.onnx[1], "least": least_runtime(*facts.onnx)},
         "results": _results(facts),
         "generators": _generators(facts),
         **_limits(facts),
@@ -106,6 +112,14 @@ def text(facts: Facts, template: str) -> str:
         ),
     }
     return "\n\n".join(filter(None, map(_wrapped, template.format_map(values).split("\n\n")))).rstrip() + "\n"
+
+
+def least_runtime(ir: int, opset: int) -> str:
+    """The first release of ONNX Runtime that reads such files; of files newer than `READERS` the one at hand."""
+    for release, newest_ir, newest_opset in READERS:
+        if ir <= newest_ir and opset <= newest_opset:
+            return release
+    return importlib.metadata.version("onnxruntime")
 
 
 def _sure(band: Mapping) -> str:

@@ -5,7 +5,7 @@ import ipaddress
 import logging
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
@@ -86,16 +86,18 @@ def note(error: Exception) -> None:
     log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
 
 
-def refused(refusal: Refusal) -> JSONResponse:
-    again = {"Retry-After": str(uploads.BUSY)} if refusal.status == 503 else None
+def refused(refusal: Refusal, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    if refusal.status == 503:
+        headers = {"Retry-After": str(uploads.BUSY)}
     return JSONResponse(
-        {"error": {"code": refusal.code, "message": refusal.message}}, refusal.status, headers=again
+        {"error": {"code": refusal.code, "message": refusal.message}}, refusal.status, headers=headers
     )
 
 
 async def refuse(request: Request, error: Refusal) -> Response:
     """The answer to a request whose body may not have been read."""
-    await _drain(request)
+    if error.code != "too_slow":  # it had its time
+        await _drain(request)
     return refused(error)
 
 

@@ -222,7 +222,8 @@ async def _hung_up(request: Request) -> None:
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     code = CODES.get(error.status_code, "malformed")
-    return guard.refused(Refusal(code, f"{request.method} is not answered here; /openapi.json says what is"))
+    refusal = Refusal(code, f"{request.method} is not answered here; /openapi.json says what is")
+    return guard.refused(refusal, error.headers)  # Allow, of a wrong method
 
 
 async def _gone(request: Request, error: ClientDisconnect) -> Response:

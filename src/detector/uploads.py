@@ -4,6 +4,7 @@ of it is taken at once."""
 from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.message import Message
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -146,16 +147,26 @@ class Form:
         self._field = self._value = b""
 
     def _end(self) -> None:
-        _, options = parse_options_header(self._headers.get(b"content-disposition", b"").decode("latin-1"))
+        disposition = self._headers.get(b"content-disposition", b"").decode("latin-1")
+        _, options = parse_options_header(disposition)
         field = options.get(b"name", b"").decode("utf-8", "replace")
-        if field != FIELD or b"filename" not in options:
+        name = (
+            options[b"filename"].decode("utf-8", "replace") if b"filename" in options else _extended(disposition)
+        )
+        if field != FIELD or name is None:
             raise Refusal("malformed", f"a part is no file of the field {FIELD!r}")
-        name = options[b"filename"].decode("utf-8", "replace")[:NAME_LENGTH]
-        self.files.append(Upload(name, bytes(self._data)))
+        self.files.append(Upload(name[:NAME_LENGTH], bytes(self._data)))
         self._data = bytearray()
 
     def _finish(self) -> None:
         self._ended = True
+
+
+def _extended(disposition: str) -> str | None:
+    """The name in `filename*=UTF-8''…`, which forms should not have and some clients send; None without one."""
+    message = Message()
+    message["content-disposition"] = disposition
+    return message.get_filename()
 
 
 async def read(content_type: str | None, body: AsyncIterable[bytes], limits: Limits) -> list[Upload]:

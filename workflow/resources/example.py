@@ -1,4 +1,4 @@
-"""Is a picture real or AI-generated?  pip install onnxruntime numpy pillow
+"""Is a picture real or AI-generated?  pip install onnxruntime numpy pillow     (card.md: how new)
 
 python example.py [model.int8.onnx] PICTURE …     without a model: model.onnx beside this file
 """

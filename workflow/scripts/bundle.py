@@ -2,8 +2,10 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 import pandas as pd
 import yaml
 
@@ -32,6 +34,7 @@ def main(args: argparse.Namespace) -> None:
                 for precision, folder in (("fp32", args.predictions), ("int8", args.int8))
             },
             runtime=args.runtime,
+            onnx=newest([args.folder / FILES[name] for name in EXPORTED if FILES[name].endswith(".onnx")]),
             sizes={name: (args.folder / FILES[name]).stat().st_size for name in EXPORTED},
         ),
         args.template.read_text(),
@@ -40,6 +43,13 @@ def main(args: argparse.Namespace) -> None:
     write(args.folder / "example.py", args.example.read_text())
     names = sorted(["card.md", "example.py", *(FILES[name] for name in EXPORTED)])
     write(args.folder / "SHA256SUMS", "".join(f"{sha256(args.folder / name)}  {name}\n" for name in names))
+
+
+def newest(paths: Sequence[Path]) -> tuple[int, int]:
+    """The highest IR version and opset of these ONNX files."""
+    models = [onnx.load_model(path, load_external_data=False) for path in paths]
+    opsets = [one.version for model in models for one in model.opset_import if one.domain in ("", "ai.onnx")]
+    return max(model.ir_version for model in models), max(opsets)
 
 
 def write(path: Path, text: str) -> None:
