@@ -8,8 +8,9 @@ import pytest
 from detector import tables
 from detector.ablation import ABLATION_COLUMNS, ablation
 from detector.errors import DetectorError
+from detector.saved import right
 from detector.significance import paired_interval
-from detector.tables import Variant, right
+from detector.tables import Variant
 
 BRANCHES = ("baseline", "l1-00", "l1-40", "l1-90", "matched-40")
 ADAM, SGD = {"optimizer": "Adam", "learning_rate": 1e-4}, {"optimizer": "SGD", "learning_rate": 1e-6}
@@ -114,5 +115,5 @@ def test_other_images_are_refused():
     predictions, metas = study(2)
     some = Variant("resnet18", 1, "l1-40")
     predictions[some] = {**predictions[some], "faces": predictions[some]["faces"].iloc[::-1]}
-    with pytest.raises(DetectorError, match=r"faces: resnet18, seed 1, l1-40 .*400 images.* same images"):
+    with pytest.raises(DetectorError, match=r"resnet18, seed 1, l1-40, faces .*400 images.* same images"):
         ablation(predictions, metas, 0.005)

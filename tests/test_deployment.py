@@ -23,7 +23,9 @@ FACTS = {"total_parameters": 100, "nonzero_weights": 90, "macs": 1000}
 def predictions(wrong):
     logit = np.where(LABEL == 1, 1.0, -1.0)
     logit[:wrong] *= -1
-    return pd.DataFrame({"label": LABEL, "logit": logit})
+    return pd.DataFrame(
+        {"source": "some", "path": [f"{i}.png" for i in range(100)], "label": LABEL, "logit": logit}
+    )
 
 
 def wrong(variant, place):

@@ -43,7 +43,13 @@ def test_the_figures_show_the_numbers_of_the_table(tmp_path):
         for name, counts in (("valid", (80, 70)), ("faces", (60, 40)), ("fakes", (0, 30))):
             label, logit = scored(branch + name, *counts)
             sets[name] = pd.DataFrame(
-                {"label": label, "logit": logit, "source": name, "path": "p", "generator": ""}
+                {
+                    "label": label,
+                    "logit": logit,
+                    "source": name,
+                    "path": [str(i) for i in range(len(label))],
+                    "generator": "",
+                }
             )
             (tmp_path / branch).mkdir(exist_ok=True)
             sets[name].to_parquet(tmp_path / branch / f"{name}.parquet")

@@ -15,7 +15,8 @@ PAPER = yaml.safe_load((ROOT / "workflow/resources/paper.yaml").read_text())
 
 
 def predictions(label, logit):
-    return pd.DataFrame({"label": label, "logit": logit})
+    paths = [f"{i}.png" for i in range(len(label))]
+    return pd.DataFrame({"source": "some", "path": paths, "label": label, "logit": logit})
 
 
 def variant(branch, arch="resnet50", seed=0):

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from detector import crossed
-from detector.errors import DetectorError
-from detector.tables import BASELINE, DENSE_CONTROL, MATCHED, VALID, Variant, right, with_combined
+from detector.saved import check, right
+from detector.tables import BASELINE, DENSE_CONTROL, MATCHED, VALID, Variant, with_combined
 
 ABLATION_COLUMNS = (
     *("arch", "seed", "branch", "testset", "part", "control", "same_settings", "n", "seeds", "difference"),
@@ -29,9 +29,15 @@ def ablation(
     `more training` is control less baseline, `pruning` branch less control: they add up to `total`. The controls
     are the dense control and each matched one that had the branch's own optimizer and learning rate, in all seeds
     that the row is about. Rows of each seed, then of all together. Raises `DetectorError` where two models saw
-    other images.
+    other images, or a logit is no number.
     """
-    right_of = _right(predictions)
+    check(predictions)
+    right_of = {
+        (variant, name): right(table)
+        for variant, sets in predictions.items()
+        for name, table in with_combined(sets).items()
+        if name != VALID
+    }
     rows = []
     for arch in dict.fromkeys(variant.arch for variant in predictions):
         seeds = list(dict.fromkeys(variant.seed for variant in predictions if variant.arch == arch))
@@ -101,26 +107,3 @@ def _verdict(low: float, high: float, margin: float) -> str:
     if -margin < low and high < margin:
         return f"equivalent: {direction} within the margin" if direction else "equivalent"
     return direction or "undecided"
-
-
-def _right(predictions: Mapping[Variant, Mapping]) -> dict[tuple[Variant, str], np.ndarray]:
-    """Whether each image was called right, by variant and test set."""
-    found, images = {}, {}
-    for variant, sets in predictions.items():
-        for name, table in with_combined(sets).items():
-            if name == VALID:
-                continue
-            found[variant, name] = right(table)
-            key = table[["source", "path", "label"]].to_numpy()
-            other, expected = images.setdefault(name, (variant, key))
-            if key.shape != expected.shape or (key != expected).any():
-                raise DetectorError(
-                    f"{name}: {_said(variant)} ({len(key)} images) and {_said(other)} ({len(expected)}) were not "
-                    "tested on the same images in the same order; a paired comparison needs that. Delete their "
-                    "predictions/ and run snakemake again."
-                )
-    return found
-
-
-def _said(variant: Variant) -> str:
-    return f"{variant.arch}, seed {variant.seed}, {variant.branch}"

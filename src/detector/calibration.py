@@ -4,6 +4,8 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import betaincinv
 
+from detector import calls
+
 LOWEST, HIGHEST = 0.05, 20.0
 CONFIDENCE = 0.95  # that a band keeps to its error rate
 SHARES = 20  # how many cuts are looked at for each verdict
@@ -41,11 +43,12 @@ def band(label: np.ndarray, logit: np.ndarray, wanted: float) -> dict:
     found on: the images `called` so, those `kept` beyond the cut, and the `errors` among these.
     """
     label, logit = np.asarray(label), np.asarray(logit, dtype=np.float64)
+    real, wrong = calls.real(logit), ~calls.right(label, logit)
     return {
         "wanted": wanted,
         "confidence": CONFIDENCE,
-        "fake": _side(-logit[logit < 0], label[logit < 0] == 1, wanted, -1),
-        "real": _side(logit[logit >= 0], label[logit >= 0] != 1, wanted, 1),
+        "fake": _side(-logit[~real], wrong[~real], wanted, -1),
+        "real": _side(logit[real], wrong[real], wanted, 1),
     }
 
 

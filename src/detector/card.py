@@ -14,6 +14,7 @@ import pandas as pd
 from detector.errors import DetectorError
 from detector.formats import FILES
 from detector.metrics import measure, wilson
+from detector.saved import right
 from detector.sources import FAKE, REAL, SPLIT_NAMES
 
 WIDTH = 115
@@ -295,14 +296,13 @@ def _generators(facts: Facts) -> str:
     rows = []
     for name in facts.sources:
         exact, rounded = (
-            tests[name].assign(right=(tests[name]["logit"] >= 0) == (tests[name]["label"] == REAL))
-            for tests in (facts.tests["fp32"], facts.tests["int8"])
+            tests[name].assign(right=right(tests[name])) for tests in (facts.tests["fp32"], facts.tests["int8"])
         )
         same = rounded.groupby(["label", "generator"])["right"].mean()
-        for (label, generator), right in exact.groupby(["label", "generator"])["right"]:
+        for (label, generator), found in exact.groupby(["label", "generator"])["right"]:
             made = "nothing: real images" if label == REAL else _code(generator)
-            share = _share(right.sum(), len(right))
-            rows.append([_code(name), made, _count(len(right)), share, _percent(same[label, generator])])
+            share = _share(found.sum(), len(found))
+            rows.append([_code(name), made, _count(len(found)), share, _percent(same[label, generator])])
     return _table(["test set", "made by", "n", "called right, fp32", "int8"], rows)
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from detector.formats import KEY, TRAINED, file
+from detector.saved import check, right
 from detector.significance import paired_interval
-from detector.tables import BASELINE, DENSE_CONTROL, Variant, right
+from detector.tables import BASELINE, DENSE_CONTROL, Variant
 
 DEPLOYMENT_COLUMNS = (
     *("arch", "seed", "branch", "format", "runtime", "precision", "parameters", "nonzero_weights", "macs"),
@@ -28,14 +29,22 @@ def deployment(
     """Rows of deployment.csv: each variant in each format and runtime.
 
     `facts`: export.json; `files`: the folder that holds model.safetensors and bundle/; `predictions`: by
-    RUNTIME/FORMAT, the test images of all sources, columns label and logit, in the same order for all;
-    `latencies`: deployment_latency.csv by (arch, seed).
+    RUNTIME/FORMAT, the test images of all sources, columns source, path, label and logit, in the same order for
+    all; `latencies`: deployment_latency.csv by (arch, seed). Raises `DetectorError` where two files were shown
+    other images, or a logit is no number.
 
     The reference is the run's baseline, dense, in fp32: its file for sizes, its eager pass for
     `speedup_vs_eager_fp32`, its ONNX file in the row's own runtime for `speedup_vs_same_runtime_fp32_dense` (so
     that what a runtime gains is not taken for what pruning gains), its accuracy for `accuracy_delta`, with a
     paired 95 % interval.
     """
+    check(
+        {
+            f"{variant}, {place}": {"all test images": table}
+            for variant, files_of in predictions.items()
+            for place, table in files_of.items()
+        }
+    )
     rows = []
     for variant, told in facts.items():
         baseline, control = (Variant(*variant.run, branch) for branch in (BASELINE, DENSE_CONTROL))

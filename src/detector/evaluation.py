@@ -1,7 +1,8 @@
 """What saved logits prove: comparisons with a verdict, more metrics, and each generator by itself. No torch.
 
 Each function takes predictions by variant and set (`valid` or a source's name), columns path, source, generator,
-label and logit, and gives the rows of one table. Selection looks at `valid` alone; test images are only counted.
+label and logit, and gives the rows of one table. It raises `DetectorError` where a logit is no number, or models
+saw other images. Selection looks at `valid` alone; test images are only counted.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,12 +13,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from detector.calibration import temperature
-from detector.errors import DetectorError
 from detector.metrics import POSITIVE, measure, wilson, wilson_grouped
+from detector.saved import check, right
 from detector.scores import best_cut, probabilities, ranking
 from detector.significance import equivalence, holm, images_needed, mcnemar, paired_interval, verdict
 from detector.sources import REAL
-from detector.tables import BASELINE, DENSE_CONTROL, VALID, Variant, right, with_combined
+from detector.tables import BASELINE, DENSE_CONTROL, VALID, Variant, with_combined
 
 Predictions = Mapping[Variant, Mapping[str, pd.DataFrame]]
 
@@ -39,8 +40,9 @@ def significance(predictions: Predictions, margin: float) -> list[dict]:
     """Rows of significance.csv: each branch against its run's baseline and dense control, on each test set.
 
     `margin`: the difference of accuracies, as a fraction, from which on it matters. p are corrected over the
-    branches of one run, test set and reference. Raises `DetectorError` where two models saw other images.
+    branches of one run, test set and reference.
     """
+    check(predictions)
     families: dict[tuple, list[dict]] = {}
     for variant, sets in predictions.items():
         for reference in (BASELINE, DENSE_CONTROL):
@@ -50,7 +52,6 @@ def significance(predictions: Predictions, margin: float) -> list[dict]:
             theirs = with_combined(predictions[other])
             for name, table in with_combined(sets).items():
                 if name != VALID:
-                    _check_same_images(variant, other, name, table, theirs[name])
                     row = _comparison(right(theirs[name]), right(table), margin)
                     row |= {**_names(variant), "testset": name, "reference": reference}
                     families.setdefault((*variant.run, name, reference), []).append(row)
@@ -100,6 +101,7 @@ def metrics(predictions: Predictions) -> list[dict]:
     An image is called fake where its logit is below `cut_logit`. Cut and temperature come from the validation
     images alone. Where these hold one class, there is no cut, and what depends on it is empty.
     """
+    check(predictions)
     rows = []
     for variant, sets in predictions.items():
         valid = sets[VALID]
@@ -146,6 +148,7 @@ def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> l
     `hold_out`: generators kept from training; `held_out` is yes or no, and empty where images are not all fakes of
     one generator. `groups` and its interval are empty where the source knows no groups.
     """
+    check(predictions)
     rows = []
     for variant, sets in predictions.items():
         for name, table in sets.items():
@@ -189,15 +192,3 @@ def apart(groups: pd.Series) -> np.ndarray:
 
 def _names(variant: Variant) -> dict:
     return {"arch": variant.arch, "seed": variant.seed, "branch": variant.branch}
-
-
-def _check_same_images(
-    variant: Variant, other: Variant, name: str, ours: pd.DataFrame, theirs: pd.DataFrame
-) -> None:
-    key = ["source", "path", "label"]
-    if len(ours) != len(theirs) or (ours[key].to_numpy() != theirs[key].to_numpy()).any():
-        raise DetectorError(
-            f"{variant.arch}, seed {variant.seed}: {variant.branch} ({len(ours)} images of {name}) and "
-            f"{other.branch} ({len(theirs)}) were not tested on the same images in the same order; a paired "
-            "comparison needs that. Delete their predictions/ and run snakemake again."
-        )

@@ -12,7 +12,7 @@ import onnx
 import onnxruntime
 from PIL import Image
 
-from detector import runtimes
+from detector import calls, runtimes
 from detector.errors import DetectorError
 
 SHOWN = 256  # pixels: smaller images are shown larger, by a whole factor
@@ -35,7 +35,7 @@ def heat(model, pixels: np.ndarray) -> np.ndarray:
     """
     features, weight = _maps(str(model.file), model.threads)(pixels[None])
     evidence = np.tensordot(weight.reshape(-1).astype(np.float64), features[0].astype(np.float64), axes=1)
-    if model.logits(pixels[None])[0] < 0:
+    if not calls.real(model.logits(pixels[None])[0]):
         evidence = -evidence
     evidence = np.maximum(evidence, 0)
     return evidence / evidence.max() if evidence.max() > 0 else evidence

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from detector import calls
+from detector.errors import DetectorError
 from detector.sources import FAKE
 
 POSITIVE = "fake"
@@ -17,9 +19,14 @@ Z95 = 1.959964  # two-sided 95 % point of the normal distribution
 
 
 def confusion(label: np.ndarray, logit: np.ndarray) -> dict[str, int]:
-    """Counts tp, fp, tn, fn. An image is called fake where its logit is below 0, P(real) below one half."""
+    """Counts tp, fp, tn, fn. An image is called fake where its logit is below 0, P(real) below one half.
+
+    Raises `DetectorError` where a logit is no number; who reads it from a file says whose (`saved.check`).
+    """
+    if odd := np.flatnonzero(~np.isfinite(logit)).tolist():
+        raise DetectorError(f"found no number as the logit of image {odd[0] + 1} of {len(logit)}, expected one")
     fake = np.asarray(label) == FAKE
-    called = np.asarray(logit) < 0
+    called = ~calls.real(np.asarray(logit))
     return {
         "tp": int((called & fake).sum()),
         "fp": int((called & ~fake).sum()),

@@ -20,7 +20,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
-from detector import headers, images, runtimes
+from detector import calls, headers, images, runtimes
 from detector.errors import DetectorError
 from detector.files import sha256
 from detector.formats import FILES
@@ -282,8 +282,10 @@ class Model:
         logit, *changed = logits
         if not all(map(math.isfinite, logits)):
             return Answer(name, None, None, None, error="the model gives no number for it")
-        verdict, why = (REAL if logit >= 0 else FAKE), ""
-        flipped = [how for how, other in zip(CHANGES, changed, strict=False) if (other >= 0) != (logit >= 0)]
+        verdict, why = (REAL if calls.real(logit) else FAKE), ""
+        flipped = [
+            how for how, other in zip(CHANGES, changed, strict=False) if calls.real(other) != calls.real(logit)
+        ]
         if self.band is not None and self.band.fake < logit < self.band.real:
             verdict, why = UNSURE, f"too close a call; rather {verdict}"
         elif flipped:

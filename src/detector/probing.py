@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
-from detector import bars, perturbations, splits
+from detector import bars, calls, perturbations, splits
 from detector.batches import Batches
 from detector.devices import Plan
 from detector.inference import logits
@@ -75,7 +75,7 @@ def examples(predictions: pd.DataFrame, seed: int) -> pd.DataFrame:
     certain ones would be the prettiest. The least certain have the logits nearest to 0, whatever the call.
     """
     label = predictions["label"].to_numpy()
-    right = (predictions["logit"].to_numpy() >= 0) == (label == 1)
+    right = calls.right(label, predictions["logit"].to_numpy())
     rng = np.random.default_rng(seed)
     parts = []
     for kind, mask in ((RIGHT, right), (WRONG, ~right)):
@@ -109,6 +109,6 @@ def heat_maps(model: nn.Module, images: torch.Tensor, logit: np.ndarray, plan: P
     from captum.attr import LayerGradCam  # a second of imports
 
     model = plan.place(model).eval()
-    sign = torch.from_numpy(np.where(logit >= 0, 1.0, -1.0).astype(np.float32)).to(plan.torch_device)
+    sign = torch.from_numpy(np.where(calls.real(logit), 1.0, -1.0).astype(np.float32)).to(plan.torch_device)
     cam = LayerGradCam(lambda x: model(x).squeeze(1) * sign, layer_of(model, images.shape[-1]))
     return cam.attribute(images, relu_attributions=True).squeeze(1).detach().float().cpu().numpy()

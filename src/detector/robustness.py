@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from detector.errors import DetectorError
 from detector.metrics import auc, wilson
 from detector.perturbations import CLEAN, Steps, kind, text, value
+from detector.saved import require_numbers, require_same_images, right
 from detector.significance import holm, images_needed, paired_interval, verdict
 from detector.sources import FAKE
 from detector.tables import BASELINE, COMBINED, DENSE_CONTROL
@@ -82,12 +82,17 @@ def robustness(
     `runs`: by (architecture, seed) the logits of `probe`, a row for each branch and image, columns branch, source,
     path, label, `clean` and one for each perturbation of `table`. `margin`: the difference of changes, as a
     fraction, from which on it matters. p are corrected over branches and perturbations of one run, test set and
-    reference. Raises `DetectorError` where the branches of a run saw other images.
+    reference. Raises `DetectorError` where the branches of a run saw other images, or a logit is no number.
     """
     rows = []
     for (arch, seed), logits in runs.items():
         parts = {branch: part.reset_index(drop=True) for branch, part in logits.groupby("branch", sort=False)}
-        _check_same_images(arch, seed, parts)
+        first = next(iter(parts), None)
+        for branch, part in parts.items():
+            who, other = (f"{arch}, seed {seed}, {name}, perturbed.parquet" for name in (branch, first))
+            require_same_images(part, who, parts[first], other)
+            for column in (CLEAN, *table):
+                require_numbers(part, who, column)
         for source in logits["source"].unique():
             chosen = {branch: part[part["source"] == source] for branch, part in parts.items()}
             rows += [
@@ -99,7 +104,7 @@ def robustness(
 
 def _of_set(parts: Mapping[str, pd.DataFrame], table: Mapping[str, Steps], margin: float) -> list[dict]:
     changes = {
-        branch: {name: _right(part, name).astype(np.int64) - _right(part, CLEAN) for name in table}
+        branch: {name: right(part, name).astype(np.int64) - right(part, CLEAN) for name in table}
         for branch, part in parts.items()
     }
     rows = []
@@ -123,7 +128,7 @@ def _of_set(parts: Mapping[str, pd.DataFrame], table: Mapping[str, Steps], margi
 
 def _measured(part: pd.DataFrame, name: str, table: Mapping[str, Steps]) -> dict:
     """The numbers of one branch and perturbation that need no reference."""
-    before, after, label = _right(part, CLEAN), _right(part, name), part["label"].to_numpy()
+    before, after, label = right(part, CLEAN), right(part, name), part["label"].to_numpy()
     accuracy = after.mean() if len(after) else math.nan
     row = {"perturbation": name, "kind": CLEAN, "n": len(after), "accuracy": accuracy}
     row["accuracy_low"], row["accuracy_high"] = wilson(accuracy, len(after))
@@ -162,18 +167,3 @@ def _in_words(found: str) -> str:
     for old, new in (("better", "less brittle"), ("worse", "more brittle"), ("equivalent", "as brittle")):
         found = found.replace(old, new)
     return found
-
-
-def _right(part: pd.DataFrame, name: str) -> np.ndarray:
-    return (part[name].to_numpy() < 0) == (part["label"].to_numpy() == FAKE)
-
-
-def _check_same_images(arch: str, seed: int, parts: Mapping[str, pd.DataFrame]) -> None:
-    key, first = ["source", "path", "label"], next(iter(parts), None)
-    for branch, part in parts.items():
-        ours, theirs = part[key].to_numpy(), parts[first][key].to_numpy()
-        if len(ours) != len(theirs) or (ours != theirs).any():
-            raise DetectorError(
-                f"{arch}, seed {seed}: {branch} ({len(ours)} images) and {first} ({len(theirs)}) were not shown "
-                "the same images in the same order; delete perturbed.parquet of that run and run snakemake again"
-            )

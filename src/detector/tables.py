@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
+from detector import saved
 from detector.files import replacing
 from detector.metrics import METRIC_COLUMNS, POSITIVE, measure
 from detector.sources import FAKE, REAL, SPLIT_NAMES
@@ -36,6 +37,9 @@ class Variant:
     def of(cls, folder: Path | str) -> "Variant":
         arch, seed, branch = Path(folder).parts[-3:]
         return cls(arch, int(seed.removeprefix("seed")), branch)
+
+    def __str__(self) -> str:
+        return f"{self.arch}, seed {self.seed}, {self.branch}"
 
     @property
     def run(self) -> tuple[str, int]:
@@ -106,8 +110,10 @@ BASELINE_COLUMNS = (
 def baseline_performance(predictions: Mapping[Variant, Mapping[str, pd.DataFrame]], paper: Mapping) -> list[dict]:
     """Table 3: the baselines on the combined validation set, each test set, and all test sets together.
 
-    `predictions`: by variant and set (`valid` or a source's name), columns label and logit.
+    `predictions`: by variant and set (`valid` or a source's name), columns source, path, label and logit. Raises
+    `DetectorError` where a logit is no number.
     """
+    saved.check(predictions)
     rows = []
     for variant, sets in predictions.items():
         if variant.branch != BASELINE:
@@ -163,8 +169,10 @@ def final_accuracy(predictions: Mapping[Variant, Mapping[str, pd.DataFrame]], pa
     """Table 5 and Fig 5: every variant on every test set, and the difference to its run's two references.
 
     The deltas are differences of accuracies on the same images, as fractions. An empty
-    `delta_vs_dense_control` says that the run has no dense control.
+    `delta_vs_dense_control` says that the run has no dense control. Raises `DetectorError` where two variants saw
+    other images, or a logit is no number.
     """
+    saved.check(predictions)
     measured = {
         (variant, name): measure(table["label"], table["logit"])
         for variant, sets in predictions.items()
@@ -264,11 +272,6 @@ def with_combined(sets: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     """The sets, and all test sets together as `combined`."""
     tests = [table for name, table in sets.items() if name != VALID]
     return {**sets, COMBINED: pd.concat(tests, ignore_index=True)}
-
-
-def right(table: pd.DataFrame) -> np.ndarray:
-    """Whether each image was called what it is, bool (n,)."""
-    return (table["logit"].to_numpy() >= 0) == (table["label"].to_numpy() == REAL)
 
 
 def _counts(tensors: Mapping[str, np.ndarray]) -> tuple[int, int]:

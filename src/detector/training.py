@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from detector import bars, distributed, interrupts
+from detector import bars, calls, distributed, interrupts
 from detector import masks as pruning
 from detector.batches import Batches
 from detector.checkpoints import ResumeState
@@ -252,7 +252,7 @@ class _Run:
                 if self._kept is not None:
                     pruning.apply(self._weights, self._kept)
                 partial.loss_sum += loss.detach() * len(labels)
-                partial.correct += ((logits.detach() >= 0) == (labels > 0.5)).sum()
+                partial.correct += calls.right(labels, logits.detach()).sum()
                 partial.step += 1
                 partial.seconds = time.perf_counter() - begun
                 bar.update(stop - start)
@@ -306,7 +306,7 @@ def _evaluate(
         with plan.autocast():
             logits = model(images).squeeze(1).float()
         loss_sum += binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-        correct += ((logits >= 0) == (labels > 0.5)).sum()
+        correct += calls.right(labels, logits).sum()
         stop_if_asked()
     team.sum(loss_sum, correct)
     return loss_sum.item() / len(valid), correct.item() / len(valid)

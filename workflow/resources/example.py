@@ -65,4 +65,7 @@ for path in given:
     logit = float(session.run(None, {"image": picture})[0][0])
     # The same as 1 / (1 + exp(-logit / temperature)), whose exp can be too large.
     real = (1 + np.tanh(logit / float(facts["temperature"]) / 2)) / 2
-    print(f"{path}: {'real' if logit >= 0 else 'fake'}, P(real) {real:.4f}, logit {logit:.6f}")
+    print(
+        f"{path}: {'real' if logit >= 0 else 'fake' if logit < 0 else 'no number'}, "
+        f"P(real) {real:.4f}, logit {logit:.6f}"
+    )

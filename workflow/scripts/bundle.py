@@ -9,7 +9,7 @@ import onnx
 import pandas as pd
 import yaml
 
-from detector import card, entry, manifest
+from detector import card, entry, manifest, saved
 from detector.files import read_json, replacing, sha256
 from detector.formats import EXPORTED, FILES
 
@@ -21,6 +21,12 @@ def main(args: argparse.Namespace) -> None:
         & (table["seed"] == export["seed"])
         & (table["branch"] == export["branch"])
     )
+    who = f"{export['arch']}, seed {export['seed']}, {export['branch']}"
+    tests = {
+        precision: {name: manifest.read(folder / f"{name}.parquet") for name in args.sets}
+        for precision, folder in (("fp32", args.predictions), ("int8", args.int8))
+    }
+    saved.check({f"{who}, {precision}": sets for precision, sets in tests.items()})
     text = card.text(
         card.Facts(
             export=export,
@@ -29,10 +35,7 @@ def main(args: argparse.Namespace) -> None:
             sources={name: sources[name] for name in args.sets},
             licences=yaml.safe_load(args.licences.read_text()),
             deployment=table[own],
-            tests={
-                precision: {name: manifest.read(folder / f"{name}.parquet") for name in args.sets}
-                for precision, folder in (("fp32", args.predictions), ("int8", args.int8))
-            },
+            tests=tests,
             runtime=args.runtime,
             onnx=newest([args.folder / FILES[name] for name in EXPORTED if FILES[name].endswith(".onnx")]),
             sizes={name: (args.folder / FILES[name]).stat().st_size for name in EXPORTED},

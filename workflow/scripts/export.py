@@ -12,9 +12,11 @@ import torch
 
 from detector import (
     calibration,
+    calls,
     checkpoints,
     entry,
     exporting,
+    inference,
     manifest,
     models,
     provenance,
@@ -25,6 +27,7 @@ from detector import (
 from detector.files import read_json, sha256, write_json
 from detector.formats import EXPORTED, FILES
 from detector.runs import Images
+from detector.saved import require_numbers, require_same_images
 
 THRESHOLD = 0.5  # of the probability that an image is real
 
@@ -36,8 +39,11 @@ def main(args: argparse.Namespace) -> None:
     weights = checkpoints.load_weights(args.model)
     network = models.load(args.arch, weights)
     valid = manifest.read(args.predictions)
+    rows = images.part("valid")
+    require_numbers(valid, str(args.predictions))
+    require_same_images(valid, str(args.predictions), rows, str(args.manifest))
     label, logit = valid["label"].to_numpy(), valid["logit"].to_numpy()
-    reference = float(((logit >= 0) == label).mean())
+    reference = float(calls.right(label, logit).mean())
     facts = {
         **{key: meta[key] for key in ("arch", "seed", "branch", "image_size", "preprocessing", "labels")},
         "logit": "above 0 means real; P(real) = 1 / (1 + exp(-logit / temperature))",
@@ -56,15 +62,16 @@ def main(args: argparse.Namespace) -> None:
 
     learned = images.batches(images.part("train"), torch.device("cpu"))
     chosen = np.linspace(0, len(learned) - 1, min(settings["calibration_images"], len(learned))).astype(int)
-    checked = images.batches(images.part("valid"), torch.device("cpu"))
+    checked = images.batches(rows, torch.device("cpu"))
 
     measured = []
 
     def accuracy(path: Path) -> float:
         model = runtimes.load(path, "onnxruntime", args.threads)
         found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}")
+        require_numbers(inference.predictions(rows, found), f"{args.folder / FILES['onnx-int8']}, valid")
         measured.append(found)
-        return float(((found >= 0) == checked.labels.numpy()).mean())
+        return float(calls.right(label, found).mean())
 
     int8 = quantizing.save_int8(
         *(files["onnx-int8"], files["onnx-fp32"], learned.gather(chosen), accuracy),
@@ -72,7 +79,7 @@ def main(args: argparse.Namespace) -> None:
     )
     # Rounded logits have a band of their own: that of the attempt which was kept.
     kept = measured[int8["tried"].index({k: int8[k] for k in ("method", "float_layers", "valid_accuracy")})]
-    int8["band"] = calibration.band(checked.labels.numpy(), kept, settings["sure_error"])
+    int8["band"] = calibration.band(label, kept, settings["sure_error"])
     model = onnx.load(files["onnx-int8"])
     exporting.set_facts(model, {"band": int8["band"]})
     exporting.write(files["onnx-int8"], model)

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector import entry, figures
+from detector import entry, figures, saved
 
 
 def main(args: argparse.Namespace) -> None:
-    predictions = {}
-    for branch, path in args.predictions:
-        table = pd.read_parquet(path, columns=["label", "logit"])
-        predictions[branch] = table["label"].to_numpy(), table["logit"].to_numpy()
-    figures.confusion_matrices(args.output, predictions, f"Confusion matrices: {args.title}")
+    found = {branch: pd.read_parquet(path) for branch, path in args.predictions}
+    saved.check({branch: {args.title: table} for branch, table in found.items()})
+    shown = {branch: (table["label"].to_numpy(), table["logit"].to_numpy()) for branch, table in found.items()}
+    figures.confusion_matrices(args.output, shown, f"Confusion matrices: {args.title}")
 
 
 if __name__ == "__main__":

@@ -3,17 +3,23 @@
 import argparse
 from pathlib import Path
 
-from detector import entry, figure_scores, manifest
+from detector import entry, figure_scores, manifest, saved
 from detector.tables import VALID, with_combined
 
 
 def main(args: argparse.Namespace) -> None:
-    found = {}
-    for branch, folder in args.predictions:
-        tables = with_combined({name: manifest.read(Path(folder) / f"{name}.parquet") for name in args.sets})
-        found[branch] = {
-            name: (table["label"].to_numpy(), table["logit"].to_numpy()) for name, table in tables.items()
+    read = {
+        branch: {name: manifest.read(Path(folder) / f"{name}.parquet") for name in args.sets}
+        for branch, folder in args.predictions
+    }
+    saved.check({f"{args.title}, {branch}": sets for branch, sets in read.items()})
+    found = {
+        branch: {
+            name: (table["label"].to_numpy(), table["logit"].to_numpy())
+            for name, table in with_combined(sets).items()
         }
+        for branch, sets in read.items()
+    }
     for name, path in args.roc:
         title = f"ROC curves: {args.title}, " + (
             "all test images" if name == "combined" else f"test images of {name}"

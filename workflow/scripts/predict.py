@@ -9,6 +9,7 @@ import numpy as np
 from detector import checkpoints, devices, entry, inference, manifest, models, provenance
 from detector.files import write_json
 from detector.runs import Images
+from detector.saved import require_numbers
 
 
 def main(args: argparse.Namespace) -> None:
@@ -23,7 +24,9 @@ def main(args: argparse.Namespace) -> None:
             logging.warning("%s: no images; its numbers will be empty", name)
         else:
             values = inference.logits(model, images.batches(rows, where.torch_device), where, name)
-        manifest.write(inference.predictions(rows, values), args.folder / f"{name}.parquet")
+        table = inference.predictions(rows, values)
+        require_numbers(table, f"{args.model}, {name}")
+        manifest.write(table, args.folder / f"{name}.parquet")
         logging.info("%s: %d images", name, len(rows))
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
 

@@ -11,6 +11,7 @@ from detector import devices, entry, inference, manifest, models, provenance, ru
 from detector.files import write_json
 from detector.formats import FILES, exported
 from detector.runs import Images
+from detector.saved import require_numbers, require_same_images
 
 
 def main(args: argparse.Namespace) -> None:
@@ -36,10 +37,15 @@ def main(args: argparse.Namespace) -> None:
                     values = inference.logits(model, batches, where, title)
                 else:
                     values = runtimes.logits(model, len(batches), batches.gather, title)
+            table = inference.predictions(rows, values)
+            require_numbers(table, f"{path} in {runtime}, {testset}")
             if name == "onnx-fp32":
-                torch_s = manifest.read(args.predictions / f"{testset}.parquet")["logit"].to_numpy()
-                differences[f"{runtime} {testset}"] = runtimes.parity(torch_s, values, path, testset)
-            manifest.write(inference.predictions(rows, values), args.folder / place / f"{testset}.parquet")
+                saved = args.predictions / f"{testset}.parquet"
+                of_torch = manifest.read(saved)
+                require_same_images(table, f"{path}, {testset}", of_torch, str(saved))
+                difference = runtimes.parity(of_torch["logit"].to_numpy(), values, path, testset)
+                differences[f"{runtime} {testset}"] = difference
+            manifest.write(table, args.folder / place / f"{testset}.parquet")
         logging.info("%s: done", place)
     compared = sum(map(len, sets.values()))
     logging.info("ONNX and torch differ by at most %.2g on %d images", max(differences.values()), compared)

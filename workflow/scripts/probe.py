@@ -12,6 +12,7 @@ from torch import nn
 from detector import checkpoints, devices, entry, manifest, models, probing
 from detector.perturbations import CLEAN
 from detector.runs import Images
+from detector.saved import require_numbers
 
 
 def main(args: argparse.Namespace) -> None:
@@ -28,7 +29,9 @@ def main(args: argparse.Namespace) -> None:
 
 def read(folder: Path, sources: list[str]) -> pd.DataFrame:
     """The saved logits of all test images."""
-    return pd.concat([manifest.read(folder / f"{name}.parquet") for name in sources], ignore_index=True)
+    table = pd.concat([manifest.read(folder / f"{name}.parquet") for name in sources], ignore_index=True)
+    require_numbers(table, str(folder))
+    return table
 
 
 Networks, Said = Mapping[str, nn.Module], Mapping[str, pd.DataFrame]  # by branch
@@ -49,7 +52,10 @@ def perturbed(
     for branch, columns in found.items():
         before = said[branch].set_index(["source", "path"])["logit"]
         clean = before.loc[pd.MultiIndex.from_frame(names[["source", "path"]])].to_numpy()
-        tables.append(names.assign(**{CLEAN: clean}, **columns).assign(branch=branch))
+        table = names.assign(**{CLEAN: clean}, **columns).assign(branch=branch)
+        for column in settings["perturbations"]:
+            require_numbers(table, f"{branch}, perturbed images", column)
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)[["branch", *tables[0].columns.drop("branch")]]
 
 
