@@ -1,11 +1,13 @@
 """config.yaml is the study, number for number, and whatever is wrong with a config is said in one error."""
 
 import copy
+import re
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from pandas._libs.parsers import STR_NA_VALUES
 from snakemake import cli
 
 from detector import config, models
@@ -296,3 +298,25 @@ def merge(base, change):
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = merge(result[key], value) if both else value
     return result
+
+
+def read_as_nothing() -> list[str]:
+    """Names that the schema takes and that pandas reads in a CSV as a missing value."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    odd = sorted(STR_NA_VALUES)
+    assert "NULL" in odd
+    return [name for name in odd if re.search(schema["$defs"]["name"]["pattern"], name)]
+
+
+@pytest.mark.parametrize("name", [*config.RESERVED, *read_as_nothing()])
+def test_no_source_has_the_name_of_another_row_or_of_nothing(name, study):
+    study["data"] |= {"use": [name], "sources": {name: {"type": "folder", "root": "data/mine"}}}
+    with pytest.raises(DetectorError, match=f"data.use: a source cannot be called '{name}'.*rename it"):
+        config.complete(study, SCHEMA)
+
+
+@pytest.mark.parametrize("name", [*config.NO_PERTURBATION, *read_as_nothing()])
+def test_no_perturbation_has_the_name_of_another_column_or_of_nothing(name, study):
+    study["robustness"]["perturbations"][name] = [{"jpeg": 50}]
+    with pytest.raises(DetectorError, match=rf"robustness\.perturbations: {name}: .*choose others"):
+        config.complete(study, SCHEMA)

@@ -258,3 +258,23 @@ def test_each_generator_by_itself(predictions, tmp_path):
     row = mine[(mine["testset"] == "faces") & (mine["generator"] == "gan")].iloc[0]
     assert row["accuracy"] == pytest.approx(share, rel=1e-5)
     assert row[["accuracy_low", "accuracy_high"]].tolist() == pytest.approx(wilson(share, 150), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["all", "real", "fake: all"])
+def test_a_generator_may_have_the_name_of_another_row(name, tmp_path):
+    """A folder of fakes called `all` or `real` is not taken for all images, or for the real ones."""
+    label = [1, 1, 1, 1, 0, 0, 0, 0]
+    table = images("faces", 8, 0).assign(label=label, generator=[*[""] * 4, name, name, "all", "gan"])
+    table["logit"] = [1.0, 1.0, 1.0, -1.0, 1.0, 1.0, 1.0, -1.0]  # one of four real images is wrong, one fake right
+    predictions = {Variant("resnet18", 0, "baseline"): {"valid": table, "faces": table}}
+    rows = evaluation.per_generator(predictions, [name])
+    got = written(rows, evaluation.PER_GENERATOR_COLUMNS, tmp_path).set_index("generator")
+    assert got.index.is_unique
+    assert got.loc["all", ["n", "accuracy", "accuracy_low"]].tolist() == pytest.approx(
+        [8, 0.5, wilson(0.5, 8)[0]], rel=1e-5
+    )
+    assert got.loc["real", ["n", "accuracy"]].tolist() == [4, 0.75]
+    assert got.loc["gan", ["n", "accuracy"]].tolist() == [1, 1]
+    own = got.drop(["all", "real", "gan"])
+    assert (own["n"].sum(), own["accuracy"].max()) == (3, 0)
+    assert own.loc[f"fake: {name}", "held_out"] == "yes"

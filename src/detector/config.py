@@ -17,6 +17,7 @@ from detector import sources
 from detector.errors import DetectorError, listing
 
 RESERVED = ("valid", "combined")  # rows of the tables and names of prediction files
+MISSING = ("nan", "null")  # what pandas, among others, reads in a table as nothing
 # Columns of perturbed.parquet beside the perturbations'.
 NO_PERTURBATION = ("branch", "source", "path", "generator", "group", "label", "clean")
 ONE_PIXEL = 32  # side up to which the last layers of every network here see an image as a single pixel
@@ -177,6 +178,8 @@ def _cross_checks(config: Mapping) -> list[str]:
     for name in data["use"]:
         if name in RESERVED:
             problems.append(f"data.use: a source cannot be called {name!r}, a name that the tables use; rename it")
+        if name in MISSING:
+            problems.append(f"data.use: a source cannot be called {name!r}, an empty cell of a table; rename it")
         if name not in data["sources"]:
             known = ", ".join(data["sources"])
             problems.append(f"data.use: {name!r} has no section in data.sources (there are: {known})")
@@ -216,6 +219,8 @@ def _cross_checks(config: Mapping) -> list[str]:
     table, use = config["robustness"]["perturbations"], config["robustness"]["use"]
     if use != "all" and (odd := set(use) - set(table)):
         problems.append(f"robustness.use: no {', '.join(sorted(odd))}; there are {', '.join(table)}")
+    if odd := sorted(set(table) & set(MISSING)):
+        problems.append(f"robustness.perturbations: {', '.join(odd)}: an empty cell of a table; choose others")
     if odd := sorted(set(table) & set(NO_PERTURBATION)):
         problems.append(f"robustness.perturbations: {', '.join(odd)}: names of columns; choose others")
     low, high = config["search"]["learning_rate"]

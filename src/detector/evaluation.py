@@ -17,7 +17,7 @@ from detector.metrics import POSITIVE, measure, wilson, wilson_grouped
 from detector.saved import check, right
 from detector.scores import best_cut, probabilities, ranking
 from detector.significance import equivalence, holm, images_needed, mcnemar, paired_interval, verdict
-from detector.sources import REAL
+from detector.sources import CLASSES, FAKE, REAL
 from detector.tables import BASELINE, DENSE_CONTROL, VALID, Variant, with_combined
 
 Predictions = Mapping[Variant, Mapping[str, pd.DataFrame]]
@@ -134,7 +134,8 @@ def _balanced(found: Mapping) -> dict[str, float]:
     return {"balanced_accuracy": (found["recall"] + found["tn"] / reals) / 2} if reals else {}
 
 
-ALL = "all"  # in the column generator: all images of a test set, real ones and fakes
+# In the column generator: all images of a test set, and its real ones. Before a generator of such a name: FAKES.
+ALL, REALS, FAKES = "all", CLASSES[REAL], f"{CLASSES[FAKE]}: "
 PER_GENERATOR_COLUMNS = (
     *("arch", "seed", "branch", "testset", "generator", "held_out", "n"),
     *("accuracy", "accuracy_low", "accuracy_high", "groups", "grouped_low", "grouped_high"),
@@ -146,7 +147,8 @@ def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> l
     generator's, with an interval for single images and one for groups of images.
 
     `hold_out`: generators kept from training; `held_out` is yes or no, and empty where images are not all fakes of
-    one generator. `groups` and its interval are empty where the source knows no groups.
+    one generator. A generator that is called like another row stands behind `fake: `. `groups` and its interval
+    are empty where the source knows no groups.
     """
     check(predictions)
     rows = []
@@ -154,17 +156,22 @@ def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> l
         for name, table in sets.items():
             if name == VALID:
                 continue
-            kinds = table["generator"].where(table["label"] != REAL, "real")
+            real, maker = (table["label"] == REAL).to_numpy(), table["generator"]
             correct, group = right(table), table["group"]
-            parts = {ALL: np.ones(len(table), bool)} if len(table) else {}
-            parts |= {
-                kind: (kinds == kind).to_numpy() for kind in sorted(set(kinds), key=lambda k: (k != "real", k))
-            }
-            for kind, chosen in parts.items():
-                held = "" if kind in (ALL, "real") else "yes" if kind in hold_out else "no"
-                row = {"generator": kind, "held_out": held, **_share(correct[chosen], group[chosen])}
-                rows.append({**_names(variant), "testset": name, **row})
+            parts = [(ALL, "", np.ones(len(table), bool)), (REALS, "", real)]
+            for made_by in sorted(set(maker[~real])):
+                held = "yes" if made_by in hold_out else "no"
+                parts.append((_shown(made_by), held, ~real & (maker == made_by).to_numpy()))
+            for kind, held, chosen in parts:
+                if chosen.any():
+                    row = {"generator": kind, "held_out": held, **_share(correct[chosen], group[chosen])}
+                    rows.append({**_names(variant), "testset": name, **row})
     return rows
+
+
+def _shown(generator: str) -> str:
+    """A generator's name as no other row has it, whatever somebody called a folder."""
+    return f"{FAKES}{generator}" if generator in (ALL, REALS) or generator.startswith(FAKES) else generator
 
 
 def _share(correct: np.ndarray, group: pd.Series) -> dict:
