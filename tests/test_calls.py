@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from conftest import load_script
 from test_deployment import FACTS
-from test_robustness import TABLE, logits
+from test_robustness import SIZES, TABLE, logits
 
 from detector import ablation, calls, deployment, evaluation, inference, manifest, metrics, saved, tables
 from detector.errors import DetectorError
@@ -91,7 +91,7 @@ def test_perturbed_images_too(column):
     row = run.index[run["branch"] == "l1-40"][7]
     run.loc[row, column] = np.nan
     with pytest.raises(DetectorError, match=rf"seed 0, l1-40, .*found nan as the {column} of faces: 7\.png"):
-        robustness({("resnet18", 0): run}, TABLE, 0.02)
+        robustness({("resnet18", 0): run}, TABLE, 0.02, SIZES)
 
 
 def test_the_figure_of_errors_refuses_both(tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from test_robustness import TABLE, logits
+from test_robustness import SIZES, TABLE, logits
 
 from detector import probe_figures, tables
 from detector.errors import DetectorError
@@ -17,7 +17,7 @@ from detector.spectra import Spectrum
 
 @pytest.fixture
 def table(tmp_path):
-    rows = robustness({("resnet18", 0): logits()}, TABLE, 0.02)
+    rows = robustness({("resnet18", 0): logits()}, TABLE, 0.02, SIZES)
     tables.write(rows, ROBUSTNESS_COLUMNS, tmp_path / "robustness.csv")
     table = pd.read_csv(tmp_path / "robustness.csv")
     return table[table["testset"] == "combined"]

@@ -19,6 +19,7 @@ from detector.robustness import (
 )
 from detector.significance import holm, paired_interval
 
+SIZES = {"faces": 300, "made": 60}  # all test images are drawn
 TABLE = {"jpeg-50": [{"jpeg": 50}], "chat": [{"scale": 0.5}, {"jpeg": 75}]}
 
 
@@ -27,6 +28,7 @@ def logits(seed=0, n=300, branches=("baseline", "l1-00", "l1-40", "l1-90")):
     rng = np.random.default_rng(seed)
     names = pd.DataFrame({"source": ["faces"] * n + ["made"] * 60, "path": [f"{i}.png" for i in range(n + 60)]})
     names["label"] = np.concatenate([np.arange(n) % 2, np.zeros(60, int)])
+    names["generator"] = np.where(names["label"] == 1, "", "gan")
     shared = rng.normal(np.where(names["label"] == 1, 2, -2), 1.2)
     parts = []
     for i, branch in enumerate(branches):
@@ -116,7 +118,7 @@ def test_without_images_there_is_nothing():
 
 @pytest.fixture
 def table(tmp_path):
-    rows = robustness({("resnet18", 0): logits()}, TABLE, 0.02)
+    rows = robustness({("resnet18", 0): logits()}, TABLE, 0.02, SIZES)
     assert {name for row in rows for name in row} == set(ROBUSTNESS_COLUMNS)
     tables.write(rows, ROBUSTNESS_COLUMNS, tmp_path / "table.csv")
     return pd.read_csv(tmp_path / "table.csv")
@@ -177,8 +179,59 @@ def test_combined_holds_all_and_a_set_of_fakes_has_no_auc(table):
     assert (made["recall_fake"] == made["accuracy"]).all()
 
 
+def drawn_from(big, small, seed=0, most=2000):
+    """A run that was shown `most` of `big` images of one source, half of them real, and all `small` fakes of
+    another; what it would have said of all images, and how many there are of each source."""
+    rng = np.random.default_rng(seed)
+    label = np.concatenate([np.arange(big) % 2, np.zeros(small, int)])
+    names = pd.DataFrame({"source": ["faces"] * big + ["made"] * small, "label": label, "generator": ""})
+    names["path"] = [f"{i}.png" for i in range(big + small)]
+    right = rng.random(big + small) < np.where(names["source"] == "faces", 0.95, 0.6)
+    clean = np.where(right == (label == 1), 1.0, -1.0)
+    whole = names.assign(branch="baseline", clean=clean, **dict.fromkeys(TABLE, clean))
+    shown = rng.permutation(big)[:most]
+    return whole[(whole["source"] == "made") | whole.index.isin(shown)], whole, {"faces": big, "made": small}
+
+
+def test_combined_weighs_sources_as_all_test_images_do():
+    """Of the large source a tenth was drawn, of the small one all: together, a tenth of each counts."""
+    run, whole, sizes = drawn_from(20000, 2400)
+    rows = robustness({("resnet18", 0): run}, TABLE, 0.02, sizes)
+    clean = {row["testset"]: row for row in rows if row["perturbation"] == "clean"}
+    assert [clean[name]["n"] for name in ("faces", "made", "combined")] == [2000, 2400, 2240]
+    combined = clean["combined"]
+    assert combined["accuracy"] == pytest.approx(right(whole, "clean").mean(), abs=4 * (0.09 * 0.91 / 2240) ** 0.5)
+    assert abs(combined["accuracy"] - right(run, "clean").mean()) > 0.1, "all that was drawn weighs otherwise"
+    assert (combined["accuracy_low"], combined["accuracy_high"]) == pytest.approx(
+        wilson(combined["accuracy"], 2240)
+    )
+    both = {0: combined["recall_fake"], 1: combined["recall_real"]}
+    share = (whole["label"] == 1).mean()
+    assert share * both[1] + (1 - share) * both[0] == pytest.approx(combined["accuracy"], abs=1e-3)
+
+
+def test_the_interval_of_combined_holds_the_accuracy_on_all_test_images():
+    held = 0
+    for seed in range(100):
+        run, whole, sizes = drawn_from(600, 60, seed, most=200)
+        rows = robustness({("resnet18", 0): run}, {}, 0.02, sizes)
+        (row,) = [row for row in rows if row["testset"] == "combined"]
+        held += row["accuracy_low"] <= right(whole, "clean").mean() <= row["accuracy_high"]
+    assert held / 100 >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 100)
+
+
+def test_all_branches_are_counted_on_the_same_part():
+    run, _, sizes = drawn_from(20000, 2400)
+    other = run.assign(branch="l1-40", clean=-run["clean"])
+    rows = robustness({("resnet18", 0): pd.concat([run, other])}, TABLE, 0.02, sizes)
+    accuracies = [
+        row["accuracy"] for row in rows if row["testset"] == "combined" and row["perturbation"] == "clean"
+    ]
+    assert sum(accuracies) == pytest.approx(1)
+
+
 def test_p_are_corrected_over_branches_and_perturbations():
-    rows = robustness({("a", 0): logits(), ("a", 1): logits(1)}, TABLE, 0.02)
+    rows = robustness({("a", 0): logits(), ("a", 1): logits(1)}, TABLE, 0.02, SIZES)
     table = pd.DataFrame([row for row in rows if "reference" in row])
     families = table.groupby(["seed", "testset", "reference"])
     assert families.ngroups == 12
@@ -195,7 +248,7 @@ def test_verdicts_in_words(table):
     turned["branch"] = turned["branch"].map(
         {"baseline": "l1-90", "l1-00": "l1-00", "l1-40": "l1-40", "l1-90": "baseline"}
     )
-    rows = robustness({("a", 0): turned}, TABLE, 0.02)
+    rows = robustness({("a", 0): turned}, TABLE, 0.02, SIZES)
     found = {
         (r["branch"], r["testset"], r["perturbation"]): r["verdict"]
         for r in rows
@@ -203,7 +256,11 @@ def test_verdicts_in_words(table):
     }
     assert found["l1-90", "faces", "chat"] == "less brittle"
     same = pd.concat([logits(n=4000).query("branch == 'l1-00'").assign(branch=b) for b in ("baseline", "l1-40")])
-    found = {row["verdict"] for row in robustness({("a", 0): same}, TABLE, 0.02) if "verdict" in row}
+    found = {
+        row["verdict"]
+        for row in robustness({("a", 0): same}, TABLE, 0.02, {"faces": 4000, "made": 60})
+        if "verdict" in row
+    }
     assert found == {"as brittle", "undecided: n too small"}, "60 images of the fakes prove nothing"
 
 
@@ -213,12 +270,12 @@ def test_other_images_are_refused():
     with pytest.raises(
         DetectorError, match=r"l1-40, \S+ \(359 images\) and .*, baseline, \S+ \(360\) were not shown"
     ):
-        robustness({("resnet18", 0): missing}, TABLE, 0.02)
+        robustness({("resnet18", 0): missing}, TABLE, 0.02, SIZES)
     run.loc[run["branch"] == "l1-90", "path"] = run.loc[run["branch"] == "l1-90", "path"].to_numpy()[::-1]
     with pytest.raises(DetectorError, match="same images in the same order"):
-        robustness({("resnet18", 0): run}, TABLE, 0.02)
+        robustness({("resnet18", 0): run}, TABLE, 0.02, SIZES)
 
 
 def test_no_images_give_an_empty_table():
-    rows = robustness({("a", 0): logits().iloc[:0]}, TABLE, 0.02)
+    rows = robustness({("a", 0): logits().iloc[:0]}, TABLE, 0.02, SIZES)
     assert rows == []

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
+from detector import splits
 from detector.metrics import auc, wilson
 from detector.perturbations import CLEAN, Steps, kind, text, value
 from detector.saved import require_numbers, require_same_images, right
@@ -75,14 +76,18 @@ def _moments(extra: np.ndarray) -> tuple[float, float]:
 
 
 def robustness(
-    runs: Mapping[tuple[str, int], pd.DataFrame], table: Mapping[str, Steps], margin: float
+    runs: Mapping[tuple[str, int], pd.DataFrame],
+    table: Mapping[str, Steps],
+    margin: float,
+    sizes: Mapping[str, int],
 ) -> list[dict]:
     """Rows of robustness.csv: each branch on each perturbation and test set, once for each reference it has.
 
     `runs`: by (architecture, seed) the logits of `probe`, a row for each branch and image, columns branch, source,
-    path, label, `clean` and one for each perturbation of `table`. `margin`: the difference of changes, as a
-    fraction, from which on it matters. p are corrected over branches and perturbations of one run, test set and
-    reference. Raises `DetectorError` where the branches of a run saw other images, or a logit is no number.
+    path, generator, label, `clean` and one for each perturbation of `table`. `margin`: the difference of changes,
+    as a fraction, from which on it matters. `sizes`: how many test images each source has, drawn or not. p are
+    corrected over branches and perturbations of one run, test set and reference. Raises `DetectorError` where the
+    branches of a run saw other images, or a logit is no number.
     """
     rows = []
     for (arch, seed), logits in runs.items():
@@ -98,8 +103,29 @@ def robustness(
             rows += [
                 {"arch": arch, "seed": seed, "testset": source, **row} for row in _of_set(chosen, table, margin)
             ]
-        rows += [{"arch": arch, "seed": seed, "testset": COMBINED, **row} for row in _of_set(parts, table, margin)]
+        counted = _in_proportion(parts[first], sizes) if parts else None
+        together = {branch: part[counted] for branch, part in parts.items()}
+        rows += [
+            {"arch": arch, "seed": seed, "testset": COMBINED, **row} for row in _of_set(together, table, margin)
+        ]
     return rows
+
+
+def _in_proportion(part: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
+    """Which images count where sources are taken together: of each the same share of its test images. Bool (n,).
+
+    Of a large source a smaller share was drawn. Counted with all that was drawn, the others would weigh more than
+    they do among all test images. With as many fewer of them what is counted is an even sample of these, and all
+    intervals and tests are those of such a sample. Classes and generators keep their shares.
+    """
+    drawn = part["source"].value_counts()
+    share = min(count / sizes[source] for source, count in drawn.items())
+    counted = pd.Series(False, index=part.index)
+    for source, rows in part.groupby("source"):
+        strata = list(zip(rows["label"].tolist(), rows["generator"], strict=True))
+        kept = splits.subset(strata, list(rows["path"]), round(share * sizes[source]), seed=0)
+        counted[rows.index] = rows["path"].isin(kept)
+    return counted.to_numpy()
 
 
 def _of_set(parts: Mapping[str, pd.DataFrame], table: Mapping[str, Steps], margin: float) -> list[dict]:

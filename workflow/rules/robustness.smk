@@ -75,6 +75,7 @@ rule robustness:
         code=code("workflow/scripts/robustness.py"),
         alike=ALIKE,
         perturbed=expand(f"{RUN}/perturbed.parquet", arch=ARCHITECTURES, seed=SEEDS),
+        manifest=MANIFEST,
     output:
         table("robustness"),
     log:
@@ -86,6 +87,7 @@ rule robustness:
     shell:
         "python {input.script:q}"
         " --inputs {input.perturbed:q}"
+        " --manifest {input.manifest:q}"
         " --perturbations {params.perturbations:q}"
         " --margin {params.margin}"
         " --output {output:q}"

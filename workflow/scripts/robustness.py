@@ -10,9 +10,10 @@ from detector.robustness import ROBUSTNESS_COLUMNS, robustness
 
 def main(args: argparse.Namespace) -> None:
     runs = {run(path): manifest.read(path) for path in args.inputs}
-    tables.write(
-        robustness(runs, dict(json.loads(args.perturbations)), args.margin), ROBUSTNESS_COLUMNS, args.output
-    )
+    images = manifest.read(args.manifest)
+    sizes = images.loc[images["split"] == "test", "source"].value_counts().to_dict()
+    rows = robustness(runs, dict(json.loads(args.perturbations)), args.margin, sizes)
+    tables.write(rows, ROBUSTNESS_COLUMNS, args.output)
 
 
 def run(path: Path) -> tuple[str, int]:
@@ -24,6 +25,9 @@ def run(path: Path) -> tuple[str, int]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="perturbed.parquet of each run")
+    parser.add_argument(
+        "--manifest", type=Path, required=True, help="manifest.parquet: how many test images there are"
+    )
     parser.add_argument("--perturbations", required=True, help="JSON: pairs of name and steps")
     parser.add_argument("--margin", type=float, required=True, help="of equivalence, as a fraction of 1")
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
