@@ -12,7 +12,7 @@ EXTRAS = {
     "openvino": ("openvino",),
     "pipeline": (
         *("captum", "imagehash", "matplotlib", "networkx", "onnxscript", "optuna", "pandas", "pyarrow"),
-        *("safetensors", "scipy", "sklearn", "snakemake", "torch", "torch_pruning", "torchvision", "zstandard"),
+        *("safetensors", "scipy", "sklearn", "snakemake", "torch", "torch_pruning", "zstandard"),
     ),
     "slurm": ("snakemake_executor_plugin_slurm",),
 }

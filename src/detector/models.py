@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torchvision import models
 
+from detector import resnet
 from detector.errors import DetectorError, wants_memory
 
-ARCHITECTURES = {"resnet18": models.resnet18, "resnet34": models.resnet34, "resnet50": models.resnet50}
+ARCHITECTURES = {"resnet18": resnet.resnet18, "resnet34": resnet.resnet34, "resnet50": resnet.resnet50}
 
 
 def build(architecture: str, seed: int = 0) -> nn.Module:
@@ -20,7 +20,7 @@ def build(architecture: str, seed: int = 0) -> nn.Module:
         raise DetectorError(f"unknown architecture {architecture!r}; expected one of {', '.join(ARCHITECTURES)}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ARCHITECTURES[architecture](weights=None, num_classes=1)
+        return ARCHITECTURES[architecture]()
 
 
 def load(architecture: str, weights: Mapping[str, torch.Tensor]) -> nn.Module:

@@ -10,8 +10,7 @@ import subprocess
 from pathlib import Path
 
 PACKAGES = (
-    *("torch", "torchvision", "torch-pruning", "optuna", "numpy", "pandas", "pillow", "safetensors"),
-    *("onnx", "onnxruntime"),
+    *("torch", "torch-pruning", "optuna", "numpy", "pandas", "pillow", "safetensors", "onnx", "onnxruntime"),
 )
 OPTIONAL = ("openvino",)  # another runtime for exported models
 
