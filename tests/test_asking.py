@@ -4,6 +4,7 @@ even after Ctrl-C, and starts at once. `detector doctor` says what is there, and
 import ast
 import csv
 import fcntl
+import importlib.metadata
 import io
 import json
 import os
@@ -146,6 +147,11 @@ def test_the_newest_bundle_is_taken_and_named(bundle, pictures, tmp_path):
     assert done.returncode == 0
     assert "the newest bundle below results: results/new/runs/r/seed0/b/bundle" in done.stderr
     assert done.stdout.startswith("model: ")
+
+
+def test_it_says_its_version():
+    done = subprocess.run([sys.executable, "-m", "detector.cli", "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"detector {importlib.metadata.version('detector')}\n")
 
 
 @pytest.mark.parametrize(

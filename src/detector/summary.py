@@ -1,10 +1,10 @@
-"""The main tables of a results folder as text for a terminal, and where the rest is."""
+"""The main tables of a results folder as text for a terminal, where the rest is, and how far a run is."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from detector import environments
+from detector import environments, progress
 from detector.errors import DetectorError
 
 # the columns that fit a terminal; the CSV files have all
@@ -21,17 +21,25 @@ _OPTIONAL = ("deployment",)  # not there where `deploy.branches` is empty
 
 
 def text(results: Path) -> str:
-    """The summary of `results`. Raises `DetectorError` where its tables are not there."""
+    """The summary of `results`. Raises `DetectorError` where no run was begun there."""
+    lacking = 0
     parts = [_audit(results / "tables/audit_verdict.csv"), _mixed(results / "tables/environments.csv")]
     for name, columns in _SHOWN.items():
         path = results / "tables" / f"{name}.csv"
-        if not path.is_file() and name in _OPTIONAL:
-            continue
         if not path.is_file():
-            raise DetectorError(f"{path}: not there; run the pipeline first (make demo, or snakemake --cores 1)")
+            lacking += name not in _OPTIONAL
+            continue
         table = pd.read_csv(path)[list(columns)]
         parts.append(f"{name}\n{table.to_string(index=False, na_rep='', float_format=lambda v: f'{v:.4f}')}")
     parts = [part for part in parts if part]
+    if lacking:
+        so_far = progress.text(results)
+        if not so_far and not parts:
+            raise DetectorError(
+                f"{results}: found no results in it, expected those of a run; run the pipeline first (make demo, "
+                "or snakemake --cores 1)"
+            )
+        return "\n\n".join([*parts, so_far or f"not finished: {lacking} of the main tables are not there"])
     found = sorted(p for folder in ("tables", "figures") for p in (results / folder).glob("*"))
     report = results / "report.html"
     parts.append("\n".join(["Files", *(f"  {path}" for path in found)]))
