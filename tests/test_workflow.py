@@ -20,6 +20,7 @@ from conftest import write_picture
 from kills import MEASURED, Round, processes
 from workspace import TINY, Workspace
 
+from detector import cleaning
 from detector.config import complete
 from detector.errors import DetectorError
 from detector.formats import EXPORTED, file
@@ -156,7 +157,7 @@ def test_every_command_of_the_page_on_use_runs(finished, tmp_path):
     )
     pictures = sorted((finished.folder / "data/synthbuster").rglob("*.png"))[:2]
     done = chapter.run(finished.folder, "configs/tiny.yaml", "results/tiny", pictures, tmp_path / "work")
-    assert len(done) == 8
+    assert len(done) == 9
     for command, (code, output) in done.items():
         assert "Traceback" not in output, command
         if "--explain" in command:
@@ -239,6 +240,24 @@ def test_a_matched_control_is_fine_tuned_with_what_another_branch_s_search_found
     assert (stale["finetune"], stale["predict"]) == (1, 1)
     assert "--best results/tiny/runs/resnet18/seed0/l1-40/hpo/best.json" in plan
     assert '"sparsity":0.0' in plan
+
+
+def test_what_is_cleaned_away_makes_nothing_stale_but_what_needs_pixels_begins_again(finished, tmp_path):
+    """Both as `detector clean` says it before it asks."""
+    items = cleaning.found(finished.results, pixels=True)
+    pixels = [item.path for item in items if item.path.name == "images.npy"]
+    assert len(pixels) == 2
+    for number, path in enumerate(pixels):
+        path.rename(tmp_path / str(number))
+    try:
+        assert finished.stale() == {}
+        with configured(finished, prune={"methods": {"l1": [0.4, 0.5]}}):
+            stale = finished.stale()
+        assert (stale["pack"], stale["baseline"], stale["search"], stale["finetune"]) == (2, 1, 3, 3)
+    finally:
+        for number, path in enumerate(pixels):
+            (tmp_path / str(number)).rename(path)
+    assert finished.stale() == {}
 
 
 def test_one_data_set_s_module_rescans_that_data_set(finished):

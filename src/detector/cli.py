@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from detector import entry, interrupts
+from detector.errors import DetectorError
 
 
 def main() -> None:
@@ -23,6 +24,12 @@ def main() -> None:
     show = commands.add_parser("summary", help="print the main tables of a results folder")
     show.add_argument("results", type=Path, nargs="?", default=Path("results"), help="default: results")
     show.set_defaults(command=summary)
+
+    wipe = commands.add_parser("clean", help="delete what can be made again of a results folder; asks first")
+    wipe.add_argument("results", type=Path, help="folder of results, such as results/demo")
+    wipe.add_argument("--pixels", action="store_true", help="the packed images too; says what that means")
+    wipe.add_argument("--yes", action="store_true", help="do not ask")
+    wipe.set_defaults(command=clean)
 
     ask = commands.add_parser(
         "predict",
@@ -80,6 +87,28 @@ def summary(args: argparse.Namespace) -> None:
     from detector.summary import text
 
     entry.say(text(args.results))
+
+
+def clean(args: argparse.Namespace) -> None:
+    from detector import cleaning
+
+    items = cleaning.found(args.results, args.pixels)
+    entry.say(cleaning.text(items, args.pixels))
+    if not items:
+        return
+    if not args.yes:
+        try:
+            answer = input("Delete these? [y/N] ")
+        except (EOFError, RuntimeError):  # the latter where stdin is closed
+            raise DetectorError(
+                "nothing was deleted: nobody is there to be asked; --yes does it unasked"
+            ) from None
+        if answer.strip().lower() not in ("y", "yes"):
+            logging.info("nothing was deleted")
+            return
+    cleaning.check_idle(args.results)  # answers take their time
+    cleaning.delete(items)
+    logging.info("deleted %.1f MB", sum(item.bytes for item in items) / 1e6)
 
 
 def predict(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from detector import locks
 from detector.files import DONE, read_json
 
 TOLD = re.compile(r"^\d\d:\d\d:\d\d INFO (.*(?:epoch|trial) \d+/\d+.*|.*\d+ of \d+ files.*)$", re.MULTILINE)
+JOBS = re.compile(r"(pack|baseline|search|finetune)-[\w-]+")  # that keep a state
 TAIL = 1 << 16  # bytes of a log that are looked at
 
 
@@ -62,11 +63,15 @@ def _jobs(results: Path) -> Iterator[str]:
     state = results / "state"
     left = {path.name for path in state.glob("*") if path.is_dir() and not any(path.glob(f"*/{DONE}"))}
     left |= {path.name.split(".")[0] for path in state.glob("*.lock")}
-    for name in sorted(left):
+    for name in sorted(filter(JOBS.fullmatch, left)):
         works = any(locks.is_held(lock) for lock in state.glob(f"{name}.*lock"))
-        logs = [*results.glob(f"logs/{name}.log"), *sorted(results.glob(f"logs/{name}-worker*.log"))]
-        said = [line for log in logs if (line := _last(log))]
-        yield f"{'at work' if works else 'stopped'}: {'; '.join(said) or name}"
+        yield f"{'at work' if works else 'stopped'}: {last(results, name)}"
+
+
+def last(results: Path, job: str) -> str:
+    """What a job, and each of its workers, last said of how far it was; its name where it said nothing."""
+    logs = [*results.glob(f"logs/{job}.log"), *sorted(results.glob(f"logs/{job}-worker*.log"))]
+    return "; ".join(line for log in logs if (line := _last(log))) or job
 
 
 def _last(log: Path) -> str:
