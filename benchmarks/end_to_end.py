@@ -62,7 +62,7 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
     scripts, source = common.ROOT / "workflow/scripts", "images"
     pack, runs = work / source, work / "runs"
     options = json.dumps({"type": "folder", "root": str(folder), "split": "auto", "expect": "any"})
-    runtime = {"device": "cpu", "precision": "auto"}
+    runtime = {"device": "cpu", "precision": "auto", "memory": 16000, "evaluation_batch": "auto"}
     training = ["--arch", args.arch, "--seed", args.seed, "--manifest", work / "manifest.parquet", "--packs", pack]
     training += ["--threads", args.cores]
     seconds: dict[str, list[float]] = {}
@@ -128,7 +128,8 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
         common_part = ["--arch", args.arch, "--manifest", work / "manifest.parquet", "--packs", pack]
         folder_out = runs / branch / "predictions"
         stage(
-            *("predict", *common_part, "--model", model, "--device", "cpu", "--threads", args.cores),
+            *("predict", *common_part, "--model", model, "--threads", args.cores),
+            *("--runtime", json.dumps({k: v for k, v in runtime.items() if k != "precision"})),
             *("--folder", folder_out),
         )
         table = pd.read_parquet(folder_out / f"{source}.parquet")

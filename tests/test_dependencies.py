@@ -158,7 +158,7 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
 
     def settings(stage: str) -> dict:
         """As the rules give them (`section` in common.smk)."""
-        runtime = {"device": "cpu", "precision": "fp32"}
+        runtime = {"device": "cpu", "precision": "fp32", "memory": 16000, "evaluation_batch": "auto"}
         if stage == "baseline":
             train = {k: v for k, v in config["train"].items() if k != "gpus"}
             return {"train": train, "runtime": runtime}
@@ -190,7 +190,7 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
         monkeypatch.setattr(Images, "open", lambda *_: of)
         plan = devices.plan
         with monkeypatch.context() as patch:
-            patch.setattr(runs, "plan", lambda *given: replace(plan(*given), why=why))
+            patch.setattr(runs, "plan", lambda **given: replace(plan(**given), why=why))
             for networks, function in ((models, "build"), (models, "load"), (checkpoints, "load_weights")):
                 patch.setattr(networks, function, lambda *_: None)
             patch.setattr(branches, "start", lambda *_: (None, None))
@@ -290,6 +290,9 @@ def test_a_training_goes_on_in_the_same_arithmetic_only(stage, named):
     before = named(stage)
     assert named(stage, threads=2) != before, "sums are added up in another order"
     assert named(stage, change=lambda s: s["runtime"].update(precision="bf16")) != before
+    assert named(stage, change=lambda s: s["runtime"].update(evaluation_batch=8)) != before, (
+        "other validation sums"
+    )
 
 
 def test_workers_on_unlike_machines_share_one_study_and_resume_only_their_own_trials(named, monkeypatch):

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -205,6 +206,16 @@ def test_probing_code_reruns_probes_and_after(finished):
 def test_training_code_reruns_training_and_after(finished):
     with edited(finished.folder / "src/detector/training.py", "import logging", "import logging  # changed"):
         assert finished.stale() == {**AFTER_BASELINE, "baseline": 1}
+
+
+def test_another_batch_of_evaluation_reruns_what_it_is_in(finished):
+    with configured(finished, runtime={**TINY["runtime"], "evaluation_batch": 8}):
+        stale = finished.stale()
+        plan = finished.snakemake("--dry-run", "--printshellcmds").stdout
+    assert stale == {**AFTER_BASELINE, "baseline": 1}
+    assert re.search(
+        r"predict\.py .*--runtime '?\{\"device\":\"cpu\",\"evaluation_batch\":8,\"memory\":8000\}", plan
+    )
 
 
 def test_search_code_leaves_the_baseline(finished):

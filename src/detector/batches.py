@@ -84,6 +84,11 @@ class Batches:
         return len(self._row)
 
     @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self._stores[0].shape[1]
+
+    @property
     def labels(self) -> torch.Tensor:
         """float32 (count,), on the CPU."""
         return self._label

@@ -18,6 +18,8 @@ class Plan:
     channels_last: bool
     threads: int
     why: str
+    memory: int  # MiB that the rule asks for
+    evaluation_batch: int | None  # images a pass where nothing is learned; None: by network, size and memory
 
     @property
     def torch_device(self) -> torch.device:
@@ -42,10 +44,20 @@ class Plan:
 
 
 BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+MEMORY = 8000  # MiB
+AUTO = "auto"
 LARGE = 128  # pixels a side from which on a CPU gains by bf16 (where it has it) and by channels_last
 
 
-def plan(device: str, precision: str, threads: int, image_size: int) -> Plan:
+def plan(
+    device: str,
+    precision: str,
+    threads: int,
+    image_size: int,
+    *,
+    memory: int = MEMORY,
+    evaluation_batch: int | str = AUTO,
+) -> Plan:
     """Choose device, precision and layout, set the number of threads, and ask torch for repeatable arithmetic.
 
     A rule on hardware and image size, never a timing: a timing would differ from run to run, and with it the
@@ -70,7 +82,8 @@ def plan(device: str, precision: str, threads: int, image_size: int) -> Plan:
     layout = channels_last(device, image_size)
     if not layout:
         why += f"; plain layout: on a CPU channels_last gains from {LARGE} px on"
-    return Plan(device, chosen, layout, threads, why)
+    batch = None if evaluation_batch == AUTO else int(evaluation_batch)
+    return Plan(device, chosen, layout, threads, why, memory, batch)
 
 
 def _precision(device: str, image_size: int) -> tuple[str, str]:

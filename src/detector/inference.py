@@ -5,12 +5,11 @@ import pandas as pd
 import torch
 from torch import nn
 
-from detector import bars
+from detector import bars, models
 from detector.batches import Batches
 from detector.devices import Plan
 
 PREDICTION_COLUMNS = ("path", "source", "generator", "group", "label", "logit")
-BATCH = 256
 
 
 @torch.inference_mode()
@@ -20,10 +19,10 @@ def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> n
     Always in fp32, whatever precision the model was trained in: exported models are compared with these.
     """
     model = plan.place(model).eval()
-    parts = []
+    batch, passes, parts = models.evaluation_batch(model, batches.size, plan), models.Passes(model), []
     with bars.bar(len(batches), title) as bar:
-        for images, labels in batches.evaluate(BATCH):
-            parts.append(model(images).squeeze(1).float().cpu())
+        for images, labels in batches.evaluate(batch):
+            parts.append(passes(images).squeeze(1).float().cpu())
             bar.update(len(labels))
     return torch.cat(parts).numpy()
 

@@ -13,6 +13,7 @@ from detector import bars, calls, perturbations, splits
 from detector.batches import Batches
 from detector.devices import Plan
 from detector.inference import logits
+from detector.models import HELD_IN_TRAINING, images_at_once
 from detector.perturbations import Steps
 
 CHUNK = 256  # images perturbed and held at a time
@@ -110,5 +111,11 @@ def heat_maps(model: nn.Module, images: torch.Tensor, logit: np.ndarray, plan: P
 
     model = plan.place(model).eval()
     sign = torch.from_numpy(np.where(calls.real(logit), 1.0, -1.0).astype(np.float32)).to(plan.torch_device)
-    cam = LayerGradCam(lambda x: model(x).squeeze(1) * sign, layer_of(model, images.shape[-1]))
-    return cam.attribute(images, relu_attributions=True).squeeze(1).detach().float().cpu().numpy()
+    cam = LayerGradCam(lambda x, sign: model(x).squeeze(1) * sign, layer_of(model, images.shape[-1]))
+    size = images.shape[-1]
+    most = images_at_once(model, size, plan.memory, max(1, len(images)), HELD_IN_TRAINING)
+    parts = [
+        cam.attribute(some, additional_forward_args=signs, relu_attributions=True)
+        for some, signs in zip(images.split(most), sign.split(most), strict=True)
+    ]
+    return torch.cat([part.squeeze(1).detach().float().cpu() for part in parts]).numpy()

@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def prepare(args: argparse.Namespace, settings: Mapping) -> tuple[Images, Plan, Batches, Batches]:
     """Images, device, training and validation batches, by `add_arguments` and the settings, with `runtime`."""
     images = Images.open(args.manifest, args.packs)
-    where = plan(settings["runtime"]["device"], settings["runtime"]["precision"], args.threads, images.size)
+    where = plan(threads=args.threads, image_size=images.size, **settings["runtime"])
     log.info("%s on %d threads (%s)", where.device, where.threads, where.why)
     distributed.join(where.device)
     train, valid = (images.batches(images.part(split), where.torch_device) for split in ("train", "valid"))

@@ -36,12 +36,14 @@ def facts(path: Path) -> dict[str, str]:
     return dict(open_session(path, 1).get_modelmeta().custom_metadata_map)
 
 
-def logits(model: Exported, count: int, gather: Callable[[np.ndarray], np.ndarray], title: str = "") -> np.ndarray:
+def logits(
+    model: Exported, count: int, gather: Callable[[np.ndarray], np.ndarray], title: str = "", batch: int = BATCH
+) -> np.ndarray:
     """float32 (count,): the logit of each image; `gather`: indices int (n,) → uint8 (n, size, size, 3)."""
     out = np.empty(count, np.float32)
     with bars.bar(count, title) as bar:
-        for start in range(0, count, BATCH):
-            indices = np.arange(start, min(start + BATCH, count))
+        for start in range(0, count, batch):
+            indices = np.arange(start, min(start + batch, count))
             out[indices] = model(gather(indices))
             bar.update(len(indices))
     return out

@@ -16,11 +16,10 @@ from detector.batches import Batches
 from detector.checkpoints import ResumeState
 from detector.devices import Plan
 from detector.errors import DetectorError, Diverged
-from detector.models import prunable
+from detector.models import Passes, evaluation_batch, prunable
 
 log = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 256
 BASELINE, SEARCH, FINETUNE = 0, 1, 2  # streams
 
 
@@ -302,9 +301,11 @@ def _evaluate(
     team = distributed.team()
     loss_sum = torch.zeros((), device=plan.torch_device)
     correct = torch.zeros((), device=plan.torch_device)
-    for images, labels in valid.evaluate(EVALUATION_BATCH, rank=team.rank, ranks=team.size):
+    share = plan.memory // (team.size if plan.device == "cpu" else 1)
+    passes, batch = Passes(model), evaluation_batch(model, valid.size, replace(plan, memory=share))
+    for images, labels in valid.evaluate(batch, rank=team.rank, ranks=team.size):
         with plan.autocast():
-            logits = model(images).squeeze(1).float()
+            logits = passes(images).squeeze(1).float()
         loss_sum += binary_cross_entropy_with_logits(logits, labels, reduction="sum")
         correct += calls.right(labels, logits).sum()
         stop_if_asked()

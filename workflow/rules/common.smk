@@ -50,7 +50,11 @@ SEEDS = CONFIG["seeds"]
 TESTSETS = ["valid", *SOURCES]
 # Of one source alone, all test images together would be the same figure again.
 ROC_SETS = [*SOURCES, *(["combined"] if len(SOURCES) > 1 else [])]
-RUNTIME = {key: CONFIG["runtime"][key] for key in ("device", "precision")}
+RUNTIME = {
+    key: CONFIG["runtime"][key] for key in ("device", "precision", "evaluation_batch")
+}
+# MB that stages with a network ask for. How many images a pass takes hangs on it, so it is the same at each attempt.
+TRAINING_MB, PREDICTION_MB = 16000, 8000
 # What a stage with a network asks for. Where no GPU may be used, none is asked for: a cluster would wait for one.
 GPUS = 0 if RUNTIME["device"] == "cpu" else 1
 # Of the machine that plans, if it runs the jobs too. A job on a cluster must not plan with the cores it sees there:
@@ -144,6 +148,12 @@ def code(script, *modules):
         ROOT / script, *modules, library=ROOT / "src/detector"
     )
     return [str(path.relative_to(ROOT)) for path in files]
+
+
+def inference(memory, **more):
+    """How a stage runs a network that learns nothing."""
+    chosen = {k: v for k, v in RUNTIME.items() if k != "precision"}
+    return {**chosen, "memory": memory, **more}
 
 
 @cache

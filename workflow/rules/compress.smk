@@ -39,12 +39,16 @@ rule search:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
-        mem_mb=16000,
+        mem_mb=TRAINING_MB,
         runtime=1440,
     params:
         packs=lambda wc, input: folders(input.packs),
         branch=lambda wc: canonical(BRANCHES[wc.branch]),
-        config=section("search", flip=CONFIG["train"]["flip"], runtime=RUNTIME),
+        config=section(
+            "search",
+            flip=CONFIG["train"]["flip"],
+            runtime={**RUNTIME, "memory": TRAINING_MB},
+        ),
         state=f"{STATE}/search-{{arch}}-seed{{seed}}-{{branch}}",
         journal=f"{VARIANT}/hpo/journal.log",
         role=lambda wc, output: (
@@ -105,7 +109,7 @@ rule finetune:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS * CONFIG["train"]["gpus"],
-        mem_mb=16000,
+        mem_mb=TRAINING_MB,
         runtime=1440,
     params:
         packs=lambda wc, input: folders(input.packs),
@@ -114,7 +118,7 @@ rule finetune:
             "finetune",
             flip=CONFIG["train"]["flip"],
             momentum=CONFIG["search"]["momentum"],
-            runtime=RUNTIME,
+            runtime={**RUNTIME, "memory": TRAINING_MB},
         ),
         state=f"{STATE}/finetune-{{arch}}-seed{{seed}}-{{branch}}",
     shell:

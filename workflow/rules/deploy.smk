@@ -40,14 +40,18 @@ rule export:
         branch="|".join(DEPLOYED) or "-",
     threads: CONFIG["runtime"]["threads"]
     resources:
-        mem_mb=16000,
+        mem_mb=TRAINING_MB,
         runtime=240,
     params:
         packs=lambda wc, input: folders(input.packs),
         config=canonical(
             {
-                k: CONFIG["deploy"][k]
-                for k in ("calibration_images", "max_drop", "sure_error")
+                **{
+                    k: CONFIG["deploy"][k]
+                    for k in ("calibration_images", "max_drop", "sure_error")
+                },
+                "evaluation_batch": RUNTIME["evaluation_batch"],
+                "memory": TRAINING_MB,
             }
         ),
         folder=BUNDLE,
@@ -91,7 +95,7 @@ rule predict_exported:
         branch="|".join(DEPLOYED) or "-",
     threads: CONFIG["runtime"]["threads"]
     resources:
-        mem_mb=8000,
+        mem_mb=PREDICTION_MB,
         runtime=240,
     params:
         packs=lambda wc, input: folders(input.packs),
@@ -99,6 +103,7 @@ rule predict_exported:
         predictions=lambda wc, input: folders(input.predictions),
         folder=lambda wc, output: Path(output.parity).parent,
         runtimes=CONFIG["deploy"]["runtimes"],
+        runtime=canonical(inference(PREDICTION_MB, device="cpu")),
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
@@ -107,7 +112,7 @@ rule predict_exported:
         " --predictions {params.predictions:q}"
         " --manifest {input.manifest:q}"
         " --packs {params.packs:q}"
-        " --device cpu"
+        " --runtime {params.runtime:q}"
         " --threads {threads}"
         " --folder {params.folder:q}"
         " --parity {output.parity:q}"

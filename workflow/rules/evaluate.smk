@@ -26,19 +26,19 @@ rule predict:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
-        mem_mb=8000,
+        mem_mb=PREDICTION_MB,
         runtime=120,
     params:
         packs=lambda wc, input: folders(input.packs),
         folder=lambda wc, output: folders(output.predictions)[0],
-        device=RUNTIME["device"],
+        runtime=canonical(inference(PREDICTION_MB)),
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
         " --manifest {input.manifest:q}"
         " --packs {params.packs:q}"
         " --model {input.model:q}"
-        " --device {params.device}"
+        " --runtime {params.runtime:q}"
         " --threads {threads}"
         " --folder {params.folder:q}"
         " --log {log:q}"

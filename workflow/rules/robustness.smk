@@ -34,7 +34,7 @@ rule probe:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
-        mem_mb=16000,
+        mem_mb=TRAINING_MB,
         runtime=360,
     params:
         packs=lambda wc, input: folders(input.packs),
@@ -50,7 +50,7 @@ rule probe:
                 "perturbations": perturbations(CONFIG),
                 "images": CONFIG["robustness"]["images"],
                 "seed": CONFIG["data"]["seed"],
-                "device": RUNTIME["device"],
+                "runtime": inference(TRAINING_MB),
             }
         ),
     shell:

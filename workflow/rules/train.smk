@@ -21,11 +21,11 @@ rule baseline:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS * CONFIG["train"]["gpus"],
-        mem_mb=16000,
+        mem_mb=TRAINING_MB,
         runtime=1440,
     params:
         packs=lambda wc, input: folders(input.packs),
-        config=section("train", runtime=RUNTIME),
+        config=section("train", runtime={**RUNTIME, "memory": TRAINING_MB}),
         state=f"{STATE}/baseline-{{arch}}-seed{{seed}}",
     shell:
         "python {input.script:q}"

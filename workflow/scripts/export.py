@@ -14,6 +14,7 @@ from detector import (
     calibration,
     calls,
     checkpoints,
+    devices,
     entry,
     exporting,
     inference,
@@ -64,11 +65,14 @@ def main(args: argparse.Namespace) -> None:
     chosen = np.linspace(0, len(learned) - 1, min(settings["calibration_images"], len(learned))).astype(int)
     checked = images.batches(rows, torch.device("cpu"))
 
+    batch = settings["evaluation_batch"]
+    if batch == devices.AUTO:
+        batch = models.images_at_once(network, images.size, settings["memory"], runtimes.BATCH)
     measured = []
 
     def accuracy(path: Path) -> float:
         model = runtimes.load(path, "onnxruntime", args.threads)
-        found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}")
+        found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}", batch)
         require_numbers(inference.predictions(rows, found), f"{args.folder / FILES['onnx-int8']}, valid")
         measured.append(found)
         return float(calls.right(label, found).mean())
@@ -113,7 +117,11 @@ if __name__ == "__main__":
     parser.add_argument("--predictions", type=Path, required=True, help="its logits on the validation images")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
-    parser.add_argument("--config", required=True, help="JSON: calibration_images, max_drop, sure_error")
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="JSON: calibration_images, max_drop, sure_error, evaluation_batch, memory in MiB",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where the exported files go")
     parser.add_argument("--facts", type=Path, required=True, help="JSON to write: what was exported")

@@ -1,6 +1,7 @@
 """One logit for each validation and test image of one variant."""
 
 import argparse
+import json
 import logging
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from detector.saved import require_numbers
 def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
     images = Images.open(args.manifest, args.packs)
-    where = devices.plan(args.device, "fp32", args.threads, images.size)
+    where = devices.plan(
+        precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
+    )
     model = models.load(args.arch, checkpoints.load_weights(args.model))
     sets = {"valid": images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
     for name, rows in sets.items():
@@ -37,7 +40,7 @@ if __name__ == "__main__":
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--model", type=Path, required=True, help="model.safetensors of the variant")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--runtime", required=True, help="JSON: device, evaluation_batch, and memory in MiB")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where valid.parquet and SOURCE.parquet go")
     entry.run(main, parser)

@@ -1,6 +1,7 @@
 """One logit for each test image from each exported file; ONNX in fp32 must say what torch says."""
 
 import argparse
+import json
 import logging
 from pathlib import Path
 
@@ -17,7 +18,12 @@ from detector.saved import require_numbers, require_same_images
 def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
     images = Images.open(args.manifest, args.packs)
-    where = devices.plan(args.device, "fp32", args.threads, images.size)
+    where = devices.plan(
+        precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
+    )
+    # The network as it was trained says how much a pass of any of these files holds.
+    network = models.build(args.arch)
+    batch = models.evaluation_batch(network, images.size, where, runtimes.BATCH)
     sets = {name: images.part("test", name) for name in images.stores}
     differences = {}
     for place in exported(args.runtimes):
@@ -36,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
                 if isinstance(model, nn.Module):
                     values = inference.logits(model, batches, where, title)
                 else:
-                    values = runtimes.logits(model, len(batches), batches.gather, title)
+                    values = runtimes.logits(model, len(batches), batches.gather, title, batch)
             table = inference.predictions(rows, values)
             require_numbers(table, f"{path} in {runtime}, {testset}")
             if name == "onnx-fp32":
@@ -61,7 +67,9 @@ if __name__ == "__main__":
     parser.add_argument("--predictions", type=Path, required=True, help="folder of the logits of torch")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda: of sparse files, which torch runs")
+    parser.add_argument(
+        "--runtime", required=True, help="JSON: device (of sparse files), evaluation_batch, and memory in MiB"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where RUNTIME/FORMAT/SET.parquet go")
     parser.add_argument("--parity", type=Path, required=True, help="JSON to write: largest difference a set")

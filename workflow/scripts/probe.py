@@ -18,7 +18,7 @@ from detector.saved import require_numbers
 def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
     images = Images.open(args.manifest, args.packs)
-    where = devices.plan(settings["device"], "fp32", args.threads, images.size)
+    where = devices.plan(precision="fp32", threads=args.threads, image_size=images.size, **settings["runtime"])
     networks = {name: models.load(args.arch, checkpoints.load_weights(path)) for name, path in args.models}
     said = {name: read(Path(folder), list(images.stores)) for name, folder in args.predictions}
     tested = {name: networks[name] for name in args.perturb}
@@ -86,7 +86,7 @@ if __name__ == "__main__":
     parser.add_argument("--perturb", nargs="*", default=[], help="branches that are shown perturbed images")
     parser.add_argument("--explain", nargs="*", default=[], help="branches whose maps are made")
     parser.add_argument(
-        "--config", required=True, help="JSON: perturbations, images (at most, a source), seed and device"
+        "--config", required=True, help="JSON: perturbations, images (at most, a source), seed, runtime"
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--perturbed", type=Path, required=True, help="parquet to write: logits")
