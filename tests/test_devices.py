@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from detector import devices
+from detector import devices, gpus
 
 
 @pytest.fixture
@@ -15,6 +15,8 @@ def gpu(monkeypatch):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Some GPU")
+        monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+        monkeypatch.setattr(gpus, "take", lambda count, alone: [0])
 
     yield make
     torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = allowed

@@ -1,10 +1,12 @@
 """Which device and arithmetic to use, decided by rule and with the reason in words."""
 
 import ctypes
+import os
 from dataclasses import asdict, dataclass
 
 import torch
 
+from detector import gpus
 from detector.errors import DetectorError
 from detector.machine import cpu_flags
 
@@ -57,11 +59,13 @@ def plan(
     *,
     memory: int = MEMORY,
     evaluation_batch: int | str = AUTO,
+    alone: bool = False,
 ) -> Plan:
     """Choose device, precision and layout, set the number of threads, and ask torch for repeatable arithmetic.
 
     A rule on hardware and image size, never a timing: a timing would differ from run to run, and with it the
-    results. Raises `DetectorError` where CUDA is asked for and not there.
+    results. On CUDA the process is on a GPU of its own from here on (`gpus.take`), unless it is one of a team,
+    whose launcher has taken theirs. Raises `DetectorError` where CUDA is asked for and not there.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise DetectorError(
@@ -69,6 +73,9 @@ def plan(
         )
     device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     torch.set_num_threads(threads)
+    if device == "cuda" and "RANK" not in os.environ:
+        (index,) = gpus.take(1, alone)
+        torch.cuda.set_device(index)
     if device == "cpu":
         # On CUDA this would rule out the fastest kernels; there results repeat only within rounding.
         torch.use_deterministic_algorithms(True)

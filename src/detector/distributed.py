@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from detector import interrupts
+from detector import gpus, interrupts
 from detector.errors import DetectorError
 
 log = logging.getLogger(__name__)
@@ -52,14 +52,17 @@ class Team:
 def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
     """Run this script again as `processes` processes, and wait for them.
 
-    False, with nothing done, where that is not called for: at most one, or this is one of those already.
-    Raises `DetectorError` where one of them failed; on a stop they are stopped first.
+    False, with nothing done, where that is not called for: at most one, or this is one of those already. Where
+    there is CUDA each has a GPU of its own. Raises `DetectorError` where there are too few, and where one of the
+    processes failed; on a stop they are stopped first.
     """
     if processes <= 1 or "RANK" in os.environ:
         return False
     log.info("starting %d processes", processes)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     environment = {**os.environ, interrupts.PARENT: str(os.getpid())}
+    if torch.cuda.is_available():
+        environment[gpus.VISIBLE] = gpus.visible(gpus.take(processes))
     # A session of their own: whatever torchrun forgets can be ended as a group.
     # `--`: torchrun would take --log for an abbreviation of its own options.
     team = subprocess.Popen([*torchrun, "--", *command], env=environment, start_new_session=True)
@@ -89,13 +92,7 @@ def join(device: str) -> Team:
     if "RANK" not in os.environ or dist.is_initialized():
         return team()
     if device == "cuda":
-        local = int(os.environ["LOCAL_RANK"])
-        if local >= torch.cuda.device_count():
-            raise DetectorError(
-                f"train.gpus: found {os.environ['LOCAL_WORLD_SIZE']}, but torch sees {torch.cuda.device_count()} "
-                "CUDA devices here; lower it or ask for more GPUs"
-            )
-        torch.cuda.set_device(local)
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     return team()
 

@@ -23,7 +23,7 @@ def held(path: Path | str, wait: float = 0.0) -> Iterator[None]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline, told = time.monotonic() + wait, False
-    while (handle := _take(path)) is None:
+    while (handle := take(path)) is None:
         if time.monotonic() > deadline:
             raise DetectorError(
                 f"{path}: held by another process ({_holder(path)}) that does this work; wait for it or stop it"
@@ -76,10 +76,14 @@ class Presence:
         fcntl.flock(self._file, fcntl.LOCK_SH)
 
 
-def _take(path: Path) -> int | None:
+def take(path: Path, shared: bool = False) -> int | None:
+    """An open file that holds the lock `path` until it is closed, or its process ends; None where another has it.
+
+    `shared`: any number may hold it at once, but none beside one that does not share.
+    """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         if os.fstat(handle).st_ino == os.stat(path).st_ino:
             _sign(handle)
             return handle

@@ -12,7 +12,7 @@ from detector.files import replacing
 
 def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
-    where = devices.plan(settings["device"], "fp32", args.threads, settings["size"])
+    where = devices.plan(settings["device"], "fp32", args.threads, settings["size"], alone=True)
     rows = latency.measure(
         {name: models.load(args.arch, checkpoints.load_weights(path)) for name, path in args.models},
         settings["size"],
