@@ -49,19 +49,19 @@ class Net(nn.Module):
 EACH = 8 * SIZE**2 * 4 / 2**20  # MiB of the largest output of `Net`, an image
 
 
-@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet50"])
 def test_256_images_stay_where_they_fit_and_larger_ones_come_in_smaller_batches(architecture):
     """Logits of a batch of another size differ in their last digits."""
     network = models.build(architecture)
     for memory in (PREDICT, TRAIN):
-        counts = {size: models.images_at_once(network, size, memory) for size in (32, 224, 256, 448, 640, 1024)}
-        assert [counts[size] for size in (32, 224, 256)] == [256] * 3
+        counts = {size: models.images_at_once(network, size, memory) for size in (32, 256, 448, 1024)}
+        assert counts[32] == counts[256] == 256
         assert list(counts.values()) == sorted(counts.values(), reverse=True)
         assert counts[1024] < 64
         if architecture == "resnet50":
             # 18 MiB an image at 224 px were measured before there was a rule
             assert all(n * 18 * (size / 224) ** 2 < memory for size, n in counts.items())
-    assert models.images_at_once(network, 448, 10) == 1, "at least one"
+    assert models.images_at_once(network, 32, 10) == 1, "at least one"
 
 
 MEASURE = """

@@ -21,7 +21,7 @@ LIBRARY = Path(__file__).parent
 # when a job runs, and never a result.
 NO_RESULT = frozenset(
     f"detector.{name}"
-    for name in ("bars", "dependencies", "entry", "errors", "extras", "interrupts", "locks", "provenance")
+    for name in ("bars", "dependencies", "entry", "errors", "extras", "gpus", "interrupts", "locks", "provenance")
 )
 # Packages that show progress, or store what they are given; what they store is in a key by its content.
 NO_RESULT_PACKAGES = frozenset({"tqdm", "pandas", "pyarrow", "safetensors"})

@@ -140,7 +140,9 @@ def held(model: nn.Module, image_size: int, largest: float = HELD) -> float:
     def note(module: nn.Module, _: tuple, out: torch.Tensor) -> None:
         outputs.append(out.numel() * 4)  # also where layers compute in bf16: what is cast is there twice
 
-    shapes = copy.deepcopy(model).to("meta").eval()  # sizes alone, nothing computed
+    # A copy of sizes alone, which takes no memory and computes nothing.
+    tensors = (*model.parameters(), *model.buffers())
+    shapes = copy.deepcopy(model, {id(tensor): tensor.detach().to("meta") for tensor in tensors}).eval()
     for module in shapes.modules():
         if not any(module.children()):
             module.register_forward_hook(note)
