@@ -85,6 +85,8 @@ def pictures() -> list[bytes]:
         _saved("TIFF", "RGBA", compression="tiff_lzw", exif=exif),
         _saved("TIFF", "P", compression="tiff_adobe_deflate", big_tiff=True),
         _sixteen_bits("TIFF"),
+        _saved("AVIF"),
+        _saved("AVIF", "RGBA"),
     ]
 
 

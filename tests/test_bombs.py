@@ -21,7 +21,7 @@ from detector import headers, images
 MAX_PIXELS = 100_000_000  # the default of data.max_pixels
 HUGE = 200 << 20  # bytes that text and pixels of the bombs unpack to
 SECONDS = 10  # of CPU
-PEAK_MIB = 400  # Python, Pillow and FFmpeg take about 150; a bomb that went off would take far more
+PEAK_MIB = 250  # Python, Pillow and FFmpeg take about 70; a bomb that went off would take far more
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -39,9 +39,11 @@ def png(width: int, height: int, *more: bytes, pixels: bytes = b"\0" * 4) -> byt
     )
 
 
-def zeros() -> bytes:
-    pack = zlib.compressobj()
-    return b"".join(pack.compress(bytes(1 << 20)) for _ in range(HUGE >> 20)) + pack.flush()
+def zeros(count: int = HUGE) -> bytes:
+    """So many of them (in whole MiB), compressed: made once, and repeated."""
+    pack = zlib.compressobj(wbits=-15)
+    block = pack.compress(bytes(1 << 20)) + pack.flush(zlib.Z_FULL_FLUSH)
+    return b"\x78\x9c" + block * (count >> 20) + b"\x03\0" + struct.pack(">I", count % 65521 << 16 | 1)
 
 
 def jpeg(width: int, height: int) -> bytes:
@@ -70,6 +72,14 @@ def gif_of_frames(count: int) -> bytes:
     return data[:-1] + data[data.index(b"\x2c\0\0\0\0") : -1] * count + data[-1:]
 
 
+def gif_disposed(width: int, height: int) -> bytes:
+    """Its first frame is larger than its screen, and is to be painted over."""
+    data, control = bytearray(fuzz._saved("GIF", "L")), b"\x21\xf9\4\x08\0\0\0\0"
+    at = data.index(b"\x2c\0\0\0\0")
+    data[at + 5 : at + 9] = struct.pack("<HH", width, height)
+    return bytes(data[:at] + control + data[at:])
+
+
 def bmp(width: int, height: int) -> bytes:
     data = bytearray(fuzz._saved("BMP"))
     data[18:26] = struct.pack("<ii", width, height)
@@ -79,9 +89,39 @@ def bmp(width: int, height: int) -> bytes:
 def tiff(**tags: int) -> bytes:
     """A 10 x 10 grey image without compression, with other values for some tags (`t256=...`)."""
     values = {256: 10, 257: 10, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 10, 279: 100}
-    values |= {int(name[1:]): value for name, value in tags.items()}
-    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(values.items()))
-    return b"II*\0" + struct.pack("<I", 108) + bytes(100) + struct.pack("<H", len(values)) + entries + bytes(4)
+    return _tiff(bytes(100), values | {int(name[1:]): value for name, value in tags.items()})
+
+
+def _tiff(data: bytes, values: dict[int, int], kinds: dict[int, tuple[int, int]] | None = None) -> bytes:
+    """`data` begins at 8. values: of tags; kinds: (type, how many) of those that are not one LONG."""
+    entries = [(tag, *(kinds or {}).get(tag, (4, 1)), value) for tag, value in sorted(values.items())]
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(values)) + packed + bytes(4)
+
+
+def tiff_of_one_tile(side: int) -> bytes:
+    """8 x 8 grey pixels in a tile of `side` x `side`, all of which are there."""
+    data = zeros(-(-(side**2) // (1 << 20)) << 20)
+    values = {256: 8, 257: 8, 258: 8, 259: 8, 262: 1, 277: 1, 322: side, 323: side, 324: 8, 325: len(data)}
+    return _tiff(data, values)
+
+
+def tiff_of_strips(count: int) -> bytes:
+    """A 10 x 10 grey image that says of `count` strips where they are."""
+    values = {256: 10, 257: 10, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 100}
+    return _tiff(struct.pack("<I", 8) * count, values, {273: (4, count)})
+
+
+def exif_of_tags(count: int, size: int) -> bytes:
+    """Of `count` tags each is all of its `size` bytes."""
+    entries = b"".join(struct.pack("<HHII", 4096 + tag, 1, size - 8, 8) for tag in range(count))
+    return (b"II*\0" + struct.pack("<IH", 8, count) + entries).ljust(size, b"\0")
+
+
+def exif_turned(count: int) -> bytes:
+    """An orientation of `count` fractions."""
+    entry = struct.pack("<HHII", 0x112, 5, count, 26)
+    return b"II*\0" + struct.pack("<IH", 8, 1) + entry + bytes(4) + bytes(8 * count)
 
 
 def tiff_of_tags(count: int, length: int) -> bytes:
@@ -98,6 +138,14 @@ def webp(width: int, height: int) -> bytes:
     bits = struct.unpack("<I", data[at : at + 4])[0] >> 28 << 28
     data[at : at + 4] = struct.pack("<I", bits | (height - 1) << 14 | (width - 1))
     return bytes(data)
+
+
+def webp_of_canvas(width: int, height: int) -> bytes:
+    """A small picture on a canvas of this size."""
+    picture = fuzz._saved("WEBP", "RGBA", lossless=True)[12:]
+    size = struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3]
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + b"\x10\0\0\0" + size + picture
+    return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
 def mp4(folder: Path, change: Callable[[bytearray], None]) -> bytes:
@@ -124,25 +172,37 @@ def endless_times(data: bytearray) -> None:
 
 # Name → (how it is made, what the reason holds; "" where the picture that is in it may come out).
 SIZES = {
-    "png": (lambda _: png(2**31 - 1, 2**31 - 1), "2147483647 x 2147483647 pixels are more than data.max_pixels"),
-    "jpeg": (lambda _: jpeg(65500, 65500), "65500 x 65500 pixels are more"),
-    "gif": (lambda _: gif(65535, 65535), "65535 x 65535 pixels are more"),
-    "bmp": (lambda _: bmp(2**31 - 1, 2**31 - 1), "2147483647 x 2147483647 pixels are more"),
-    "tiff": (lambda _: tiff(t256=2**32 - 1, t257=2**32 - 1), "4294967295 x 4294967295 pixels are more"),
-    "webp": (lambda _: webp(16383, 16383), "16383 x 16383 pixels are more"),
+    "png": (lambda _: png(2**31 - 1, 2**31 - 1), "^4611686014132420609 pixels are more than data.max_pixels"),
+    "png-just": (lambda _: png(10001, 10000), "^10001 x 10000 pixels are more than data.max_pixels, 100000000$"),
+    "jpeg": (lambda _: jpeg(65500, 65500), "^4290250000 pixels are more"),
+    "gif": (lambda _: gif(65535, 65535), "^4294836225 pixels are more"),
+    "gif-disposed": (lambda _: gif_disposed(65535, 65535), "^4294836225 pixels are more"),
+    "bmp": (lambda _: bmp(2**31 - 1, 2**31 - 1), "^4611686014132420609 pixels are more"),
+    "tiff": (lambda _: tiff(t256=2**32 - 1, t257=2**32 - 1), "^18446744065119617025 pixels are more"),
+    "tiff-tile": (lambda _: tiff_of_one_tile(20_000), "^20000 x 20000 pixels of a tile are more than data.max"),
+    "tiff-tile-of-nothing": (
+        lambda _: tiff(t259=5, t322=60000, t323=60000, t324=8, t325=100),
+        "60000 x 60000 pixels of a tile",
+    ),
+    "tiff-fax": (lambda _: tiff(t256=90_000_000, t257=1, t258=1, t259=4, t278=1), "^90000000 pixels are too wide"),
+    "webp": (lambda _: webp(16383, 16383), "^268402689 pixels are more"),
+    "webp-canvas": (lambda _: webp_of_canvas(16383, 16383), "^268402689 pixels are more"),
     "mp4": (lambda folder: mp4(folder, huge_frames), ""),  # the stream's own size counts
 }
 OTHERS = {
     "png-text": (lambda _: png(1, 1, chunk(b"zTXt", b"a\0\0" + zeros())), ""),
     "png-itxt": (lambda _: png(1, 1, chunk(b"iTXt", b"a\0\1\0\0\0" + zeros())), ""),
     "png-profile": (lambda _: png(1, 1, chunk(b"iCCP", b"a\0\0" + zeros())), ""),
+    "png-exif": (lambda _: png(1, 1, chunk(b"eXIf", exif_of_tags(60_000, 1 << 20))), ""),
+    "png-exif-turned": (lambda _: png(1, 1, chunk(b"eXIf", exif_turned(500_000))), ""),
     "png-many-texts": (lambda _: png(1, 1, *[chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(10**6)))] * 900), ""),
     "png-pixels": (lambda _: png(1, 1, pixels=bytes(HUGE)), ""),
     "png-chunk-length": (lambda _: png(1, 1)[:-12] + struct.pack(">I", 2**31 - 1) + b"aaAa", ""),
     "jpeg-scans": (lambda _: jpeg_of_scans(5000), "more than 100 scans"),
     "gif-frames": (lambda _: gif_of_frames(20_000), ""),
     "tiff-tags": (lambda _: tiff_of_tags(65535, 2**32 - 1), "."),
-    "tiff-tile": (lambda _: tiff(t259=5, t322=60000, t323=60000, t324=8, t325=100), "."),
+    "tiff-strips": (lambda _: tiff_of_strips(900_000), "^900000 values of tag 273"),
+    "tiff-strip-of-colour": (lambda _: tiff(t259=8, t262=6, t277=3, t278=1 << 24), ""),
     "tiff-strip": (lambda _: tiff(t259=5, t278=2**32 - 1, t279=2**32 - 1), ""),
     "tiff-samples": (lambda _: tiff(t277=65535), "."),
     "mp4-samples": (lambda folder: mp4(folder, endless_samples), ""),

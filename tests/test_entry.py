@@ -40,6 +40,14 @@ def test_bad_input_is_one_line_and_2(tmp_path):
     assert (tmp_path / "job.log").read_text() == errors
 
 
+def test_a_name_that_is_no_text_is_in_the_log(tmp_path):
+    code, errors = run(
+        "raise DetectorError(chr(0xdce9) + chr(0xe9) + '.png: wrong')", "--log", "job.log", cwd=tmp_path
+    )
+    assert code == 2
+    assert (tmp_path / "job.log").read_text(encoding="utf-8").endswith("ERROR \\udce9é.png: wrong\n")
+
+
 def test_a_bug_shows_its_traceback_and_1(tmp_path):
     code, errors = run("1 / 0", cwd=tmp_path)
     assert code == 1

@@ -1,14 +1,21 @@
 """Every kind of pixels becomes RGB in the documented way, resizing is torchvision's, and what is broken raises."""
 
 import builtins
+import os
+import re
+import signal
+import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import av
 import conftest
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter, PngImagePlugin
 from torchvision.transforms import v2
 
 from detector import headers, images
@@ -146,6 +153,62 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     assert np.array_equal(images.load(tmp_path / "a.png", Preprocessing(8, max_pixels=LIMIT)), upright)
 
 
+def ifd(*entries):
+    """EXIF of these (tag, type, count, value of up to four bytes, or the value's bytes)."""
+    packed, data, end = b"", b"", 8 + 2 + 12 * len(entries) + 4
+    for tag, kind, count, value in entries:
+        packed += struct.pack("<HHI", tag, kind, count)
+        if len(value) > 4:
+            packed, data = packed + struct.pack("<I", end + len(data)), data + value
+        else:
+            packed += value.ljust(4, b"\0")
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + packed + bytes(4) + data
+
+
+TURNED = (0x112, 3, 1, b"\6\0")
+ODD_EXIF = {
+    "width that is text": (ifd((0x100, 2, 4, b"abc\0"), TURNED), True),
+    "a number beyond what Pillow writes": (ifd(TURNED, (0x9999, 16, 1, struct.pack("<Q", 2**63))), True),
+    "an orientation that there is not": (ifd((0x112, 3, 1, b"\x63\0")), False),
+    "an orientation of text": (ifd((0x112, 2, 2, b"6\0")), False),
+    "many orientations": (ifd((0x112, 3, 8, b"\6\0" * 8)), True),
+    "no TIFF": (bytes(20), False),
+    "half a TIFF": (ifd(TURNED)[:12], False),
+    "the end of it": (b"\0\x08\0\x02\x01\x12\0\x03", False),
+    "nothing": (b"", False),
+}
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("odd", ODD_EXIF)
+def test_a_photo_with_odd_exif_is_none_the_worse(tmp_path, suffix, odd):
+    """The orientation is applied where it can be read, whatever else there is."""
+    exif, turned = ODD_EXIF[odd]
+    random_image().save(tmp_path / f"plain.{suffix}")
+    random_image().save(tmp_path / f"a.{suffix}", exif=b"Exif\0\0" + exif)
+    plain = images.decoded(tmp_path / f"plain.{suffix}", LIMIT)
+    expected = plain.transpose(Image.Transpose.ROTATE_270) if turned else plain
+    assert images.decoded(tmp_path / f"a.{suffix}", LIMIT).tobytes() == expected.tobytes()
+    assert headers.read(tmp_path / f"a.{suffix}", LIMIT, video=False).error == ""
+
+
+def test_a_tiff_is_turned_once(tmp_path):
+    """Pillow does so itself, as the orientation is among the tags of the file."""
+    random_image().save(tmp_path / "a.tif", tiffinfo={0x112: 6})
+    expected = random_image().transpose(Image.Transpose.ROTATE_270)
+    assert images.decoded(tmp_path / "a.tif", LIMIT).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["profile", "text"])
+def test_a_profile_or_a_text_of_megabytes_changes_no_pixel(tmp_path, kind):
+    """Monitors have such profiles, and generators of images write their workflows."""
+    text = PngImagePlugin.PngInfo()
+    text.add_text("workflow", "x" * 3_000_000, zip=True)
+    more = {"profile": {"icc_profile": bytes(3_000_000)}, "text": {"pnginfo": text}}[kind]
+    random_image().save(tmp_path / "a.png", **more)
+    assert images.decoded(tmp_path / "a.png", LIMIT).tobytes() == random_image().tobytes()
+
+
 def test_first_frame_of_an_animation(tmp_path):
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, WHITE)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
@@ -192,6 +255,72 @@ def test_formats_are_those_of_photographs(tmp_path):
         images.load(tmp_path / "a.png", Preprocessing(8, max_pixels=LIMIT))
 
 
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
+            r"^HEIC, .*: convert it, or install pillow-heif: pip install '\.\[heif\]'$",
+        ),
+        (b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "^AVIF, .*: convert it, or install a Pillow that reads AVIF$"),
+        (b"\xff\x0a\xfa\x7f\x01", "^JPEG XL, .*: convert it$"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "^JPEG XL, .*: convert it$"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "^JPEG 2000, .*: convert it$"),
+    ],
+)
+def test_a_format_that_is_not_read_here_is_named_with_what_to_do(tmp_path, monkeypatch, start, message):
+    monkeypatch.setattr(headers, "readable", lambda: headers.FORMATS)
+    (tmp_path / "a.jpg").write_bytes(start + bytes(64))
+    assert re.search(message, headers.read(tmp_path / "a.jpg", LIMIT, video=False).error)
+    with pytest.raises(BadImage, match=message):
+        images.load(tmp_path / "a.jpg", Preprocessing(8, max_pixels=LIMIT))
+
+
+@pytest.mark.parametrize(("form", "needs"), [("AVIF", "PIL._avif"), ("HEIF", "pillow_heif")])
+@pytest.mark.parametrize("suffix", ["heic", "jpg"])
+def test_what_a_plugin_reads_is_read_whatever_it_is_called(tmp_path, form, needs, suffix):
+    pytest.importorskip(needs, reason=f"no plugin for {form}")
+    assert form in headers.readable()
+    picture = random_image((64, 40)).filter(ImageFilter.GaussianBlur(4))
+    picture.save(tmp_path / f"a.{suffix}", form, quality=95)
+    found = images.decoded(tmp_path / f"a.{suffix}", LIMIT)
+    assert found.size == (64, 40)
+    assert np.abs(np.asarray(found, float) - np.asarray(picture)).mean() < 5
+    assert headers.read(tmp_path / f"a.{suffix}", LIMIT, video=False).format == form
+
+
+@pytest.fixture
+def soon():
+    """Whatever takes longer than ten seconds ends in TimeoutError."""
+
+    def late(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a device", "a folder"])
+@pytest.mark.parametrize("suffix", ["png", "mp4"])
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, monkeypatch, soon, kind, suffix):
+    monkeypatch.chdir(tmp_path)  # the path of a socket must be short
+    path, frame = Path(f"a.{suffix}"), 0.5 if suffix == "mp4" else None
+    if kind == "a named pipe":
+        os.mkfifo(path)
+    elif kind == "a socket":
+        socket.socket(socket.AF_UNIX).bind(str(path))
+    elif kind == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.mkdir()
+    assert headers.read(path, LIMIT, video=frame is not None).error == f"{kind}, not a file"
+    with pytest.raises(BadImage, match=f"^{kind}, not a file$"):
+        images.load(path, Preprocessing(8, max_pixels=LIMIT), frame=frame)
+
+
 # --- videos ---------------------------------------------------------------------------------------
 
 
@@ -212,6 +341,49 @@ def test_video_without_times_or_frame_count(tmp_path, container):
     conftest.write_video(tmp_path / "a.mp4", 20, container=container)
     for position, number in ((0, 0), (0.5, 10), (1, 19)):
         assert abs(grey_of(images.video_frame(tmp_path / "a.mp4", position)) - 8 * number) <= 3
+
+
+def quadrants(image):
+    """The grey values of the four quarters, row by row, in units of 60."""
+    width, height = image.size
+    boxes = [(x, y, x + width // 2, y + height // 2) for y in (0, height // 2) for x in (0, width // 2)]
+    return [round(grey_of(image.convert("L").crop(box)) / 60) for box in boxes]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "seen"),
+    [
+        ((1, 0, 0, 1), [1, 2, 3, 4]),
+        ((0, 1, -1, 0), [3, 1, 4, 2]),  # of a phone held upright: a quarter turn clockwise
+        ((-1, 0, 0, -1), [4, 3, 2, 1]),
+        ((0, -1, 1, 0), [2, 4, 1, 3]),
+        ((-1, 0, 0, 1), [2, 1, 4, 3]),
+        ((1, 0, 0, -1), [3, 4, 1, 2]),
+        ((0, 1, 1, 0), [1, 3, 2, 4]),
+        ((0, -1, -1, 0), [4, 2, 3, 1]),
+        ((0.7, 0.7, -0.7, 0.7), [1, 2, 3, 4]),  # not by quarters: as it is
+    ],
+)
+def test_a_video_is_turned_as_it_asks_for(tmp_path, matrix, seen):
+    """By the matrix that cameras write, as players do. The header keeps the width and height that are stored."""
+    path = tmp_path / "a.mp4"
+    pixels = np.repeat(np.repeat(np.array([[60, 120], [180, 240]], np.uint8), 32, 0), 48, 1)
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"crf": "8"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.dstack([pixels] * 3), format="rgb24")
+        for packet in (*stream.encode(frame), *stream.encode()):
+            file.mux(packet)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 44
+    a, b, c, d = (round(value * 65536) for value in matrix)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    image = images.video_frame(path, 0)
+    assert image.size == ((64, 96) if matrix[0] == 0 else (96, 64))
+    assert quadrants(image) == seen
+    header = headers.read(path, LIMIT, video=True)
+    assert (header.width, header.height) == (96, 64)
 
 
 def test_load_takes_a_frame_of_a_video(tmp_path):

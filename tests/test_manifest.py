@@ -157,21 +157,30 @@ def test_bad_files_are_named_and_refused_beyond_the_limit(tiny_tree):
     assert all(why in errors[path] and str(root) not in errors[path] for path, why in broken.items())
 
 
+def test_a_named_pipe_among_images_is_named_and_not_waited_for(tiny_tree):
+    root = tiny_tree / "synthbuster"
+    (root / "dalle2/r000.png").unlink()
+    os.mkfifo(root / "dalle2/r000.png")
+    with pytest.raises(DetectorError, match=r"dalle2/r000\.png: a named pipe, not a file"):
+        scan("synth", "synthbuster", root)
+
+
 def test_pillows_own_size_limit_has_no_say(tiny_tree, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # at 16 x 12 pixels Pillow would raise
     assert (scan("synth", "synthbuster", tiny_tree / "synthbuster").error == "").all()
     assert Image.MAX_IMAGE_PIXELS == 10
 
 
-def test_pillow_s_own_limit_is_off_while_any_thread_has_an_image_open(tmp_path, monkeypatch):
+def test_pillow_s_own_limit_is_the_largest_of_those_that_threads_have_images_open_with(tmp_path, monkeypatch):
     """Threads open and close in any order: here the first one closes while the second has its image open."""
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     conftest.write_picture(tmp_path / "a.png")
-    first, second = (headers.opened(tmp_path / "a.png", 1000) for _ in range(2))
+    first, second = (headers.opened(tmp_path / "a.png", limit) for limit in (2000, 1000))
     first.__enter__()
     second.__enter__()
+    assert Image.MAX_IMAGE_PIXELS == 2000
     first.__exit__(None, None, None)
-    assert Image.MAX_IMAGE_PIXELS is None
+    assert Image.MAX_IMAGE_PIXELS == 1000
     second.__exit__(None, None, None)
     assert Image.MAX_IMAGE_PIXELS == 10
 

@@ -18,11 +18,13 @@ from PIL.PngImagePlugin import PngInfo
 from test_bundle import write_pictures
 from test_card import BAND
 from test_exporting import trained
+from test_images import ODD_EXIF
 
 from detector import (
     devices,
     explanation,
     exporting,
+    headers,
     images,
     inference,
     manifest,
@@ -128,6 +130,32 @@ def test_a_video_is_judged_by_the_frame_that_training_saw(made):
     np.testing.assert_array_equal(model.pixels(made / "video.mp4"), expected)
     assert model.judge(made / "video.mp4").verdict is not None
     assert model.judge(made / "video.mp4").logit == pytest.approx(float(model.logits(expected[None])[0]), abs=1e-5)
+
+
+def test_what_is_odd_about_a_file_is_so_to_training_and_to_a_bundle(made):
+    """One way from a file to pixels: the same ones, or the same error."""
+    folder, model = made / "odd", Model.open(made / "bundle")
+    folder.mkdir(exist_ok=True)
+    picture = Image.linear_gradient("L").resize((90, 70)).convert("RGB")
+    for odd, (exif, _) in ODD_EXIF.items():
+        for suffix in ("jpg", "png"):
+            picture.save(folder / f"{odd}.{suffix}", exif=b"Exif\0\0" + exif)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.convert("LA").save(folder / "turned.png", exif=exif)
+    picture.save(folder / "turned.tif", exif=exif)
+    picture.save(folder / "profile.png", icc_profile=bytes(3_000_000))
+    picture.convert("F").save(folder / "floats.tif")
+    (folder / "text.png").write_text("no picture")
+    for path in sorted(folder.iterdir()):
+        if path.name in ("floats.tif", "text.png"):
+            with pytest.raises(Exception, match=r"mode 'F'|identify") as caught:
+                images.load(path, model.preprocessing, sha256=sha256(path))
+            assert model.judge(path).error == headers.reason(caught.value, path)
+        else:
+            expected = images.load(path, model.preprocessing, sha256=sha256(path))
+            np.testing.assert_array_equal(model.pixels(path), expected, err_msg=str(path))
+            np.testing.assert_array_equal(model.pixels(("upload", path.read_bytes())), expected)
 
 
 def test_the_map_is_grad_cam_by_automatic_differentiation(made, network):
@@ -274,7 +302,9 @@ def test_a_bad_file_has_its_reason_and_the_others_their_answers(model, tmp_path)
     assert [answer.verdict for answer in answers] == [None, "real"] * len(names)
     errors = [answer.error for answer in answers[::2]]
     for error, words in zip(
-        errors, ("identify", "", "identify", "", "1500 x 1000", "not a file", "no such file"), strict=True
+        errors,
+        ("identify", "", "identify", "", "1500 x 1000", "a folder, not a file", "no such file"),
+        strict=True,
     ):
         assert error
         assert words in error

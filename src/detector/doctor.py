@@ -23,7 +23,7 @@ PACKAGES = ("detector", "onnxruntime", "onnx", "numpy", "pillow", "av")
 # as they are installed, and the extra that brings them
 EXTRAS = {
     **dict.fromkeys(("torch", "pandas", "optuna", "snakemake"), "pipeline"),
-    **{"starlette": "app", "openvino": "openvino", "opencv-python-headless": "faces"},
+    **{"starlette": "app", "openvino": "openvino", "opencv-python-headless": "faces", "pillow-heif": "heif"},
     "snakemake-executor-plugin-slurm": "slurm",
 }
 FEATURES = {

@@ -192,7 +192,7 @@ def _handlers(log_file: Path | None) -> list[logging.Handler]:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         if rank is None:
             log_file.write_text("")
-        # appends, as the launcher goes on writing too
+        # Appends, as the launcher goes on writing too. Names of files may be no text.
         handlers.append(logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace"))
     return handlers
 

@@ -7,11 +7,11 @@ import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from detector import crops, extras, headers
 from detector.errors import DetectorError
@@ -21,6 +21,26 @@ from detector.headers import BadImage
 FACE_MARGIN = 0.3  # of the face's side, added on each side
 WAYS = ("resize", "center_crop", "random_crop", "texture_crop")
 FORMATS = ("JPEG", "WEBP")  # of recompression
+# EXIF's orientation → what makes the picture upright.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# A video's display matrix, of which (a, b, c, d) move the point (x, y) to (ax + cy, bx + dy) → the same.
+MATRICES = {
+    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
+    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+}
 # What every version of ours did alike; recorded for those who read the pixels elsewhere.
 FIXED = {
     "resize": "bilinear-antialias",
@@ -111,13 +131,12 @@ class Preprocessing:
         return self.preprocess == "random_crop" or self.recompress is not None
 
     def apply(self, image: Image.Image, sha256: str = "") -> np.ndarray:
-        """uint8 (size, size, 3) RGB from an image of any accepted mode. sha256: of the file, needed where `draws`.
+        """uint8 (size, size, 3) RGB from what `decoded` returns. sha256: of the file, needed where `draws`.
 
-        Raises BadImage for pixels of unknown range, and where `resize_to` makes more than `max_pixels` pixels.
+        Raises BadImage where `resize_to` makes more than `max_pixels` pixels.
         """
         if self.draws and not sha256:
             raise ValueError("random crops and recompression are drawn from the file's sha256, and none was given")
-        image = to_rgb(image)
         if self.face_crop:
             image = image.crop(face_box(image))
         if self.resize_to is not None:
@@ -156,23 +175,31 @@ def load(
     """
     if sha256 is None and how.draws:
         sha256 = hash_of(path)
+    return how.apply(decoded(path, how.max_pixels, frame), sha256 or "")
+
+
+def decoded(file: str | os.PathLike | BinaryIO, max_pixels: int, frame: float | None = None) -> Image.Image:
+    """An image, or the frame at a position of a video (which must be a path), as an upright RGB image.
+
+    Raises as `load` does.
+    """
     if frame is not None:
-        return how.apply(video_frame(path, frame, max_pixels=how.max_pixels), sha256 or "")
-    with headers.opened(path, how.max_pixels) as image:
-        return how.apply(image, sha256 or "")
+        return video_frame(file, frame, max_pixels=max_pixels)
+    with headers.opened(file, max_pixels) as image:
+        return to_rgb(image)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Mode RGB from any mode that the accepted formats have:
 
-    * the EXIF orientation is applied;
+    * the EXIF orientation is applied, where it can be read;
     * grey and 1-bit: the same value in the three channels; 16-bit grey: value / 257, rounded;
     * alpha, palette with transparency, and a colour marked as transparent: composited over white;
     * CMYK, YCCK and the rest: Pillow's conversion, which knows no colour profile.
 
     Raises BadImage for float pixels and 32-bit integers beyond 16 bits: their range is anyone's guess.
     """
-    image = ImageOps.exif_transpose(image)
+    image = _upright(image)
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode == "I" or image.mode.startswith("I;16"):
@@ -200,7 +227,7 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
 
     Of n frames it is number round(position · (n - 1)). Frames are counted by reading the packets without
     decoding them, so neither a missing duration nor a wrong frame count in the header matters. Decoding
-    starts at the key frame before. A rotation noted in the file is not applied.
+    starts at the key frame before. Quarter turns and reflections that the file asks for are applied.
 
     Raises BadImage where there is no such frame or it has more than `max_pixels` pixels; av.FFmpegError.
     """
@@ -219,7 +246,8 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
         raise BadImage(f"frame {index} of {len(times)} does not decode")
     if max_pixels is not None:
         headers.check_size(frame.width, frame.height, max_pixels)
-    return frame.to_image()
+    image, turn = frame.to_image(), _turn_of(frame)
+    return image if turn is None else image.transpose(turn)
 
 
 def face_box(image: Image.Image) -> tuple[int, int, int, int]:
@@ -246,6 +274,29 @@ def face_box(image: Image.Image) -> tuple[int, int, int, int]:
     left = min(max(round(centre_x - side / 2), 0), image.width - side)
     top = min(max(round(centre_y - side / 2), 0), image.height - side)
     return left, top, left + side, top + side
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The decoded image, turned as its EXIF or XMP says.
+
+    Not Pillow's `exif_transpose`: that writes the rest of the EXIF anew, and fails where a camera wrote it oddly.
+    """
+    image.load()
+    try:
+        headers.check_tags(io.BytesIO(image.info.get("exif", b"").removeprefix(b"Exif\0\0")))
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # no EXIF that anyone could read; the pixels are none the worse
+        turn = None
+    return image if turn is None else image.transpose(turn)
+
+
+def _turn_of(frame: av.VideoFrame) -> Image.Transpose | None:
+    """What makes a frame upright, by the display matrix of its file."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return None
+    a, b, _, c, d, *_ = np.sign(np.frombuffer(matrix, np.int32)).tolist()
+    return MATRICES.get((a, b, c, d))
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:

@@ -237,16 +237,10 @@ class Model:
 
     def _rgb(self, item: Item) -> Image.Image:
         limit = self.preprocessing.max_pixels
-        file = io.BytesIO(item[1]) if isinstance(item, tuple) else Path(item)
-        if isinstance(file, Path):
-            if file.exists() and not file.is_file():
-                raise headers.BadImage("not a file")
-            if file.suffix.lower() in VIDEO_SUFFIXES:
-                return images.video_frame(file, self.frame, max_pixels=limit)
-        with headers.opened(file, limit) as image:
-            rgb = images.to_rgb(image)
-            rgb.load()
-            return rgb
+        if isinstance(item, tuple):
+            return images.decoded(io.BytesIO(item[1]), limit)
+        video = Path(item).suffix.lower() in VIDEO_SUFFIXES
+        return images.decoded(item, limit, self.frame if video else None)
 
     def _hash(self, item: Item) -> str:
         """SHA-256 of the file, where pixels depend on it."""

@@ -191,7 +191,7 @@ class Service:
         except headers.BadImage as error:
             raise Refusal("not_an_image", str(error)) from None
         except Exception:  # Pillow's plug-ins raise almost anything on broken files
-            kinds = ", ".join(headers.FORMATS)
+            kinds = ", ".join(headers.readable())
             raise Refusal("not_an_image", f"this is no image that can be read ({kinds})") from None
 
 

@@ -34,7 +34,12 @@ CLASSES = {REAL: "real", FAKE: "fake"}  # in tables and texts
 SPLIT_NAMES = ("train", "valid", "test")
 STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
 PAIRS = "@pairs/"  # how paths of photographs begin that lie in a source's `pairs` and not below its root
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+IMAGE_SUFFIXES = frozenset(
+    {
+        *(".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"),
+        *(".avif", ".heic", ".heif", ".hif", ".jxl"),  # where they cannot be read, the error says what to do
+    }
+)
 # What file browsers, network disks and unpacking tools leave beside images, in lower case. Some of it is named
 # like an image, or holds thumbnails of the images beside it.
 CLUTTER = frozenset(
