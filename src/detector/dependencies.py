@@ -29,6 +29,7 @@ NO_RESULT_PACKAGES = frozenset({"tqdm", "pandas", "pyarrow", "safetensors"})
 DISTRIBUTIONS = {
     "PIL": ("pillow",),
     "cv2": ("opencv-python-headless", "opencv-python", "opencv-contrib-python"),
+    "pillow_heif": ("pillow-heif",),
     "sklearn": ("scikit-learn",),
     "torch_pruning": ("torch-pruning",),
     "yaml": ("pyyaml",),

@@ -9,6 +9,7 @@ from detector.errors import DetectorError
 EXTRAS = {
     "app": ("python_multipart", "starlette", "uvicorn"),
     "faces": ("cv2",),
+    "heif": ("pillow_heif",),
     "openvino": ("openvino",),
     "pipeline": (
         *("captum", "imagehash", "matplotlib", "networkx", "onnxscript", "optuna", "pandas", "pyarrow"),
