@@ -1,6 +1,7 @@
 """A bundle is all that one needs: its checksums hold, and its example gives the pipeline's logits for the same
 files, also where neither the project nor torch is installed."""
 
+import argparse
 import ast
 import json
 import math
@@ -37,9 +38,11 @@ from detector import (
     runtimes,
     sparse,
 )
+from detector.calibration import temperature
 from detector.files import sha256, write_json
 from detector.formats import EXPORTED, FILES
 from detector.images import Preprocessing
+from detector.prediction import Model
 from detector.runs import Images
 
 ROOT = Path(__file__).parents[1]
@@ -186,6 +189,38 @@ def test_the_example_gives_the_logits_of_the_pipeline(precision, model, made, sh
     logits = np.array([logit for _, _, logit in found.values()])
     assert np.abs(logits - expected["logit"]).max() <= PARITY
     assert len(np.unique(logits.round(4))) == len(logits), "pictures that are all the same prove nothing"
+
+
+def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch):
+    """The rule's script, with an int8 whose logits are a third of those of fp32: so is its temperature."""
+    script = conftest.load_script("export")
+    rows = Images.open(made / "manifest.parquet", [made / "pack"]).part("valid")
+    own = np.where(rows["label"] == 1, 1.5, -1.5)
+    own[0] *= -0.4  # one is wrong: else the sharpest temperature would be best for both
+    manifest.write(inference.predictions(rows, own), tmp_path / "valid.parquet")
+    tried = {"method": "minmax", "float_layers": [], "valid_accuracy": 0.5}
+
+    def save_int8(path, source, pictures, accuracy, wanted):
+        path.write_bytes(source.read_bytes())
+        tried["valid_accuracy"] = accuracy(path)
+        return {**tried, "tried": [tried]}
+
+    monkeypatch.setattr(script.quantizing, "save_int8", save_int8)
+    monkeypatch.setattr(script.runtimes, "logits", lambda *_: (own / 3).astype(np.float32))
+    facts = {"image_size": SIZE, "labels": {}, "git_commit": "", "data_fingerprint": ""}
+    write_json(tmp_path / "meta.json", meta(BRANCH) | facts)
+    paths = {"model": made / "model.safetensors", "manifest": made / "manifest.parquet", "packs": [made / "pack"]}
+    paths |= {"meta": tmp_path / "meta.json", "predictions": tmp_path / "valid.parquet"}
+    settings = json.dumps({"calibration_images": 2, "max_drop": 1.0, "sure_error": 0.1})
+    given = {"arch": "resnet18", "branch": BRANCH, "config": settings, "threads": 1}
+    script.main(argparse.Namespace(**paths, **given, folder=tmp_path, facts=tmp_path / "export.json"))
+    told = json.loads((tmp_path / "export.json").read_text())
+    files = {name: tmp_path / FILES[f"onnx-{name}"] for name in ("fp32", "int8")}
+    heat = {name: float(runtimes.facts(path)["temperature"]) for name, path in files.items()}
+    assert heat["fp32"] == told["temperature"] == pytest.approx(temperature(rows["label"], own), rel=1e-4)
+    assert heat["int8"] == pytest.approx(heat["fp32"] / 3, rel=1e-3)
+    assert heat["int8"] == told["int8"]["temperature"]
+    assert Model.open(tmp_path / FILES["onnx-int8"], source="mine").temperature == heat["int8"]
 
 
 def test_verdict_and_probability_follow_from_the_logit_and_the_file_s_temperature(made, shipped):

@@ -81,11 +81,15 @@ def main(args: argparse.Namespace) -> None:
         *(files["onnx-int8"], files["onnx-fp32"], learned.gather(chosen), accuracy),
         wanted=reference - settings["max_drop"],
     )
-    # Rounded logits have a band of their own: that of the attempt which was kept.
+    # Rounded logits have a temperature and a band of their own: those of the attempt which was kept.
     kept = measured[int8["tried"].index({k: int8[k] for k in ("method", "float_layers", "valid_accuracy")})]
-    int8["band"] = calibration.band(label, kept, settings["sure_error"])
+    own = {
+        "temperature": calibration.temperature(label, kept),
+        "band": calibration.band(label, kept, settings["sure_error"]),
+    }
+    int8 |= own
     model = onnx.load(files["onnx-int8"])
-    exporting.set_facts(model, {"band": int8["band"]})
+    exporting.set_facts(model, own)
     exporting.write(files["onnx-int8"], model)
     for precision in ("fp16", "int8"):
         sparse.save(files[f"sparse-{precision}"], weights, precision, facts)
