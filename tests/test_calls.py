@@ -12,7 +12,7 @@ from conftest import load_script
 from test_deployment import FACTS
 from test_robustness import SIZES, TABLE, logits
 
-from detector import ablation, calls, deployment, evaluation, inference, manifest, metrics, saved, tables
+from detector import ablation, calls, deployment, evaluation, inference, manifest, metrics, saved, summary, tables
 from detector.errors import DetectorError
 from detector.formats import KEY, LATENCY_COLUMNS, TRAINED
 from detector.prediction import Model
@@ -166,3 +166,42 @@ def decisions(path: Path) -> list[str]:
 def test_no_other_place_decides_it():
     files = [*(ROOT / "src/detector").rglob("*.py"), *(ROOT / "workflow/scripts").glob("*.py")]
     assert [text for path in files for text in decisions(path)] == ["calls.py: logit >= 0"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [
+        (
+            (10, 30, 0, 30),
+            "it never calls one of the 40 test images real: all are fake to it (75.0 % of these are fake)",
+        ),
+        (
+            (30, 10, 40, 30),
+            "it never calls one of the 40 test images fake: all are real to it (75.0 % of these are real)",
+        ),
+        ((10, 30, 4, 30), "it is right about 75.0 % of the 40 test images, while 75.0 % of these are fake"),
+        ((20, 20, 20, 20), "it is right about 50.0 % of the 40 test images, while 50.0 % of these are real"),
+        ((10, 30, 4, 31), ""),
+        ((0, 30, 0, 20), ""),
+        ((0, 0, 0, 0), ""),
+    ],
+)
+def test_when_there_is_reason_to_doubt_a_network(counts, said):
+    assert calls.doubt(*counts, "test images") == said
+
+
+def test_the_summary_names_what_never_calls_a_class(tmp_path):
+    found = study()
+    for table in found[BRANCH].values():
+        table["logit"] = -1.0
+    folder = tmp_path / "tables"
+    tables.write(tables.final_accuracy(found, PAPER), tables.ACCURACY_COLUMNS, folder / "final_accuracy.csv")
+    for name in ("dataset_composition", "efficiency"):
+        tables.write([], summary._SHOWN[name], folder / f"{name}.csv")
+    said = summary.text(tmp_path).split("\n\n")[0].splitlines()
+    assert said[0] == "not learned to tell real from fake"
+    assert said[1].startswith("  resnet18, seed 3, l1-40: it never calls one of the 6 test images real")
+    assert len(said) == 3, "the baseline is right, and the last line says what to do"
+    del found[BRANCH]
+    tables.write(tables.final_accuracy(found, PAPER), tables.ACCURACY_COLUMNS, folder / "final_accuracy.csv")
+    assert "learned" not in summary.text(tmp_path)

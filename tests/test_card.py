@@ -66,7 +66,10 @@ def export(branch: str, **more: object) -> dict:
         **{"trained_at": "abc", "trained_dirty": False, "git_commit": "", "dirty": None},
         **{"data_fingerprint": "f00d", "model_sha256": "beef"},
         "band": BAND,
-        "int8": {"method": "entropy", "float_layers": ["fc"], "valid_accuracy": 0.7512},
+        "int8": {
+            **{"method": "entropy", "float_layers": ["fc"], "valid_accuracy": 0.7512, "temperature": 1.5},
+            "band": BAND,
+        },
         "valid_accuracy": 0.75,
         **more,
     }
@@ -245,6 +248,7 @@ def test_the_costs_are_those_of_the_table():
 def test_reading_the_logit_and_int8_are_those_of_the_export():
     written = flat(text(facts()))
     assert "P(real) = 1 / (1 + exp(−logit / 1.25)), where 1.25 is the temperature" in written
+    assert "fits the validation images best (1.5 for `model.int8.onnx`)" in written
     assert "ranges of activations by the method entropy, on training images" in written
     assert "left in fp32: `fc`. Accuracy on the validation images 75.1 %, in fp32 75.0 %." in written
     assert "| trained with | python 3.11.0, torch 2.0 |" in written
@@ -255,7 +259,23 @@ def test_reading_the_logit_and_int8_are_those_of_the_export():
     assert "| SHA-256 of `model.safetensors` | beef |" in written
 
 
+NEVER_REAL = BAND | {"real": BAND["real"] | {"called": 0}}
 SAID = {
+    "a class is never called": (
+        lambda some: replace(some, export=export("l1-40", band=NEVER_REAL)),
+        "it never calls one of the 12 validation images real: all are fake to it (75.0 % of these are fake)",
+        lambda some: some,
+    ),
+    "no better than always the same": (
+        lambda some: replace(some, export=export("l1-40", valid_accuracy=0.75)),
+        "it is right about 75.0 % of the 12 validation images, while 75.0 % of these are fake",
+        lambda some: replace(some, export=surely("l1-40")),
+    ),
+    "all test images called alike": (
+        lambda some: with_tests(some, faces=all_fake(some, "faces"), fakes=all_fake(some, "fakes")),
+        "it never calls one of the 32 test images real: all are fake to it (75.0 % of these are fake)",
+        lambda some: some,
+    ),
     "one class": (
         lambda some: some,
         "`fakes`: the test images are fakes alone. Without real images there is no AUC",
@@ -312,6 +332,23 @@ SAID = {
         lambda some: some,
     ),
 }
+
+
+def surely(branch: str) -> dict:
+    """export.json of a network that is right about most validation images."""
+    told = export(branch, valid_accuracy=0.95)
+    return told | {"int8": told["int8"] | {"valid_accuracy": 0.95}}
+
+
+def all_fake(some: card.Facts, source: str) -> pd.DataFrame:
+    return some.tests["fp32"][source].assign(logit=np.float32(-1))
+
+
+def test_a_doubt_stands_before_how_to_use_it():
+    written = text(facts(export=export("l1-40", band=NEVER_REAL)))
+    assert written.index("It has not learned to tell real from fake") < written.index("## Use")
+    assert "\n- `model.onnx`: it never calls" in written
+    assert "has not learned" not in text(facts(export=surely("l1-40")))
 
 
 def made(some: card.Facts, **how: object) -> card.Facts:

@@ -50,14 +50,15 @@ def timeless(history):
     return [dataclasses.replace(row, seconds=0, images_per_second=0) for row in history]
 
 
-def test_it_learns_and_keeps_the_best_epoch(data):
+def test_it_learns_and_keeps_the_best_epoch(data, caplog):
     model = small_net()
     result = fit(model, *data, dataclasses.replace(RECIPE, epochs=12), PLAN)
     assert result.best.valid_accuracy > 0.75
     assert result.best.valid_accuracy == max(row.valid_accuracy for row in result.history)
     assert equal(result.weights, model.state_dict())
-    _, accuracy = training._evaluate(model, data[1], PLAN)
-    assert accuracy == result.best.valid_accuracy
+    _, accuracy, called_real = training._evaluate(model, data[1], PLAN)
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+    assert (accuracy, called_real) == (result.best.valid_accuracy, result.best.valid_called_real)
 
 
 def test_the_same_seed_gives_the_same_bytes(data):
@@ -79,7 +80,7 @@ def test_the_same_seed_gives_the_same_bytes(data):
     ],
 )
 def test_early_stopping_waits_patience_epochs(accuracies, stops):
-    history = [Epoch(i + 1, 0, 0, 0, value, 0, 0, 0) for i, value in enumerate(accuracies)]
+    history = [Epoch(i + 1, 0, 0, 0, value, 0, 0, 0, 0) for i, value in enumerate(accuracies)]
     assert training._finished(history, dataclasses.replace(RECIPE, epochs=100, patience=3)) is stops
 
 
@@ -215,3 +216,77 @@ def test_gradual_pruning_goes_on_as_if_never_stopped(data, tmp_path, dies_in):
     resumed = fit(small_net(1), *data, recipe, PLAN, masks=masks.Gradual(0.8, 4), state=state)
     assert equal(whole.weights, resumed.weights)
     assert timeless(whole.history) == timeless(resumed.history)
+
+
+def fakes_and(reals, seed=1):
+    """40 images, of which so many are real."""
+    batches = make_batches(40, seed)
+    label = (np.arange(40) < reals).astype(int)
+    return Batches(
+        [np.asarray(batches.gather(np.arange(40)))], np.zeros(40, int), np.arange(40), label, torch.device("cpu")
+    )
+
+
+def always(logit):
+    """A network that says the same of every image, for as long as it hardly learns."""
+    model = small_net()
+    with torch.no_grad():
+        model[-1].weight.zero_()
+        model[-1].bias.fill_(logit)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("logit", "reals", "said"),
+    [
+        (
+            -9.0,
+            9,
+            "it never calls one of the 40 validation images real: all are fake to it (77.5 % of these are fake)",
+        ),
+        (
+            9.0,
+            31,
+            "it never calls one of the 40 validation images fake: all are real to it (77.5 % of these are real)",
+        ),
+        (
+            9.0,
+            9,
+            "it never calls one of the 40 validation images fake: all are real to it (77.5 % of these are fake)",
+        ),
+        (-9.0, 0, ""),  # fakes alone: there is nothing else to call
+    ],
+)
+def test_a_class_that_is_never_called_is_said_in_the_log(logit, reals, said, data, caplog):
+    recipe = dataclasses.replace(RECIPE, epochs=1, optimizer="SGD", learning_rate=1e-12)
+    fit(always(logit), data[0], fakes_and(reals), recipe, PLAN, title="search l1-40 trial 2")
+    found = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    if not said:
+        assert found == []
+        return
+    (line,) = found
+    assert line.startswith(f"search l1-40 trial 2: in epoch 1, which is kept, {said}. ")
+    assert "more images" in line, "and what to do"
+
+
+def epochs(*rows):
+    """Epochs by accuracy and by the share that was called real."""
+    return [Epoch(i + 1, 0, 0, 0, accuracy, 0, 0, 0, real) for i, (accuracy, real) in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        # As somebody's 249 images did: the first epoch is kept, then 0.75 for good, by calling all of them fake.
+        ([(0.8, 0.15), (0.75, 0.0), (0.75, 0.0)], "in epoch 3, its last, it never calls one of the 40"),
+        ([(0.75, 0.0), (0.8, 0.15)], ""),
+        ([(0.75, 0.1), (0.7, 0.2)], "in epoch 1, which is kept, it is right about 75.0 % of the 40"),
+        ([(0.8, 0.1), (0.7, 0.2)], ""),
+    ],
+)
+def test_which_epochs_give_reason_to_doubt(rows, said):
+    history = epochs(*rows)
+    best = max(history, key=lambda row: row.valid_accuracy)
+    found = training._doubt(training.Fit({}, history, best), fakes_and(10))
+    assert found.startswith(said)
+    assert bool(found) == bool(said)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from detector import calls
 from detector.errors import DetectorError
 from detector.formats import FILES
 from detector.metrics import measure, wilson
@@ -99,6 +100,7 @@ def text(facts: Facts, template: str) -> str:
         "licences": "\n".join(f"- {_code(kind)}: {' '.join(facts.licences[kind].split())}" for kind in kinds),
         **_training(facts.meta),
         **_int8(export),
+        "doubts": _doubts(facts),
         "sure": _sure(export["band"]),
         "runtime": facts.runtime,
         **{"ir": facts.onnx[0], "opset": facts.onnx[1], "least": least_runtime(*facts.onnx)},
@@ -121,6 +123,27 @@ def least_runtime(ir: int, opset: int) -> str:
         if ir <= newest_ir and opset <= newest_opset:
             return release
     return importlib.metadata.version("onnxruntime")
+
+
+def _doubts(facts: Facts) -> str:
+    """What must be known first of a network that never calls one class; "" where there is nothing of the kind."""
+    valid, found = facts.images("valid")["label"], {}
+    for name, told in (("model.onnx", facts.export), ("model.int8.onnx", facts.export["int8"])):
+        called = told["band"]["real"]["called"]
+        counts = (int((valid == label).sum()) for label in (REAL, FAKE))
+        found[name] = [
+            calls.doubt(*counts, called, round(told["valid_accuracy"] * len(valid)), "validation images")
+        ]
+    for name, tests in zip(found, facts.tests.values(), strict=True):
+        table = pd.concat(tests.values())
+        sums = measure(table["label"], table["logit"])
+        real, right_about = sums["tn"] + sums["fp"], sums["tp"] + sums["tn"]
+        found[name].append(
+            calls.doubt(real, len(table) - real, sums["tn"] + sums["fn"], right_about, "test images")
+        )
+    lines = [f"- `{name}`: {said}." for name, several in found.items() for said in several if said]
+    heading = f"**It has not learned to tell real from fake.** {calls.REMEDY}"
+    return "\n\n".join([heading, "\n".join(lines)]) if lines else ""
 
 
 def _sure(band: Mapping) -> str:
@@ -260,6 +283,7 @@ def _square(how: Mapping, size: int) -> str:
 def _int8(export: Mapping) -> dict[str, str]:
     int8 = export["int8"]
     return {
+        "int8_temperature": f"{int8['temperature']:.4g}",
         "int8_method": int8["method"],
         "float_layers": _names(int8["float_layers"]) or "none",
         "int8_valid": _percent(int8["valid_accuracy"]),

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector import environments, progress
+from detector import calls, environments, progress
 from detector.errors import DetectorError
+from detector.tables import COMBINED
 
 # the columns that fit a terminal; the CSV files have all
 _SHOWN = {
@@ -23,7 +24,8 @@ _OPTIONAL = ("deployment",)  # not there where `deploy.branches` is empty
 def text(results: Path) -> str:
     """The summary of `results`. Raises `DetectorError` where no run was begun there."""
     lacking = 0
-    parts = [_audit(results / "tables/audit_verdict.csv"), _mixed(results / "tables/environments.csv")]
+    first = (_doubts, "final_accuracy"), (_audit, "audit_verdict"), (_mixed, "environments")
+    parts = [say(results / "tables" / f"{name}.csv") for say, name in first]
     for name, columns in _SHOWN.items():
         path = results / "tables" / f"{name}.csv"
         if not path.is_file():
@@ -45,6 +47,18 @@ def text(results: Path) -> str:
     parts.append("\n".join(["Files", *(f"  {path}" for path in found)]))
     parts.append(f"Report: {report}" if report.is_file() else f"Report: not made; snakemake --report {report}")
     return "\n\n".join(parts)
+
+
+def _doubts(path: Path) -> str:
+    """The variants that never call one class. "" where there are none, and where nothing was tested yet."""
+    if not path.is_file():
+        return ""
+    table, lines = pd.read_csv(path), []
+    for row in table[table["testset"] == COMBINED].itertuples():
+        reals, fakes = row.tn + row.fp, row.tp + row.fn
+        if said := calls.doubt(reals, fakes, row.tn + row.fn, row.tp + row.tn, "test images"):
+            lines.append(f"  {row.arch}, seed {row.seed}, {row.branch}: {said}")
+    return "\n".join(["not learned to tell real from fake", *lines, f"  {calls.REMEDY}"]) if lines else ""
 
 
 def _mixed(path: Path) -> str:

@@ -17,6 +17,7 @@ from detector.checkpoints import ResumeState
 from detector.devices import Plan
 from detector.errors import DetectorError, Diverged
 from detector.models import Passes, evaluation_batch, prunable
+from detector.sources import REAL
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class Epoch:
     learning_rate: float
     seconds: float
     images_per_second: float  # training images over the time spent training
+    valid_called_real: float  # share of the validation images
 
 
 HISTORY_COLUMNS = [field.name for field in fields(Epoch)]
@@ -99,6 +101,7 @@ def fit(
     Where the process is asked to end (`interrupts`), it saves the steps done and raises `Stopped`. Raises
     `Diverged`, a `DetectorError`, where the loss is no longer a number. Called in each process of a team
     (`distributed`), all return the same; the first one saves.
+    The log warns of a network that never calls one class.
     """
     run = _Run(model, train, valid, recipe, plan, masks, state, title)
     if after_epoch is not None:
@@ -113,7 +116,21 @@ def fit(
     model.load_state_dict(run.best)
     if wrong := run.violations():
         raise RuntimeError(f"{title}: {wrong} pruned weights are not zero after training; this is a bug")
-    return Fit(run.best, run.history, _best(run.history, run.first))
+    result = Fit(run.best, run.history, _best(run.history, run.first))
+    if said := _doubt(result, valid):
+        log.warning("%s: %s. %s", title, said, calls.REMEDY)
+    return result
+
+
+def _doubt(result: Fit, valid: Batches) -> str:
+    """What to say of a network that never calls one class, in the epoch that is kept or in the last one."""
+    reals = int((valid.labels == REAL).sum())
+    for row in (result.best, result.history[-1]):
+        counts = (round(share * len(valid)) for share in (row.valid_called_real, row.valid_accuracy))
+        said = calls.doubt(reals, len(valid) - reals, *counts, "validation images")
+        if said and (row is result.best or row.valid_called_real in (0, 1)):
+            return f"in epoch {row.epoch}, {'which is kept' if row is result.best else 'its last'}, {said}"
+    return ""
 
 
 def _best(history: Sequence[Epoch], first: int = 1) -> Epoch | None:
@@ -199,7 +216,7 @@ class _Run:
         count = len(self._train)
         loss, accuracy = self._partial.loss_sum.item() / count, self._partial.correct.item() / count
         trained = time.perf_counter() - begun
-        valid_loss, valid_accuracy = _evaluate(self._model, self._valid, self._plan, self._stop_if_asked)
+        valid_loss, valid_accuracy, called = _evaluate(self._model, self._valid, self._plan, self._stop_if_asked)
         rate = self._recipe.learning_rate
         if not (math.isfinite(loss) and math.isfinite(valid_loss)):
             raise Diverged(
@@ -207,7 +224,7 @@ class _Run:
                 f"lower the learning rate ({rate:g}) or set runtime.precision: fp32"
             )
         seconds = time.perf_counter() - begun
-        row = Epoch(number, loss, accuracy, valid_loss, valid_accuracy, rate, seconds, count / trained)
+        row = Epoch(number, loss, accuracy, valid_loss, valid_accuracy, rate, seconds, count / trained, called)
         self.history.append(row)
         if _best(self.history, self.first) is row:
             self.best = {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}
@@ -295,12 +312,13 @@ class _Run:
 @torch.inference_mode()
 def _evaluate(
     model: nn.Module, valid: Batches, plan: Plan, stop_if_asked: Callable[[], None] = lambda: None
-) -> tuple[float, float]:
-    """Mean loss and accuracy over the validation images."""
+) -> tuple[float, float, float]:
+    """Mean loss, accuracy and the share that is called real, over the validation images."""
     model.eval()
     team = distributed.team()
     loss_sum = torch.zeros((), device=plan.torch_device)
     correct = torch.zeros((), device=plan.torch_device)
+    called = torch.zeros((), device=plan.torch_device)
     share = plan.memory // (team.size if plan.device == "cpu" else 1)
     passes, batch = Passes(model), evaluation_batch(model, valid.size, replace(plan, memory=share))
     for images, labels in valid.evaluate(batch, rank=team.rank, ranks=team.size):
@@ -308,6 +326,7 @@ def _evaluate(
             logits = passes(images).squeeze(1).float()
         loss_sum += binary_cross_entropy_with_logits(logits, labels, reduction="sum")
         correct += calls.right(labels, logits).sum()
+        called += calls.real(logits).sum()
         stop_if_asked()
-    team.sum(loss_sum, correct)
-    return loss_sum.item() / len(valid), correct.item() / len(valid)
+    team.sum(loss_sum, correct, called)
+    return loss_sum.item() / len(valid), correct.item() / len(valid), called.item() / len(valid)
