@@ -40,9 +40,10 @@ INTRODUCTIONS = {
         "units (AMX). Without them nearly all of a step is fp32 convolution, which both sides leave to the "
         "same library. Float batches on a CPU miss 40 × because normalising writes four times the bytes; it "
         "is a small part of a percent of a training step. In these short end-to-end runs a third of our time "
-        "is not training but mostly starts of processes: every stage with a network imports PyTorch, some "
-        "3 s, a naive script once; one that trains also `torch._dynamo`, 2 s, which every optimizer loads "
-        "whether it is used or not: there is no public way to leave it out. None of that grows with the data.\n\n"
+        "is not training but mostly starts of processes: every stage with a network imports PyTorch and "
+        "torchvision, some 4 to 5 s, a naive script once. The largest single part that could go is "
+        "`torch._dynamo`, 1.5 s, which torchvision and every optimizer load whether it is used or not; there "
+        "is no public way to leave it out. None of that grows with the data.\n\n"
     ),
     "scale": (
         "# Scale\n\n"

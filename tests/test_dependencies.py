@@ -85,9 +85,9 @@ def test_an_edited_docstring_is_no_other_code(copied):
 @pytest.mark.parametrize(
     ("stage", "shapes"),
     [
-        ("baseline", {"torch", "numpy"}),
-        ("search", {"torch", "numpy", "optuna", "torch_pruning"}),
-        ("finetune", {"torch", "numpy", "torch_pruning"}),
+        ("baseline", {"torch", "torchvision", "numpy"}),
+        ("search", {"torch", "torchvision", "numpy", "optuna", "torch_pruning"}),
+        ("finetune", {"torch", "torchvision", "numpy", "torch_pruning"}),
         ("pack", {"PIL", "av", "cv2", "numpy"}),
     ],
 )

@@ -13,7 +13,7 @@ EXTRAS = {
     "openvino": ("openvino",),
     "pipeline": (
         *("captum", "imagehash", "matplotlib", "networkx", "onnxscript", "optuna", "pandas", "pyarrow"),
-        *("safetensors", "scipy", "sklearn", "snakemake", "torch", "torch_pruning", "zstandard"),
+        *("safetensors", "scipy", "sklearn", "snakemake", "torch", "torch_pruning", "torchvision", "zstandard"),
     ),
     "slurm": ("snakemake_executor_plugin_slurm",),
 }

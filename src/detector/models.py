@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from detector import resnet
 from detector.devices import Plan
 from detector.errors import DetectorError, wants_memory
 
@@ -19,7 +18,7 @@ RESERVED = 1000  # MiB of a job: Python, libraries, weights
 
 log = logging.getLogger(__name__)
 
-ARCHITECTURES = {"resnet18": resnet.resnet18, "resnet34": resnet.resnet34, "resnet50": resnet.resnet50}
+ARCHITECTURES = ("resnet18", "resnet34", "resnet50")
 
 
 def build(architecture: str, seed: int = 0) -> nn.Module:
@@ -29,9 +28,13 @@ def build(architecture: str, seed: int = 0) -> nn.Module:
     """
     if architecture not in ARCHITECTURES:
         raise DetectorError(f"unknown architecture {architecture!r}; expected one of {', '.join(ARCHITECTURES)}")
+    # Not at the top: with torchvision comes torch's compiler, as much time again as torch; a command line that is
+    # only read, or found to be wrong, need not wait for it.
+    from torchvision import models
+
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ARCHITECTURES[architecture]()
+        return getattr(models, architecture)(weights=None, num_classes=1)
 
 
 def load(architecture: str, weights: Mapping[str, torch.Tensor]) -> nn.Module:

@@ -10,7 +10,8 @@ import subprocess
 from pathlib import Path
 
 PACKAGES = (
-    *("torch", "torch-pruning", "optuna", "numpy", "pandas", "pillow", "safetensors", "onnx", "onnxruntime"),
+    *("torch", "torchvision", "torch-pruning", "optuna", "numpy", "pandas", "pillow", "safetensors"),
+    *("onnx", "onnxruntime"),
 )
 OPTIONAL = ("openvino",)  # another runtime for exported models
 
