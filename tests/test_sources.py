@@ -363,6 +363,74 @@ def test_folder_uses_split_folders(tmp_path):
     assert names == {"train/real/a.png": "train", "val/real/b.png": "valid", "test/fake/c.png": "test"}
 
 
+# Layouts that people have → what they mean: path → (label, generator, split).
+LAYOUTS = {
+    "splits in the classes": (
+        {
+            "real/train/a.png": (REAL, "", "train"),
+            "real/test/x/b.png": (REAL, "", "test"),
+            "fake/train/c.png": (FAKE, "unknown", "train"),
+            "fake/test/dalle/d.png": (FAKE, "dalle", "test"),
+        },
+        "fake/ = fake, real/ = real; test/ = test, train/ = train; 2 generators: dalle, unknown",
+    ),
+    "splits in generators": (
+        {
+            "real/train/a.png": (REAL, "", "train"),
+            "fake/dalle/train/b.png": (FAKE, "dalle", "train"),
+            "fake/sdxl/val/c.png": (FAKE, "sdxl", "valid"),
+        },
+        "fake/ = fake, real/ = real; train/ = train, val/ = valid; 2 generators: dalle, sdxl",
+    ),
+    "CIFAKE": (
+        {"train/REAL/a.jpg": (REAL, "", "train"), "test/FAKE/b.jpg": (FAKE, "unknown", "test")},
+        "FAKE/ = fake, REAL/ = real; test/ = test, train/ = train; 1 generator: unknown",
+    ),
+    "CNNDetection": (
+        {
+            "train/progan/airplane/0_real/a.png": (REAL, "", "train"),
+            "train/progan/train/1_fake/b.png": (FAKE, "progan", "train"),
+            "test/biggan/0_real/c.png": (REAL, "", "test"),
+            "test/biggan/1_fake/d.png": (FAKE, "biggan", "test"),
+        },
+        "0_real/ = real, 1_fake/ = fake; test/ = test, train/ = train; 2 generators: biggan, progan",
+    ),
+    "GenImage": (
+        {
+            "Midjourney/imagenet_midjourney/train/ai/a.png": (FAKE, "Midjourney", "train"),
+            "Midjourney/imagenet_midjourney/val/nature/b.JPEG": (REAL, "", "valid"),
+        },
+        "ai/ = fake, nature/ = real; train/ = train, val/ = valid; 1 generator: Midjourney",
+    ),
+    "numbers": (
+        {"0_real/a.png": (REAL, "", ""), "1_fake/b.png": (FAKE, "unknown", "")},
+        "0_real/ = real, 1_fake/ = fake; no folders of splits; 1 generator: unknown",
+    ),
+    "the first class counts": (
+        {"real/nature/a.png": (REAL, "", ""), "fake/ai/b.png": (FAKE, "ai", "")},
+        "fake/ = fake, real/ = real; no folders of splits; 1 generator: ai",
+    ),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_folder_takes_layouts_that_people_have_and_says_so(tmp_path, caplog, layout):
+    files, said = LAYOUTS[layout]
+    touch(tmp_path, *files)
+    with caplog.at_level("INFO"):
+        records = folder.scan(tmp_path, {})
+    assert {record.path: (record.label, record.generator, record.official) for record in records} == files
+    assert caplog.messages == [f"{tmp_path}: {said}"]
+
+
+def test_folder_keeps_the_splits_in_its_classes(tmp_path):
+    """30 images to train on and 10 to test with, of each class: none of the latter is trained on."""
+    for name, count in (("train", 30), ("test", 10)):
+        touch(tmp_path, *(f"{kind}/{name}/{i}.png" for kind in ("real", "fake") for i in range(count)))
+    names = split_of(folder, folder.scan(tmp_path, {}))
+    assert {path for path, name in names.items() if name == "test"} == {p for p in names if "/test/" in p}
+
+
 def test_folder_cuts_a_missing_validation_from_train(tmp_path):
     touch(tmp_path, *(f"train/real/{i}.png" for i in range(90)), *(f"test/real/{i}.png" for i in range(7)))
     names = split_of(folder, folder.scan(tmp_path, {}))
@@ -389,15 +457,34 @@ def test_folder_without_splits_is_cut_by_class_and_generator(tmp_path):
     [
         (["real/a.png", "other/b.png"], "cannot place other/"),
         (["real/a.png", "b.png"], r"cannot place b\.png"),
-        (["real/a.png", "train/real/b.png"], "holds both classes"),
-        (["train/real/a.png", "train/cats/b.png"], "cannot place cats/"),
+        (["train/real/a.png", "train/cats/b.png"], "cannot place train/cats/;"),
+        (["train/real/a.png", "train/b.png"], r"cannot place train/b\.png;"),
+        (["real/a.png", "other/deep/b.png", "other/deep/er/c.png"], "cannot place other/;"),
+        (["real/a.png", "none/"], "cannot place none/;"),
+        # What could mean two things.
+        (
+            ["real/a.png", "train/real/b.png"],
+            "train/real/ and real/ disagree: the first .* of a split",
+        ),
+        (
+            ["real/train/a.png", "real/b.png"],
+            "real/train/ and real/ disagree: the first .* of a split",
+        ),
+        (["real/train/a.png", "real/test/b.png", "fake/c.png"], "real/test/ and fake/ disagree: .* of a split"),
+        (["real/a.png", "fake/dalle/test/b.png"], "fake/dalle/test/ and real/ disagree: .* of a split"),
+        (["real/a.png", "fake/b.png", "old/real/c.png"], "old/real/ and fake/ disagree: .* a generator's folder"),
+        (["real/a.png", "fake/b.png", "0_real/c.png"], "0_real/ and real/ are of one class by two names"),
+        (["real/a.png", "fake/b.png", "ai/c.png"], "ai/ and fake/ are of one class by two names"),
         (["real/a.png", "real/b.pdf"], r"real: found 1 file.*\n  b\.pdf"),
         (["real/a.png", "fake/notes.txt"], "fake: no images in it"),
         (["notes.txt"], "found no images"),
     ],
 )
 def test_folder_names_what_it_cannot_place(tmp_path, names, message):
-    touch(tmp_path, *names)
+    touch(tmp_path, *(name for name in names if not name.endswith("/")))
+    for name in names:
+        if name.endswith("/"):
+            (tmp_path / name).mkdir()
     with pytest.raises(DetectorError, match=message):
         folder.scan(tmp_path, {})
 
