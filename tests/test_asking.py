@@ -504,6 +504,24 @@ def test_the_doctor_survives_whatever_it_finds(project, monkeypatch, tmp_path):
     assert "could not look: ZeroDivisionError" in doctor.text(root=project)
 
 
+def test_what_is_read_is_utf_8_in_any_locale(project, tmp_path):
+    """The page, the config, and the code that a stage depends on."""
+    mine = overlay(project)
+    mine.write_text("# für mich →\ndata: {}\n", encoding="utf-8")
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom detector import dependencies, doctor, serving, uploads\n"
+        "serving.page(), serving.openapi(uploads.Limits())\n"
+        "assert 'faces140k: not there' in doctor.text([Path('mine.yaml')])\n"
+        "dependencies.key(sys.argv[1])\n"
+    )
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", program, ROOT / "workflow/scripts/bundle.py"]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    mine.write_bytes(b"# \xff\ndata: {}\n")
+    assert "Next" in doctor.text([mine], root=project), "a file that is no text is said, too"
+
+
 def test_the_doctor_starts_no_torch(project):
     program = "import sys\nfrom detector import cli\ncli.main()\n"
     done = subprocess.run(

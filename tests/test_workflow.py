@@ -518,6 +518,18 @@ def test_sections_can_be_said_on_the_command_line(tmp_path):
     assert '"train":{"batch_size":16,"epochs":3,' in done.stdout
 
 
+def test_names_are_utf_8_in_any_locale(tmp_path, monkeypatch):
+    workspace = Workspace(tmp_path / "c")
+    generator = next((workspace.folder / "data/synthbuster").iterdir())
+    (generator / "r000.png").rename(generator / "rü→.png")
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
+        monkeypatch.setenv(name, value)
+    done = workspace.snakemake("results/tiny/data/synthbuster/scan.parquet")
+    assert done.returncode == 0, done.stdout
+    paths = pd.read_parquet(workspace.results / "data/synthbuster/scan.parquet")["path"]
+    assert f"{generator.name}/rü→.png" in set(paths)
+
+
 def test_the_plain_config_plans_the_study(finished):
     """With data in place, config.yaml asks for one baseline, five branches, six variants on three test sets."""
     data = finished.folder / "data"

@@ -50,7 +50,7 @@ def complete(config: Mapping, schema_file: Path, texts: Mapping | None = None) -
     Raises `DetectorError` with one line for each key that is wrong: which key, what was found, what was
     expected.
     """
-    schema = yaml.safe_load(Path(schema_file).read_text())
+    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
     config = copy.deepcopy(dict(config))
     validator = _Validator(schema)
     _expand_home(config)

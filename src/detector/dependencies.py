@@ -103,7 +103,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 @cache
 def _read(path: Path, _changed: int, _size: int) -> tuple[tuple[str, ...], str]:
     """`_imports` and `_code` of a file, parsed once while it stays the same."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_bytes())
     names = set(_imported(tree))
     for node in ast.walk(tree):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)

@@ -43,7 +43,7 @@ def text(overlays: Sequence[Path] = (), root: Path = Path()) -> str:
     parts = [("Versions", _versions), ("Machine", _machine)]
     try:
         config = _config(root, overlays)
-    except (DetectorError, OSError, yaml.YAMLError) as error:
+    except (DetectorError, OSError, ValueError, yaml.YAMLError) as error:
         wrong = str(error)
         parts.append(("Data", lambda: [wrong]))
         steps.append("go to the project's folder (that of config.yaml and Snakefile), or correct the config")
@@ -112,7 +112,7 @@ def _config(root: Path, overlays: Sequence[Path]) -> dict:
     for file in (root / "config.yaml", *overlays):
         if not file.is_file():
             raise DetectorError(f"{file}: found no such file, expected a configuration")
-        _merge(config, yaml.safe_load(file.read_text()) or {})
+        _merge(config, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
     return complete(config, root / SCHEMA)
 
 

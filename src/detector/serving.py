@@ -48,7 +48,7 @@ CODES = {404: "not_found", 405: "wrong_method"}
 
 def page() -> tuple[bytes, str]:
     """The page, and the Content-Security-Policy under which nothing but its own script and style runs."""
-    text = files("detector").joinpath("page/index.html").read_text()
+    text = files("detector").joinpath("page/index.html").read_text(encoding="utf-8")
 
     def hashes(tag: str) -> str:
         parts = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
@@ -64,7 +64,7 @@ def page() -> tuple[bytes, str]:
 
 def openapi(limits: Limits) -> dict:
     """The description of the API, with this server's limits."""
-    text = files("detector").joinpath("page/openapi.json").read_text()
+    text = files("detector").joinpath("page/openapi.json").read_text(encoding="utf-8")
     document = json.loads(text)
     document["info"]["version"] = importlib.metadata.version("detector")
     form = document["components"]["schemas"]["Form"]["properties"][uploads.FIELD]

@@ -23,10 +23,11 @@ from detector.files import canonical, clean_states
 from detector.formats import EXPORTED, FILES, exported
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
-# Its safe path keeps scripts from shadowing modules of the same name.
+# Its safe path keeps scripts from shadowing modules of the same name; names and texts are UTF-8 in any locale.
 os.environ.update(
     PATH=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]),
     PYTHONSAFEPATH="1",
+    PYTHONUTF8="1",
 )
 
 ROOT = Path(workflow.basedir)
