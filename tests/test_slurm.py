@@ -191,11 +191,13 @@ def test_the_study_completes_on_the_cluster(study):
 def test_each_stage_asks_for_its_own_and_tables_for_little(study):
     rules = {rule_of(job) for job in study.cluster.jobs()}
     assert rules == {*HEAVY, *(Path(table).stem for table in TABLES)}
-    wrong = {
-        f"{rule_of(job)} {job['JobId']}": asked(job)
-        for job in study.cluster.jobs()
-        if asked(job) != HEAVY.get(rule_of(job), LIGHT)
-    }
+    again = study.jobs("baseline")[1]["JobId"]  # its second attempt gets half as much memory again
+    wrong = {}
+    for job in study.cluster.jobs():
+        minutes, memory, cpus, gpus = HEAVY.get(rule_of(job), LIGHT)
+        memory = memory * 3 // 2 if job["JobId"] == again else memory
+        if asked(job) != (minutes, memory, cpus, gpus):
+            wrong[f"{rule_of(job)} {job['JobId']}"] = asked(job)
     assert wrong == {}
     assert all(job["Requeue"] == "1" for job in study.cluster.jobs())
     shared = {rule_of(job): job["OverSubscribe"] for job in study.cluster.jobs()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from detector import dependencies, extras, interrupts, locks
+from detector import dependencies, extras, growth, interrupts, locks
 from detector import sources as _sources
 from detector.config import (
     branches,
@@ -155,6 +155,32 @@ def inference(memory, **more):
     """How a stage runs a network that learns nothing."""
     chosen = {k: v for k, v in RUNTIME.items() if k != "precision"}
     return {**chosen, "memory": memory, **more}
+
+
+@cache
+def counted(source, scanned=True):
+    """How many images this source has: the rows of its scan, before there is one the files in its folders."""
+    rows = growth.rows(f"{RESULTS}/data/{source}/scan.parquet") if scanned else None
+    roots = [SOURCES[source][key] for key in ("root", "pairs")]
+    return growth.files_below(*filter(None, roots)) if rows is None else rows
+
+
+def grown(base, million=0, **how):
+    """A resource: `base` is enough for a million images, each further one takes `million` more.
+
+    With each attempt half as much again. Snakemake reruns nothing for a resource, so it may look at what is there.
+    """
+
+    def amount(wildcards, attempt):
+        sources = [wildcards.source] if "source" in wildcards.keys() else SOURCES
+        images = sum(counted(source, **how) for source in sources)
+        return growth.amount(base, million, images, attempt)
+
+    return amount
+
+
+# MB a million images: what the tables of one stage take at most (benchmarks/growth.py checks 1,000), and a half more.
+MILLION_MB = 1500
 
 
 @cache

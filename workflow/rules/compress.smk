@@ -39,8 +39,8 @@ rule search:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
-        mem_mb=TRAINING_MB,
-        runtime=1440,
+        mem_mb=grown(TRAINING_MB, MILLION_MB),
+        runtime=1440,  # goes on from its resume state
     params:
         packs=lambda wc, input: folders(input.packs),
         branch=lambda wc: canonical(BRANCHES[wc.branch]),
@@ -109,8 +109,8 @@ rule finetune:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS * CONFIG["train"]["gpus"],
-        mem_mb=TRAINING_MB,
-        runtime=1440,
+        mem_mb=grown(TRAINING_MB, MILLION_MB),
+        runtime=1440,  # goes on from its resume state
     params:
         packs=lambda wc, input: folders(input.packs),
         branch=lambda wc: canonical(BRANCHES[wc.branch]),

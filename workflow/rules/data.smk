@@ -22,8 +22,8 @@ rule scan:
         f"{BENCHMARKS}/scan-{{source}}.tsv"
     threads: CONFIG["runtime"]["workers"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grown(4000, MILLION_MB, scanned=False),
+        runtime=grown(60, 60, scanned=False),
     params:
         options=lambda wc: canonical(scan_options(wc.source)),
         files=lambda wc: fingerprint(wc.source),
@@ -55,8 +55,8 @@ rule pack:
         f"{BENCHMARKS}/pack-{{source}}.tsv"
     threads: CONFIG["runtime"]["workers"]
     resources:
-        mem_mb=4000,
-        runtime=240,
+        mem_mb=grown(4000, MILLION_MB),
+        runtime=grown(240, 120),
     params:
         root=lambda wc: SOURCES[wc.source]["root"],
         pairs=lambda wc: SOURCES[wc.source]["pairs"] or "",
@@ -100,8 +100,8 @@ rule split:
     log:
         f"{LOGS}/split.log",
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=grown(4000, MILLION_MB),
+        runtime=grown(20, 5),
     params:
         scans=lambda wc, input: by_folder(input.scans),
         bad=lambda wc, input: by_folder(input.bad),
@@ -144,8 +144,8 @@ rule audit:
         f"{BENCHMARKS}/audit.tsv"
     threads: CONFIG["runtime"]["workers"]
     resources:
-        mem_mb=4000,
-        runtime=60,
+        mem_mb=grown(4000, MILLION_MB),
+        runtime=grown(60, 20),
     params:
         packs=lambda wc, input: folders(input.packs),
         near=CONFIG["audit"]["near_duplicates"],
@@ -174,8 +174,8 @@ rule manifest:
     log:
         f"{LOGS}/manifest.log",
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=grown(4000, MILLION_MB),
+        runtime=grown(20, 5),
     params:
         on_leak=CONFIG["audit"]["on_leak"],
     shell:
@@ -202,8 +202,8 @@ rule audit_verdict:
         f"{LOGS}/audit_verdict.log",
     priority: 1  # before training, so that who waits for hours knows for what
     resources:
-        mem_mb=4000,
-        runtime=20,
+        mem_mb=grown(4000, MILLION_MB),
+        runtime=grown(20, 5),
     params:
         scans=lambda wc, input: by_folder(input.scans),
     shell:

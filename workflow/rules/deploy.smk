@@ -40,8 +40,8 @@ rule export:
         branch="|".join(DEPLOYED) or "-",
     threads: CONFIG["runtime"]["threads"]
     resources:
-        mem_mb=TRAINING_MB,
-        runtime=240,
+        mem_mb=grown(TRAINING_MB, MILLION_MB),
+        runtime=grown(240, 60),
     params:
         packs=lambda wc, input: folders(input.packs),
         config=canonical(
@@ -95,8 +95,8 @@ rule predict_exported:
         branch="|".join(DEPLOYED) or "-",
     threads: CONFIG["runtime"]["threads"]
     resources:
-        mem_mb=PREDICTION_MB,
-        runtime=240,
+        mem_mb=grown(PREDICTION_MB, MILLION_MB),
+        runtime=grown(240, 240),
     params:
         packs=lambda wc, input: folders(input.packs),
         bundle=lambda wc, input: folders(input.files),
@@ -138,8 +138,8 @@ rule deployment_latency:
     # All cores of this machine, whatever it uses: another job beside it would be in the times.
     threads: CORES or max(CONFIG["runtime"]["threads"], CONFIG["deploy"]["threads"])
     resources:
-        mem_mb=16000,
-        runtime=120,
+        mem_mb=grown(16000),
+        runtime=grown(120),
     params:
         models=lambda wc, input: by_folder(input.models),
         config=canonical(

@@ -26,8 +26,8 @@ rule predict:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
-        mem_mb=PREDICTION_MB,
-        runtime=120,
+        mem_mb=grown(PREDICTION_MB, MILLION_MB),
+        runtime=grown(120, 60),
     params:
         packs=lambda wc, input: folders(input.packs),
         folder=lambda wc, output: folders(output.predictions)[0],
@@ -59,8 +59,8 @@ rule latency:
     threads: CORES or CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
-        mem_mb=8000,
-        runtime=60,
+        mem_mb=grown(8000),
+        runtime=grown(60),
     params:
         threads=CONFIG["runtime"]["threads"],
         models=lambda wc, input: by_folder(input.models),

@@ -34,8 +34,8 @@ rule probe:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
-        mem_mb=TRAINING_MB,
-        runtime=360,
+        mem_mb=grown(TRAINING_MB, MILLION_MB),
+        runtime=grown(360),
     params:
         packs=lambda wc, input: folders(input.packs),
         models=lambda wc, input: by_folder(input.models),

@@ -21,8 +21,8 @@ rule baseline:
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS * CONFIG["train"]["gpus"],
-        mem_mb=TRAINING_MB,
-        runtime=1440,
+        mem_mb=grown(TRAINING_MB, MILLION_MB),
+        runtime=1440,  # goes on from its resume state
     params:
         packs=lambda wc, input: folders(input.packs),
         config=section("train", runtime={**RUNTIME, "memory": TRAINING_MB}),
