@@ -126,7 +126,8 @@ def test_nothing_is_saved_of_a_network_that_gives_no_number(tmp_path, monkeypatc
     monkeypatch.setattr(script.checkpoints, "load_weights", lambda _: None)
     monkeypatch.setattr(script.models, "load", lambda *_: None)
     monkeypatch.setattr(inference, "logits", lambda *_: values)
-    args = {"manifest": None, "packs": None, "arch": "resnet18", "device": "cpu", "threads": 1}
+    runtime = '{"device": "cpu"}'
+    args = {"manifest": None, "packs": None, "arch": "resnet18", "runtime": runtime, "threads": 1}
     args |= {"model": Path("runs/resnet18/seed3/l1-40/model.safetensors"), "folder": tmp_path}
     with pytest.raises(DetectorError, match=r"seed3/l1-40/model\.safetensors, valid: found nan .*sub/2\.png"):
         script.main(argparse.Namespace(**args))
