@@ -3,7 +3,6 @@
 import hashlib
 import io
 import logging
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -78,8 +77,6 @@ class ResumeState:
         with replacing(self.folder / f"{epoch:06d}-{step:09d}.state") as temporary, open(temporary, "wb") as file:
             file.write(hashlib.sha256(payload).digest())
             file.write(payload)
-            file.flush()
-            os.fsync(file.fileno())
         for old in self._files()[keep:]:
             old.unlink()
 

@@ -34,7 +34,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from detector import decoders, parallel, scenes
+from detector import decoders, files, parallel, scenes
 from detector.errors import DetectorError
 from detector.sources.synthbuster import GENERATORS
 
@@ -124,7 +124,8 @@ def make_demo(
         (fresh / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
         if found is not None:
             os.replace(root, old)
-        os.replace(fresh, root)
+        os.sync()  # thousands of small files at once
+        files.publish(fresh, root)
     finally:
         for leftover in (fresh, old):
             shutil.rmtree(leftover, ignore_errors=True)

@@ -1,5 +1,7 @@
-"""Files that are whole or not there: every output is written beside its place and moved in at the end."""
+"""Files that are whole or not there, after a power cut too: every output is written beside its place, synced, and
+moved in at the end."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -16,8 +18,8 @@ DONE = "done"  # name of the file that marks a state as no longer needed
 def replacing(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path in `path`'s folder; on success it becomes `path`, on an error it goes.
 
-    The folder is made where it is missing. The move is atomic (`os.replace` within one file system). What a
-    killed process left of the same file goes too. An `OSError` that names no file (a full disk) names `path`.
+    The folder is made where it is missing. The move is atomic (`publish`). What a killed process left of the same
+    file goes too. An `OSError` that names no file (a full disk) names `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -26,13 +28,36 @@ def replacing(path: Path | str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        publish(temporary, path)
     except OSError as error:
         if error.filename is None or Path(error.filename) == temporary:
             error.filename, error.filename2 = str(path), None
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def publish(source: Path | str, path: Path | str) -> None:
+    """Move a finished file to its final name, on the same file system.
+
+    Contents are on the disk before the name is, and the name before this returns. Without that a system that goes
+    down can leave the name with an empty file, or take back a file that later ones already build on.
+    """
+    sync(source)
+    os.replace(source, path)
+    sync(Path(path).parent)
+
+
+def sync(path: Path | str) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that has nothing to sync, such as some of FUSE
+            raise
+    finally:
+        os.close(handle)
 
 
 @contextmanager
@@ -51,10 +76,14 @@ def canonical(section: object) -> str:
     return json.dumps(section, sort_keys=True, separators=(",", ":"))
 
 
+def write_text(path: Path | str, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
 def write_json(path: Path | str, value: object) -> None:
     """`value` as indented JSON with sorted keys and a final newline."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def read_json(path: Path | str) -> dict:

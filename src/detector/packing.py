@@ -97,7 +97,7 @@ def pack(
     with files.replacing(out_bad) as part, open(part, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("path", "error"), *table])
     files.write_json(out_index, index)
-    os.replace(state.work, out_npy)  # last: where the pixels are, the rest is
+    files.publish(state.work, out_npy)  # last: where the pixels are, the rest is
     shutil.rmtree(state_dir, ignore_errors=True)
 
 
