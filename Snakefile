@@ -37,10 +37,14 @@ localrules:
     all,
 
 
-# Jobs that are done keep their state until Snakemake has noted that they are.
+# Jobs that are done keep their state, and what they replaced, until Snakemake has noted that they are.
+onstart:
+    begin_run()
+
+
 onsuccess:
-    clean_states(STATE)
+    end_run(succeeded=True)
 
 
 onerror:
-    clean_states(STATE)
+    end_run(succeeded=False)

@@ -10,7 +10,8 @@ from pathlib import Path
 import conftest
 import pytest
 
-from detector import manifest, packing, sources
+from detector import manifest, packing
+from detector.fingerprints import fingerprint
 from detector.images import Preprocessing
 
 SMALL, LARGE = 400, 4_000
@@ -38,7 +39,7 @@ def stages(root: Path, out: Path):
     how = Preprocessing(4, **limits)
     scans = {}
     files = [out / name for name in ("images.npy", "images.json", "bad.csv")]
-    yield "fingerprint", lambda: sources.fingerprint(root)
+    yield "fingerprint", lambda: fingerprint(root, out / "listing")
     yield "scan", lambda: scans.update(grown=manifest.scan_source("grown", "folder", root, {}, **limits))
     yield (
         "pack",

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import write_picture
-from kills import MEASURED, Round, processes
+from kills import MEASURED, Round, job_of, processes
 from workspace import TINY, Workspace
 
 from detector import cleaning
@@ -310,6 +310,26 @@ def test_a_changed_image_reruns_its_source_and_after(finished):
     assert finished.stale() == {}
 
 
+def test_what_no_scan_looks_at_reruns_nothing(finished):
+    """Times of images; what file browsers leave; a text beside images; a module for another kind of data set."""
+    image = next((finished.folder / "data/synthbuster/glide").glob("*.png"))
+    os.utime(image, (2e9, 2e9))
+    left = [
+        finished.folder / "data/synthbuster" / name for name in (".DS_Store", "glide/Thumbs.db", "glide/a.txt")
+    ]
+    left.append(finished.folder / "src/detector/sources/mine.py")
+    for path in left:
+        path.write_text("LAYOUT = 'any'\n")
+    try:
+        assert finished.stale() == {}
+        for listing in (finished.folder / ".snakemake/detector").glob("*.files"):
+            listing.unlink()
+        assert finished.stale() == {}
+    finally:
+        for path in left:
+            path.unlink()
+
+
 def test_what_is_done_to_images_and_who_is_held_out_reruns_what_depends_on_it(finished):
     def changed(**data: object) -> dict[str, int]:
         config = copy.deepcopy(TINY)
@@ -595,3 +615,122 @@ def test_meta_says_where_a_model_comes_from(finished):
     assert meta["libraries"]["torch"]
     assert meta["plan"]["why"]
     assert len(meta["data_fingerprint"]) == len(meta["baseline_sha256"]) == 64
+
+
+@pytest.fixture(scope="module")
+def failing(finished, tmp_path_factory):
+    """A copy of the finished study, for runs that fail."""
+    return Workspace.copy_of(finished, tmp_path_factory.mktemp("failing") / "copy")
+
+
+@contextmanager
+def _unknown_file(workspace: Workspace):
+    path = workspace.folder / "data/synthbuster/glide/notes.docx"
+    path.touch()
+    yield "found 1 file(s) that are not .png"
+    path.unlink()
+
+
+@contextmanager
+def _damaged_image(workspace: Workspace):
+    """The scan gets through with it, and gives something else than before."""
+    path = workspace.folder / "data/synthbuster/glide/r000.png"
+    content = path.read_bytes()
+    path.write_bytes(content[:-40])
+    yield "at most 0 allowed"
+    path.write_bytes(content)
+
+
+@contextmanager
+def _leak(workspace: Workspace):
+    """Scan, pack, split and audit get through."""
+    faces = workspace.folder / "data/faces140k/real_vs_fake/real-vs-fake"
+    content = (faces / "test/real/00003.jpg").read_bytes()
+    shutil.copy(faces / "train/real/00001.jpg", faces / "test/real/00003.jpg")
+    with configured(workspace, audit={"on_leak": "fail"}):
+        yield "1 test image of faces140k is also in train"
+    (faces / "test/real/00003.jpg").write_bytes(content)
+
+
+@contextmanager
+def _unknown_generator(workspace: Workspace):
+    with configured(workspace, data={**TINY["data"], "hold_out": ["nobody"]}):
+        yield "data.hold_out: found nobody"
+
+
+@contextmanager
+def _broken_scripts(workspace: Workspace, *names: str):
+    scripts = [workspace.folder / f"workflow/scripts/{name}.py" for name in names]
+    before = [script.read_text() for script in scripts]
+    for script in scripts:
+        script.write_text("raise SystemExit('broken on purpose')\n")
+    yield "broken on purpose"
+    for script, text in zip(scripts, before, strict=True):
+        script.write_text(text)
+
+
+def _broken_training(workspace: Workspace):
+    return _broken_scripts(workspace, "baseline")
+
+
+def _broken_rest(workspace: Workspace):
+    return _broken_scripts(workspace, "latency", "export", "probe", "tables", "figure_samples")
+
+
+CAUSES = (_unknown_file, _damaged_image, _leak, _unknown_generator, _broken_training, _broken_rest)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_an_error_costs_nothing_once_its_cause_is_gone(failing, cause):
+    model = failing.results / "runs/resnet18/seed0/baseline/model.safetensors"
+    before = model.stat().st_mtime_ns
+    with cause(failing) as error:
+        done = failing.snakemake()
+        assert done.returncode != 0
+        assert error in done.stdout
+        assert model.exists()
+        if cause is not _unknown_file:  # what failed is not taken for done
+            assert failing.stale() != {}
+    assert failing.stale() == {}
+    assert model.stat().st_mtime_ns == before
+
+
+def test_a_kill_costs_nothing_once_its_cause_is_gone(failing):
+    with configured(failing, train={"epochs": 30, "patience": 30}):
+        run = subprocess.Popen(
+            failing.command(),
+            cwd=failing.folder,
+            env=failing.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while run.poll() is None and job_of(run.pid, "baseline") is None:
+            time.sleep(0.05)
+        assert not (failing.results / "runs/resnet18/seed0/baseline/model.safetensors").exists()
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    assert failing.stale() == {}
+
+
+def test_locks_of_another_workflow_stay(finished):
+    """Also those of a run of it that reads our tables; what a killed run of ours left goes."""
+    texts = {
+        "0.input.lock": "workflow/scripts/pack.py\nresults/tiny/data/synthbuster/scan.parquet\n",
+        "1.input.lock": "results/tiny/tables/metrics.csv\n",
+        "2.input.lock": "other/data.csv\nworkflow/scripts/pack.py\n",
+        "0.output.lock": "results/tiny/data/synthbuster/images.npy\n",
+        "1.output.lock": "paper/figure.svg\n",
+    }
+    folder = finished.folder / ".snakemake/locks"
+    folder.mkdir(exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    try:
+        with configured(finished, data={"use": ["celebdf"]}):
+            assert "data is missing" in finished.snakemake("--dry-run").stdout
+        assert {path.name for path in folder.iterdir()} == set(texts), "the run has stopped before it began"
+        finished.stale()
+        assert {path.name for path in folder.iterdir()} == {"1.input.lock", "2.input.lock", "1.output.lock"}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -64,6 +64,7 @@ def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPar
 def _run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log", type=Path, help="also write plain log lines to this file")
     args = parser.parse_args()
+    _presence = _join_run()  # until the process ends
     log = logging.getLogger(Path(parser.prog).stem)
     logging.raiseExceptions = False  # a log that cannot be written is no reason to fail, nor to print tracebacks
     try:
@@ -169,6 +170,12 @@ def _flush() -> None:
         if not isinstance(error, BrokenPipeError):
             logging.getLogger(STANDARD_OUTPUT).error("%s: %s", STANDARD_OUTPUT, error.strerror)
             sys.exit(BAD_INPUT)
+
+
+def _join_run() -> locks.Presence | None:
+    """Hold back whoever tidies up after a run, for as long as a job of it may still write."""
+    path = os.environ.get(locks.RUN)
+    return locks.Presence(path) if path and os.path.exists(path) else None
 
 
 def _one_process(args: argparse.Namespace):

@@ -1,5 +1,6 @@
 """Locks between processes that the system lets go of when their holder dies, however it dies (`flock`)."""
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 from detector.errors import DetectorError
 
 log = logging.getLogger(__name__)
+
+RUN = "DETECTOR_RUN"  # environment: the lock of the run that a job is part of
 
 
 @contextmanager
@@ -74,6 +77,14 @@ class Presence:
             self.alone = False
         # Any number may be present at once; only who is alone may clean up.
         fcntl.flock(self._file, fcntl.LOCK_SH)
+        self._path = path
+
+    def leave(self) -> None:
+        """Be present no more. Whoever leaves last removes the file."""
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._path.unlink(missing_ok=True)
+        self._file.close()
 
 
 def take(path: Path, shared: bool = False) -> int | None:

@@ -1,4 +1,5 @@
 # What the rules share: the checked config, names of files, and the code that a stage depends on.
+import hashlib
 import os
 import sys
 from functools import cache
@@ -7,7 +8,15 @@ from pathlib import Path
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from detector import dependencies, extras, growth, interrupts, locks
+from detector import (
+    dependencies,
+    extras,
+    fingerprints,
+    growth,
+    interrupts,
+    locks,
+    undo,
+)
 from detector import sources as _sources
 from detector.config import (
     branches,
@@ -19,7 +28,7 @@ from detector.config import (
     used_sources,
 )
 from detector.errors import DetectorError
-from detector.files import canonical, clean_states
+from detector.files import canonical, clean_states, sha256
 from detector.formats import EXPORTED, FILES, exported
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
@@ -79,13 +88,9 @@ PAPER = "workflow/resources/paper.yaml"
 # A job of a Snakemake that was killed saves its state and ends, see detector.interrupts.
 os.environ[interrupts.PARENT] = str(os.getpid())
 
-# Snakemake's locks outlive a kill -9 of it; ours does not. Whoever is alone here clears what is left of them.
 if workflow.exec_mode == ExecMode.DEFAULT:
     PRESENCE = locks.Presence(".snakemake/detector.lock")
-    if PRESENCE.alone:
-        for stale in Path(".snakemake/locks").glob("*.lock"):
-            stale.unlink(missing_ok=True)
-    else:
+    if not PRESENCE.alone:
         logger.warning(
             f"Another snakemake ({PRESENCE.other}) is at work in this folder. If this one is to make the same files, "
             "it stops below: wait for the other one, or stop it. Do not use --unlock."
@@ -183,11 +188,27 @@ def grown(base, million=0, **how):
 MILLION_MB = 1500
 
 
+# Snakemake's own folder: it can be written where it runs, and what lies there is about this folder.
+NOTED = Path(".snakemake/detector")
+
+
 @cache
 def fingerprint(source):
-    """Changes when a file of this source, or of its pairs, is added, removed, resized or rewritten."""
-    roots = [SOURCES[source]["root"], SOURCES[source]["pairs"]]
-    return "-".join(_sources.fingerprint(Path(root)) for root in roots if root)
+    """Changes with the contents of the files of this source and of its pairs, less what no scan looks at."""
+    if workflow.exec_mode != ExecMode.DEFAULT:
+        return ""  # a job on a cluster runs because the plan said so; it need not look at the data
+    options = SOURCES[source]
+    lists = getattr(_sources.module(options["type"]), "LISTS", None)
+    found = []
+    for root, names in ((options["root"], lists), (options["pairs"], ())):
+        if root:
+            place = hashlib.sha256(os.path.abspath(root).encode()).hexdigest()
+            found.append(
+                fingerprints.fingerprint(
+                    root, NOTED / f"{place}.files", names, logger.info
+                )
+            )
+    return "-".join(found)
 
 
 def packed(wildcards=None):
@@ -323,3 +344,100 @@ FIGURES = [
     *expand(f"{FIGURE_DIR}/spectrum_{{source}}.svg", source=SOURCES),
 ]
 BUNDLES = variants("bundle/SHA256SUMS", DEPLOYED)
+
+
+def clear_stale_locks():
+    """Remove locks of a killed snakemake that ran this workflow, and of no other.
+
+    Call only where no snakemake of this workflow is at work here. Ours name files that nobody else makes or reads:
+    the outputs lie below our results, and among the inputs are our scripts.
+    """
+    ours = f"{RESULTS}/"
+    for lock in Path(".snakemake/locks").glob("*.lock"):
+        names = lock.read_text().split("\n")[:-1]
+        inputs = any(name.startswith("workflow/scripts/") for name in names)
+        if lock.name.endswith(".input.lock"):
+            stale = inputs and all(
+                name.startswith((ours, "workflow/", "src/", "Snakefile"))
+                for name in names
+            )
+        else:
+            stale = all(name.startswith(ours) for name in names)
+        if names and stale:
+            lock.unlink(missing_ok=True)
+
+
+# What a run replaces is kept until it has succeeded, see detector.undo.
+UNDO = undo.Undo(STATE, NOTED / f"{hashlib.sha256(RESULTS.encode()).hexdigest()}.key")
+os.environ[locks.RUN] = str(UNDO.lock.absolute())
+
+
+@cache
+def results_key():
+    """All that results depend on: config, data and code."""
+    files = [ROOT / "Snakefile", *ROOT.glob("workflow/**/*"), *ROOT.glob("src/**/*.py")]
+    facts = {
+        "config": CONFIG,
+        "data": {source: fingerprint(source) for source in SOURCES},
+        "code": {
+            str(f.relative_to(ROOT)): sha256(f)
+            for f in files
+            if f.is_file() and f.suffix != ".pyc"
+        },
+    }
+    return hashlib.sha256(canonical(facts).encode()).hexdigest()
+
+
+def _files_of(job):
+    """The outputs of a job with Snakemake's files about each."""
+    store = workflow.persistence
+    return [
+        undo.Output(
+            str(file),
+            store._record_path(store._metadata_path, str(file)),
+            store._record_path(store._incomplete_path, str(file)),
+        )
+        for file in job.output
+    ]
+
+
+def begin_run():
+    """Keep what this run is going to replace."""
+    if not hasattr(workflow.persistence, "_metadata_path"):
+        logger.warning(
+            "Snakemake's notes are in a database: an error in this run loses what its jobs replace."
+        )
+        return
+    jobs = [job for job in workflow.dag.needrun_jobs() if job.output]
+    kept = [job for job in jobs if not any(file.is_storage for file in job.output)]
+    try:
+        UNDO.begin(map(_files_of, kept), results_key())
+    except OSError as error:
+        raise WorkflowError(
+            f"{STATE}: what this run replaces cannot be kept: {error}; nothing was started"
+        )
+
+
+def end_run(succeeded):
+    """Put back what jobs that failed have lost, and remove the states of those that are done."""
+    UNDO.end(succeeded=succeeded)
+    clean_states(STATE)
+
+
+if (
+    workflow.exec_mode == ExecMode.DEFAULT
+    and "--lint" not in sys.argv
+    and PRESENCE.alone
+):
+    # Snakemake's locks outlive a kill -9 of it; ours does not.
+    clear_stale_locks()
+    try:
+        if UNDO.recover(results_key()):
+            logger.info(
+                f"{RESULTS}: data, settings and code are those of the last run that got through. Its results "
+                "are back where the run after it, which failed, had replaced them."
+            )
+    except (DetectorError, OSError) as error:
+        logger.warning(
+            f"What the last run had begun to replace is not put back yet: {error}"
+        )

@@ -7,6 +7,7 @@ A source module holds
 * `OFFICIAL`: `{(split, label): count}` of the complete data set ({} if it has no fixed size); split is the
   data set's own (`Record.official`) where each item has one, else what the default strategy gives with the
   study's fractions `STUDY_FRACTIONS`,
+* `LISTS`: the names of the text files that it reads; others (`NOTES`) may change and nothing is scanned again,
 * `scan(root, options) -> list[Record]`, sorted by path, raising `DetectorError`,
 * `split(records, strategy, fractions, seed) -> list[str]`: a split name for each record, "" = left out.
 
@@ -16,7 +17,6 @@ Only the standard library is imported here and in the source modules, so that th
 what is missing without paying for pandas.
 """
 
-import hashlib
 import importlib
 import os
 import pkgutil
@@ -24,7 +24,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
-from stat import S_ISDIR, S_ISLNK
 from types import ModuleType
 
 from detector.errors import DetectorError, listing
@@ -40,6 +39,7 @@ IMAGE_SUFFIXES = frozenset(
         *(".avif", ".heic", ".heif", ".hif", ".jxl"),  # where they cannot be read, the error says what to do
     }
 )
+NOTES = frozenset({".txt", ".md", ".csv", ".json"})  # what data sets have beside images
 # What file browsers, network disks and unpacking tools leave beside images, in lower case. Some of it is named
 # like an image, or holds thumbnails of the images beside it.
 CLUTTER = frozenset(
@@ -121,30 +121,6 @@ def located(path: str, pairs: str | os.PathLike | None) -> str:
     Tables keep the record's path, so they do not depend on where on this machine the two folders lie.
     """
     return os.path.abspath(os.path.join(pairs, path.removeprefix(PAIRS))) if path.startswith(PAIRS) else path
-
-
-def fingerprint(root: Path) -> str:
-    """A hash over the relative path, size and modification time of each file below `root`.
-
-    Cheap (one `stat` a file, nothing is opened), so a workflow can ask at every start whether data changed.
-    A link counts by its name and where it points, and is not followed: what it may lead to lies below `root`
-    too and counts there, and a walk through what it must not lead to could take hours.
-    """
-    digest = hashlib.sha256()
-    stack = [""]  # folders relative to the root, with a slash at the end
-    while stack:
-        folder = stack.pop()
-        for name in sorted(os.listdir(os.path.join(root, folder))):
-            path = folder + name
-            stat = os.lstat(os.path.join(root, path))
-            if S_ISDIR(stat.st_mode):
-                stack.append(f"{path}/")
-                continue
-            line = f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}"
-            if S_ISLNK(stat.st_mode):
-                line += f"\0{os.readlink(os.path.join(root, path))}"
-            digest.update(f"{line}\n".encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
 
 
 def missing_roots(sources: Mapping[str, Mapping]) -> str:

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from detector.errors import DetectorError, listing
-from detector.sources import IMAGE_SUFFIXES, is_clutter
+from detector.sources import IMAGE_SUFFIXES, NOTES, is_clutter
 
 JPEG = frozenset({".jpg", ".jpeg"})
-NOTES = frozenset({".txt", ".md", ".csv", ".json"})  # what data sets have beside images
 
 
 def children(root: Path, folder: Path) -> tuple[list[str], list[str]]:

@@ -28,6 +28,7 @@ OFFICIAL = {  # strategy "paper", YouTube-real left out
 }
 GENERATOR = "celeb-df"
 TEST_LIST = "List_of_testing_videos.txt"
+LISTS = (TEST_LIST,)
 YOUTUBE = "YouTube-real"
 # Folder → (label, the names in it; the groups of the pattern are the people to be seen).
 FOLDERS = {

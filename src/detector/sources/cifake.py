@@ -13,6 +13,7 @@ The root may also be a folder that holds these in DATASET/."""
 OBTAIN = """\
 Kaggle data set birdy654/cifake-real-and-ai-generated-synthetic-images (free account):
   kaggle datasets download --unzip birdy654/cifake-real-and-ai-generated-synthetic-images"""
+LISTS = ()
 SPLITS = ("official",)
 OFFICIAL = {  # its own splits; validation is cut from its train split later
     ("train", REAL): 50_000,

@@ -15,6 +15,7 @@ The root may also be a folder that holds real-vs-fake/ or {train,valid,test}/ di
 OBTAIN = """\
 Kaggle data set xhlulu/140k-real-and-fake-faces (free account):
   kaggle datasets download --unzip xhlulu/140k-real-and-fake-faces"""
+LISTS = ("train.csv", "valid.csv", "test.csv")
 SPLITS = ("official",)
 OFFICIAL = {
     ("train", REAL): 50_000,

@@ -23,6 +23,7 @@ Generators may hold the classes: GENERATOR/real/**, GENERATOR/fake/**.
 Classes may be called 0_real/ and 1_fake/, or nature/ and ai/; small and capital letters are the same.
 One class is enough; hidden files, clutter and .txt, .md, .csv, .json files are ignored."""
 OBTAIN = "Put your images there, or set the root to where they are."
+LISTS = ()
 SPLITS = ("auto", "stratified")
 OFFICIAL: dict[tuple[str, int], int] = {}
 CLASSES = {"real": REAL, "nature": REAL, "fake": FAKE, "ai": FAKE}  # after a number, as in 0_real, too

@@ -25,6 +25,7 @@ LAYOUT = "\n".join(f"{name}/*.png" for name in GENERATORS) + (
 OBTAIN = """\
 Zenodo record 10066460 (https://zenodo.org/records/10066460), synthbuster.zip.
 Compare the file's md5 with the one on the record's page before you unpack it."""
+LISTS = ()
 SPLITS = ("stem", "random")
 OFFICIAL = {("train", FAKE): 7200, ("valid", FAKE): 900, ("test", FAKE): 900}
 
