@@ -66,10 +66,11 @@ class Workspace:
         (self.folder / "configs/tiny.yaml").write_text(yaml.safe_dump(config))
 
     def command(self, *arguments: str, config: str = "configs/tiny.yaml") -> list[str]:
-        """Snakemake's command line, for two jobs at a time."""
+        """Snakemake's command line, for two jobs at a time that are heard."""
         overlay = ["--configfile", config] if config else []
         return [
             *(sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=2"),
+            "--logger-detector-full",
             *overlay,
         ]
 

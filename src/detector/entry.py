@@ -18,6 +18,7 @@ from detector.errors import DetectorError, wants_memory
 from detector.files import naming
 
 BAD_INPUT = 2
+LOG_ONLY = "DETECTOR_LOG_ONLY"  # environment: what has a log file of its own says nothing on the terminal
 WAIT = 60.0  # seconds for a job that its dead Snakemake left behind to save its state and go
 REMEDIES = {
     errno.ENOSPC: "free some space",
@@ -74,7 +75,7 @@ def _run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPa
             datefmt="%H:%M:%S",
             handlers=_handlers(args.log),
         )
-        with logging_redirect_tqdm(), _one_process(args):
+        with nullcontext() if _silent(args.log) else logging_redirect_tqdm(), _one_process(args):
             main(args)
     except DetectorError as error:
         log.error("%s", error)
@@ -190,10 +191,14 @@ def lock_of(state: Path | str, worker: int | None = None) -> Path:
     return Path(f"{state}.lock" if worker is None else f"{state}.{worker}.lock")
 
 
+def _silent(log_file: Path | None) -> bool:
+    return log_file is not None and bool(os.environ.get(LOG_ONLY))
+
+
 def _handlers(log_file: Path | None) -> list[logging.Handler]:
     """To the terminal and the log file. Of a team's processes (`distributed`) the first one adds to the file that
     its launcher began, and the others leave it alone."""
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [] if _silent(log_file) else [logging.StreamHandler(sys.stderr)]
     rank = os.environ.get("RANK")
     if log_file is not None and rank in (None, "0"):
         log_file.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,8 @@ EXTRAS = {
     "openvino": ("openvino",),
     "pipeline": (
         *("captum", "imagehash", "matplotlib", "networkx", "onnxscript", "optuna", "pandas", "pyarrow"),
-        *("safetensors", "scipy", "sklearn", "snakemake", "torch", "torch_pruning", "torchvision", "zstandard"),
+        *("safetensors", "scipy", "sklearn", "snakemake", "snakemake_interface_logger_plugins", "torch"),
+        *("torch_pruning", "torchvision", "zstandard"),
     ),
     "slurm": ("snakemake_executor_plugin_slurm",),
 }

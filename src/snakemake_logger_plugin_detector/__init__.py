@@ -1,0 +1,174 @@
+"""What a run shows on the terminal: what is to do, a line for each stage that is done, and all that went wrong.
+
+Snakemake finds this package by its name; profiles/default asks for it (`logger: detector`). What is not shown is
+in Snakemake's own log, whose path is said at the end, and in the logs of the stages.
+"""
+
+import logging
+import os
+import re
+import sys
+import textwrap
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from snakemake.logging import ColorizingTextHandler, DefaultFilter, DefaultFormatter
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
+
+from detector.entry import LOG_ONLY
+
+# What Snakemake says of itself at every start.
+BANNER = (
+    *(
+        "Assuming unrestricted shared filesystem usage",
+        "Building DAG of jobs",
+        "Conda environments",
+        "Config file ",
+    ),
+    *("Elapsed time", "Group jobs: inactive", "Select jobs to execute", "Singularity containers", "Using shell"),
+    "host: ",
+)
+HIDDEN = {
+    *(LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED, LogEvent.SHELLCMD),
+    *(LogEvent.PROGRESS, LogEvent.RULEGRAPH, LogEvent.DEBUG_DAG),
+}
+TARGET = "all"  # a rule that makes nothing
+ERROR = re.compile(r"^\d\d:\d\d:\d\d (?:ERROR|CRITICAL) ", re.MULTILINE)
+WARNING = re.compile(r"^\d\d:\d\d:\d\d WARNING (.*)$", re.MULTILINE)
+SHOWN = 40  # last lines of what went wrong in a stage
+CLEAR, RED, PLAIN = "\r\x1b[K", "\x1b[31m", "\x1b[0m"
+
+
+@dataclass
+class LogHandlerSettings(LogHandlerSettingsBase):
+    full: bool = field(
+        default=False,
+        metadata={"help": "Show all that Snakemake and the stages say", "env_var": False, "required": False},
+    )
+
+
+class LogHandler(LogHandlerBase):
+    """Dry runs, and runs with --verbose, --quiet or --printshellcmds, look as Snakemake makes them."""
+
+    def __post_init__(self) -> None:
+        asked = self.common_settings
+        self._stream = sys.stdout if asked.stdout else sys.stderr
+        self._plain = ColorizingTextHandler(
+            nocolor=asked.nocolor,
+            stream=self._stream,
+            formatter=DefaultFormatter(asked.quiet, asked.show_failed_logs),
+            filter=DefaultFilter(asked.quiet, asked.debug_dag, asked.verbose, asked.dryrun, asked.printshellcmds),
+        )
+        others = (asked.dryrun, asked.verbose, asked.quiet, asked.debug_dag, asked.printshellcmds)
+        self._full = any(others) or (self.settings is not None and self.settings.full)
+        if not self._full:
+            os.environ[LOG_ONLY] = "1"  # for the stages, which Snakemake starts
+        self._terminal = self._stream.isatty()
+        self._jobs: dict[int, logging.LogRecord] = {}
+        self._begin = time.time()
+        self._done = self._total = 0
+
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = True
+    has_formatter = True
+    needs_rulegraph = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._emit(record)
+        except BrokenPipeError:
+            raise
+        except Exception:
+            self.handleError(record)
+
+    def _emit(self, record: logging.LogRecord) -> None:
+        event = getattr(record, "event", None)
+        if self._full:
+            self._plain.handle(record)
+        elif event == LogEvent.RUN_INFO:
+            self._plan(record.stats)
+        elif event == LogEvent.JOB_INFO:
+            self._jobs[record.jobid] = record
+        elif event == LogEvent.JOB_FINISHED:
+            self._finished(record)
+        elif event == LogEvent.JOB_ERROR:
+            self._failed(record)
+        elif not self._is_noise(record, event):
+            self._write()
+            self._plain.handle(record)
+
+    def _is_noise(self, record: logging.LogRecord, event: LogEvent | None) -> bool:
+        text = record.getMessage()
+        if event == LogEvent.ERROR:  # of a command that failed: its stage was named, with its message
+            return record.exception == "RuleException" and "CalledProcessError" in text
+        return event in HIDDEN or (record.levelno < logging.WARNING and text.startswith(BANNER))
+
+    def _plan(self, stats: dict[str, int]) -> None:
+        counts = {rule: count for rule, count in stats.items() if rule not in ("total", TARGET)}
+        self._total = sum(counts.values())
+        names = ", ".join(rule if count == 1 else f"{count} {rule}" for rule, count in counts.items())
+        self._write(*textwrap.wrap(f"{self._total} stages to run: {names}", 110, subsequent_indent="  "))
+
+    def _finished(self, record: logging.LogRecord) -> None:
+        job = self._jobs.pop(record.job_id, None)
+        if job is None or job.rule_name == TARGET:
+            return
+        self._done += 1
+        count = f"{self._done} of {self._total}"
+        lines = [f"{_clock(record.created - self._begin):>7}  {count:>10}  {_name(job):<50} {_took(job, record)}"]
+        lines += [f"{'':>21}warning: {text}" for path in job.log for text in WARNING.findall(_read(path))]
+        if self._done == self._total:
+            lines.append(f"all {self._total} stages are done, in {_clock(record.created - self._begin)}")
+        self._write(*lines)
+
+    def _failed(self, record: logging.LogRecord) -> None:
+        job = self._jobs.pop(record.jobid, None)
+        name, took = (_name(job), f" after {_took(job, record)}") if job else (record.rule_name, "")
+        lines = [self._red(f"FAILED  {name}{took}")]
+        for path in record.log:
+            text = _read(path)
+            errors = list(ERROR.finditer(text))
+            shown = text[errors[-1].start() :] if errors else text
+            lines += [f"  its log, {path}:", *(f"    {line}" for line in shown.splitlines()[-SHOWN:])]
+        if not record.log:
+            lines.append(f"  its command: {record.shellcmd}")
+        lines += [f"  {key}: {value}" for key, value in record.aux.items()]
+        self._write(*lines)
+
+    def _red(self, text: str) -> str:
+        return f"{RED}{text}{PLAIN}" if self._terminal and not self.common_settings.nocolor else text
+
+    def _write(self, *lines: str) -> None:
+        """Lines, over what a stage's progress bar may have left in the last one of a terminal."""
+        if self._terminal:
+            self._stream.write(CLEAR)
+        self._stream.write("".join(f"{line}\n" for line in lines))
+        self._stream.flush()
+
+
+def _name(job: logging.LogRecord) -> str:
+    values = (f"seed {value}" if key == "seed" else str(value) for key, value in job.wildcards.items())
+    return " ".join([job.rule_name, *values])
+
+
+def _read(path: str) -> str:
+    """A stage's log; what Snakemake says behind a path is left out."""
+    try:
+        return Path(path.split(" (")[0]).read_text(errors="replace")
+    except OSError as error:
+        return f"(not there: {error.strerror})"
+
+
+def _took(job: logging.LogRecord, end: logging.LogRecord) -> str:
+    seconds = end.created - job.created
+    return f"{seconds:.1f} s" if seconds < 60 else _clock(seconds)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
