@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 import yaml
 from pyarrow import parquet
+from snakemake.settings.types import RerunTrigger
 from workspace import Workspace
 
 from detector import growth
@@ -92,3 +93,8 @@ def test_every_rule_that_asks_for_memory_lets_it_grow_but_those_that_read_no_ima
     assert fixed == set()
     profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
     assert all("attempt" in profile["default-resources"][name] for name in ("mem_mb", "runtime"))
+
+
+def test_snakemake_compares_no_resources():
+    """What `grown` relies on: with the resources of today a stage would otherwise run again."""
+    assert {trigger.name for trigger in RerunTrigger} == {"MTIME", "PARAMS", "INPUT", "SOFTWARE_ENV", "CODE"}
