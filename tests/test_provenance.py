@@ -27,13 +27,14 @@ def commit(folder: Path) -> str:
 
 @pytest.fixture
 def checkout(tmp_path, monkeypatch):
-    """A repository with one committed file, in which the library is taken to lie."""
+    """A repository with one committed file, src/library.py, beside which the library is taken to lie."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     git(folder, "init", "--quiet")
-    (folder / "library.py").write_text("one")
+    (folder / "src").mkdir()
+    (folder / "src/library.py").write_text("one")
     commit(folder)
-    monkeypatch.setattr(provenance, "__file__", str(folder / "library.py"))
+    monkeypatch.setattr(provenance, "__file__", str(folder / "src/library.py"))
     return folder
 
 
@@ -42,13 +43,15 @@ def test_edits_without_a_commit_are_told(checkout):
     (checkout / "results").write_text("git does not know it, no code reads it")
     found = provenance.record()
     assert (found["git_commit"], found["dirty"]) == (head, False)
-    (checkout / "library.py").write_text("two")
+    (checkout / "src/library.py").write_text("two")
     assert provenance.record()["dirty"] is True
-    git(checkout, "add", "library.py")
+    git(checkout, "add", "src/library.py")
     assert provenance.record()["dirty"] is True
     assert provenance.record()["git_commit"] == head
     assert (provenance.record()["git_commit"], commit(checkout)) == (head, git(checkout, "rev-parse", "HEAD"))
     assert provenance.record()["dirty"] is False
+    (checkout / "src/kind.py").write_text("a new kind of source, which the library finds by its name")
+    assert provenance.record()["dirty"] is True
 
 
 def test_outside_a_checkout_nothing_is_claimed(tmp_path, monkeypatch):
@@ -61,7 +64,7 @@ def test_a_commit_made_while_it_trains_is_not_the_one_that_trained(checkout, mon
     script, written, first = load_script("baseline"), {}, git(checkout, "rev-parse", "HEAD")
 
     def fit(*args, **options):
-        (checkout / "library.py").write_text("two")
+        (checkout / "src/library.py").write_text("two")
         return commit(checkout)
 
     images = where = SimpleNamespace(arithmetic={}, fingerprint=lambda: "")

@@ -19,19 +19,20 @@ OPTIONAL = ("openvino",)  # another runtime for exported models
 def record() -> dict:
     """Versions of Python and the libraries that shape results, the git commit, and whether the code is that one.
 
-    `dirty`: whether a file that git knows was changed and not committed. Outside a checkout, or without git, the
-    commit is "" and `dirty` None.
+    `dirty`: whether a file that git knows was changed and not committed, or the library has one that git does not
+    know. Outside a checkout, or without git, the commit is "" and `dirty` None.
     """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     for name in OPTIONAL:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     changed = _git("status", "--porcelain", "--untracked-files=no")
+    new = _git("ls-files", "--others", "--exclude-standard")  # of the library's folder: kinds of sources, say
     return {
         "python": platform.python_version(),
         "libraries": versions,
         "git_commit": _git("rev-parse", "HEAD") or "",
-        "dirty": None if changed is None else bool(changed),
+        "dirty": None if changed is None else bool(changed or new),
     }
 
 
