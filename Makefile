@@ -13,12 +13,14 @@ DEMO := --cores $(CORES) --resources gpu=$(CORES) --configfile configs/demo.yaml
 .PHONY: demo test lint bench clean
 
 demo: $(VENV)/installed
-	$(BIN)/detector demo-data data/demo
-	$(BIN)/snakemake $(DEMO) --quiet rules
+	@echo "The demo makes its own images, trains a network on them, prunes, searches and fine-tunes it five times, tests"
+	@echo "and exports it, to results/demo. About 10 minutes on 2 cores; after Ctrl-C the same command goes on."
+	@$(BIN)/detector demo-data data/demo
+	@$(BIN)/snakemake $(DEMO)
 	@# the report, if a table or figure is newer than it (or it is not there, which find says too)
 	@if [ -n "$$(find results/demo/tables results/demo/figures -newer results/demo/report.html 2>&1)" ]; then \
 	  $(BIN)/snakemake $(DEMO) --quiet all --report results/demo/report.html; fi
-	$(BIN)/detector summary results/demo
+	@echo; $(BIN)/detector summary --brief results/demo
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not alone' --numprocesses $(CORES) --dist loadfile

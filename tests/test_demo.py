@@ -5,6 +5,7 @@ nothing to do.
 """
 
 import os
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from detector import config, devices, models, runs
+from detector import config, devices, models, runs, summary
 from detector.training import Recipe, fit
 
 ROOT = Path(__file__).parents[1]
@@ -41,13 +42,23 @@ def demo():
     return make_demo()
 
 
-def test_it_ends_with_tables_and_paths(demo):
+def test_it_says_what_it_does_and_ends_with_three_results_and_one_command(demo):
+    assert "The demo makes its own images" in demo
+    assert "rule baseline:" not in demo
+    *_, detection, pruning, shipping, _, report, command = demo.splitlines()
+    for line, name in ((detection, "Detection"), (pruning, "Pruning"), (shipping, "Shipping")):
+        assert line.startswith(name)
+    assert report == "All tables and figures: results/demo/report.html"
+    assert (ROOT / "results/demo/report.html").is_file()
+    assert re.search(r": \.venv/bin/detector serve --model results/demo/\S+/bundle$", command)
+
+
+def test_the_summary_has_the_tables_and_paths(demo):
+    said = summary.text(RESULTS)
     for name in ("dataset_composition", "final_accuracy", "efficiency"):
-        assert name in demo
-    assert "metadata alone separates synthbuster from the real images of the other sources" in demo
-    for path in ("results/demo/report.html", "results/demo/figures/rules.svg"):
-        assert path in demo
-        assert (ROOT / path).is_file()
+        assert name in said
+    assert "metadata alone separates synthbuster from the real images of the other sources" in said
+    assert str(RESULTS / "figures/rules.svg") in said
 
 
 def test_every_command_of_the_page_on_use_runs(demo, tmp_path):

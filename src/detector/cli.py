@@ -3,6 +3,7 @@
 import argparse
 import importlib.metadata
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def main() -> None:
 
     show = commands.add_parser("summary", help="print the main tables of a results folder")
     show.add_argument("results", type=Path, nargs="?", default=Path("results"), help="default: results")
+    show.add_argument("--brief", action="store_true", help="three results and one command that goes on from there")
     show.set_defaults(command=summary)
 
     wipe = commands.add_parser("clean", help="delete what can be made again of a results folder; asks first")
@@ -84,9 +86,15 @@ def demo_data(args: argparse.Namespace) -> None:
 
 
 def summary(args: argparse.Namespace) -> None:
+    from detector import brief
     from detector.summary import text
 
-    entry.say(text(args.results))
+    called = sys.argv[0]  # as `make demo` does it, without the environment being activated
+    entry.say(
+        brief.text(args.results, "detector" if os.path.isabs(called) else called)
+        if args.brief
+        else text(args.results)
+    )
 
 
 def clean(args: argparse.Namespace) -> None:
