@@ -18,8 +18,8 @@ def right(label: Numbers, logit: Numbers) -> Numbers:
 
 
 REMEDY = (
-    "Give it more images, as many of each class (`limit`), more epochs and patience, or another learning rate, "
-    "before its numbers are read."
+    "Give it more images, as many real as fake ones, more epochs and patience, or another learning rate, before "
+    "its numbers are read."
 )
 
 
