@@ -43,20 +43,23 @@ def fingerprint(
         for folder, stats in _walk(root, lists):
             known = json.loads(before.get(folder, "{}"))
             facts = {name: [s.st_size, s.st_mtime_ns, s.st_ctime_ns] for name, s in stats.items()}
-            found = {name: known[name][3] for name in facts if known.get(name, [])[:3] == facts[name]}
+            sure = {name: note for name, note in known.items() if note[:3] == facts.get(name)}
+            found = {name: note[3] for name, note in sure.items()}
             new = [name for name, stat in stats.items() if name not in found and S_ISREG(stat.st_mode)]
             if len(new) >= MANY:
                 tell(f"{os.path.join(root, folder)}: reading {len(new):,} files that are new or were written to …")
             paths = (os.path.join(root, folder, name) for name in new)
-            found |= zip(new, pool.map(_content, paths, chunksize=64), strict=True)
-            sure = {}
-            for name, stat in stats.items():
-                if not S_ISREG(stat.st_mode):
-                    found[name] = _special(os.path.join(root, folder, name), stat)
-                elif len(found[name]) == 64 and max(facts[name][1:]) < begun - RECENT:
-                    sure[name] = [*facts[name], found[name]]
-                digest.update(f"{folder}{name}\0{found[name]}\n".encode(errors="surrogateescape"))
-            after[folder] = json.dumps(sure, separators=(",", ":"))
+            for name, content in zip(new, pool.map(_content, paths, chunksize=64), strict=True):
+                found[name] = content
+                if len(content) == 64 and max(facts[name][1:]) < begun - RECENT:
+                    sure[name] = [*facts[name], content]
+            for name in stats.keys() - found.keys():
+                found[name] = _special(os.path.join(root, folder, name), stats[name])
+            digest.update(
+                "".join(f"{folder}{name}\0{found[name]}\n" for name in stats).encode(errors="surrogateescape")
+            )
+            same = folder in before and sure == known
+            after[folder] = before[folder] if same else json.dumps(sure, separators=(",", ":"))
     if after != before:
         with contextlib.suppress(OSError):
             _write(listing, after)
