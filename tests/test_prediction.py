@@ -3,6 +3,7 @@ file and way of making pixels. Where it is not sure it says so, and a bad file s
 
 import dataclasses
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -368,6 +369,13 @@ def test_a_bundle_that_was_changed_is_refused(bundle, tmp_path):
     (tmp_path / "b/model.onnx").write_bytes(content)
     with pytest.raises(DetectorError, match=r"model\.onnx: found SHA-256 .* expected .* damaged or was changed"):
         Model.open(tmp_path / "b")
+
+
+def test_a_bundle_in_a_folder_whose_name_is_no_text_is_refused_for_that(bundle, tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(bundle, folder)
+    with pytest.raises(DetectorError, match="model.onnx: its path is not UTF-8, .*rename the folder"):
+        Model.open(folder)
 
 
 def test_what_is_no_bundle_is_refused_with_what_to_do(bundle, tmp_path):

@@ -164,6 +164,18 @@ def test_faces140k_without_csv_trusts_the_folders(tiny_tree):
     assert len(faces140k.scan(root, {})) == 13
 
 
+@pytest.mark.parametrize(("kind", "table"), [("faces140k", "train.csv"), ("celebdf", celebdf.TEST_LIST)])
+def test_a_name_in_a_list_that_is_no_text_is_a_difference_like_others(tiny_tree, kind, table):
+    path = tiny_tree / kind / table
+    line = {
+        "faces140k": b"9,n/a,caf\xe9,1,real,train/real/caf\xe9.jpg\n",
+        "celebdf": b"1 Celeb-real/caf\xe9.mp4\n",
+    }
+    path.write_bytes(path.read_bytes() + line[kind])
+    with pytest.raises(DetectorError, match="real/caf\udce9"):
+        module(kind).scan(tiny_tree / kind, {})
+
+
 def test_faces140k_csv_with_another_header(tiny_tree):
     (tiny_tree / "faces140k/train.csv").write_text("id,path\n1,train/real/00000.jpg\n")
     with pytest.raises(DetectorError, match="no column label"):

@@ -80,6 +80,7 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     """ONNX Runtime on the CPU; raises `DetectorError` where the file is no model of ours."""
+    _check_text(path)
     try:
         session = onnxruntime.InferenceSession(path, session_options(threads), providers=["CPUExecutionProvider"])
     except Exception as error:  # its exceptions have no common class of their own
@@ -102,6 +103,7 @@ def _openvino(path: Path, threads: int) -> Exported:
     options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
     # OpenVINO computes in bf16 where the CPU can; fp32 by name means fp32.
     options["INFERENCE_PRECISION_HINT"] = "f32"
+    _check_text(path)
     try:
         compiled = openvino.Core().compile_model(str(path), "CPU", options)
     except RuntimeError as error:
@@ -112,6 +114,16 @@ def _openvino(path: Path, threads: int) -> Exported:
         ) from None
     request = compiled.create_infer_request()
     return lambda images: request.infer({0: images})[compiled.output(0)].copy()
+
+
+def _check_text(path: Path) -> None:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DetectorError(
+            f"{path}: its path is not UTF-8, so no runtime can open it; rename the folder, or copy the bundle to "
+            "another"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

@@ -126,7 +126,9 @@ def _test_videos(root: Path, videos: Mapping[str, tuple[int, str]], used: Sequen
         return set()
     _walk.inside(root, path)
     found, faults = set(), []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(
+        path.read_text(encoding="utf-8", errors="surrogateescape").splitlines(), start=1
+    ):
         if not line.strip():
             continue
         label, _, name = line.strip().partition(" ")

@@ -100,7 +100,7 @@ def _check_csv(root: Path, base: Path, on_disk: set[Place]) -> None:
 def _read_csv(root: Path, path: Path, split_name: str) -> list[Place]:
     """Where a CSV says each image is: the split of its file name, the class of its column `label`."""
     _walk.inside(root, path)
-    with open(path, newline="", encoding="utf-8") as lines:
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as lines:
         table = csv.DictReader(lines)
         absent = [column for column in CSV_COLUMNS if column not in (table.fieldnames or ())]
         if absent:
