@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter, PngImagePlugin
 from torchvision.transforms import v2
 
-from detector import headers, images
+from detector import boxes, headers, images
 from detector.errors import DetectorError
 from detector.headers import BadImage
 from detector.images import Preprocessing
@@ -287,6 +287,26 @@ def test_what_a_plugin_reads_is_read_whatever_it_is_called(tmp_path, form, needs
     assert found.size == (64, 40)
     assert np.abs(np.asarray(found, float) - np.asarray(picture)).mean() < 5
     assert headers.read(tmp_path / f"a.{suffix}", LIMIT, video=False).format == form
+
+
+@pytest.mark.parametrize("kind", ["picture", "transparent", "animated"])
+def test_an_avif_is_as_large_as_what_is_coded_in_it(tmp_path, kind):
+    """Its boxes say 8 x 8: the decoder would shrink a picture of any size to that."""
+    pytest.importorskip("PIL._avif", reason="no plugin for AVIF")
+    picture = random_image((200, 100))
+    picture = picture.convert("RGBA") if kind == "transparent" else picture
+    if kind == "transparent":
+        picture.putalpha(picture.getchannel(0))
+    more = {"save_all": True, "append_images": [picture.rotate(180)]} if kind == "animated" else {}
+    picture.save(tmp_path / "a.avif", **more)
+    data = (tmp_path / "a.avif").read_bytes()
+    sizes = boxes.coded_sizes(data)
+    assert set(sizes) == {(200, 100)}
+    assert len(sizes) == (1 if kind == "picture" else 2)
+    assert images.decoded(tmp_path / "a.avif", LIMIT).size == (200, 100)
+    (tmp_path / "a.avif").write_bytes(data.replace(struct.pack(">II", 200, 100), struct.pack(">II", 8, 8)))
+    with pytest.raises(BadImage, match=r"200 x 100 pixels are more than data\.max_pixels, 10000"):
+        images.decoded(tmp_path / "a.avif", 10_000)
 
 
 @pytest.fixture

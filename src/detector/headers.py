@@ -29,7 +29,7 @@ from PIL import (
     features,
 )
 
-from detector import parallel
+from detector import boxes, parallel
 
 # Pillow reads by content, not by suffix: without this list a file named x.png could start Ghostscript.
 # JPEG includes MPO, what phones write into .jpg files that hold a second picture.
@@ -130,6 +130,10 @@ def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Imag
             check_scans(image.fp)
         if image.format == "TIFF":
             check_tiles(image, max_pixels)
+        if image.format == "AVIF":
+            file.seek(0)
+            for width, height in boxes.coded_sizes(file.read()):
+                check_size(width, height, max_pixels)
         yield image
 
 
