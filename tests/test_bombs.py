@@ -264,6 +264,13 @@ def test_a_list_of_files_is_no_video(tmp_path, text):
         images.load(tmp_path / "x.mp4", images.Preprocessing(8, max_pixels=MAX_PIXELS), frame=0.5)
 
 
+def test_a_damaged_tag_is_no_bomb(tmp_path):
+    """Of more values than the file can hold: no decoder reads them, and the picture is fine."""
+    values = {256: 10, 257: 10, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 10, 279: 100, 0x9999: 8}
+    (tmp_path / "a.tif").write_bytes(_tiff(bytes(100), values, {0x9999: (4, 2**31)}))
+    assert attempt(tmp_path / "a.tif", video=False) == ""
+
+
 def test_a_video_that_grows_is_refused(tmp_path):
     """Its header is that of the first frame; the last frames are four times as large."""
     for size in (32, 64):

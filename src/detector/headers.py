@@ -55,7 +55,9 @@ LUMA = (
     *(49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99),
 )
 MAX_VALUES = 400_000  # of a tag of a TIFF; the tiles of the largest images are about as many
-TEXT, POINTERS = (1, 2, 6, 7), (34665, 34853, 40965)  # types of tags that are bytes; tags that lead to more tags
+# Bytes a value, by the type of a tag, of all but texts.
+UNITS = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+POINTERS = (34665, 34853, 40965)  # tags that lead to more tags
 FAX = ("tiff_ccitt", "group3", "group4")  # compression of TIFF
 SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
@@ -228,9 +230,12 @@ def check_scans(file: BinaryIO) -> None:
 
 def check_tags(file: BinaryIO) -> None:
     """Raises BadImage for a TIFF, or EXIF, with a tag of more than MAX_VALUES values: of four bytes in the file
-    Pillow makes up to 250. Looks at the first directory and those of EXIF in it; goes back to where the file was.
+    Pillow makes up to 250. (It passes over tags with more values than the file can hold.) Looks at the first
+    directory and those of EXIF in it; goes back to where the file was.
     """
     before = file.tell()
+    end = file.seek(0, os.SEEK_END)
+    file.seek(before)
     start = file.read(16)
     if start[:2] not in (b"II", b"MM"):
         file.seek(before)
@@ -246,7 +251,7 @@ def check_tags(file: BinaryIO) -> None:
             entries = file.read(min(tags, 1 << 16) * size)
             whole = entries[: len(entries) // size * size]
             for tag, kind, values, where in struct.iter_unpack(order + entry, whole):
-                if values > MAX_VALUES and kind not in TEXT:
+                if MAX_VALUES < values <= end // UNITS.get(kind, end + 1):
                     raise BadImage(f"{values} values of tag {tag}: no program for images makes that")
                 if tag in POINTERS and len(waiting) <= len(POINTERS):
                     waiting.append(where)
