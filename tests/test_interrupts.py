@@ -105,6 +105,22 @@ def test_a_process_that_does_not_listen_ends_all_the_same():
     assert "the last saved state counts" in errors
 
 
+def test_a_stop_in_the_middle_of_a_log_line_ends_the_process_too():
+    """Whoever was stopped there may hold the locks of the log for ever."""
+    program = BUSY.replace(
+        "    with interrupts", "    from tqdm import tqdm; tqdm.get_lock().acquire()\n    with interrupts"
+    )
+    assert program != BUSY
+    process = start(program)
+    process.stdout.readline()
+    process.terminate()
+    try:
+        assert process.wait(timeout=10) == 75
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_a_job_ends_when_its_snakemake_is_gone(tmp_path):
     parent = subprocess.Popen(["sleep", "60"])
     job = training(tmp_path, 0.2, DETECTOR_PARENT=str(parent.pid))

@@ -98,6 +98,13 @@ def _dismiss(watchers: list[threading.Thread], sender: int, over: threading.Even
         watcher.join()
 
 
+def _say(text: str, *values: object) -> None:
+    """An error in the log, or nothing: a stop in the middle of a line leaves the log's locks with nobody."""
+    words = threading.Thread(target=log.error, args=(text, *values), daemon=True)
+    words.start()
+    words.join(1.0)
+
+
 def _enforce(receiver: int) -> None:
     first = os.read(receiver, 1)
     if first == OVER:
@@ -106,7 +113,7 @@ def _enforce(receiver: int) -> None:
     while select.select([receiver], [], [], max(0.0, end - time.monotonic()))[0]:
         if os.read(receiver, 1) == OVER:
             return
-    log.error("stopped by %s after %g s; the last saved state counts", number.name, GRACE)
+    _say("stopped by %s after %g s; the last saved state counts", number.name, GRACE)
     os._exit(EXIT_CODES.get(number, 1))
 
 
@@ -116,7 +123,7 @@ def _follow(parent: int, over: threading.Event) -> None:
         try:
             os.kill(parent, 0)
         except ProcessLookupError:
-            log.error("the process that started this one (%d) is gone", parent)
+            _say("the process that started this one (%d) is gone", parent)
             os.kill(os.getpid(), signal.SIGTERM)
             return
         except PermissionError:
