@@ -15,6 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from detector import config, devices, models, runs, summary
 from detector.training import Recipe, fit
@@ -22,6 +28,7 @@ from detector.training import Recipe, fit
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results/demo"
 SETTINGS = yaml.safe_load((ROOT / "configs/demo.yaml").read_text())
+(ARCHITECTURE,) = SETTINGS["architectures"]
 
 
 def make_demo():
@@ -85,6 +92,26 @@ def test_every_variant_has_learned(demo):
     assert faces.min() >= 0.85, faces
 
 
+def test_brightness_contrast_and_size_of_a_file_tell_little_and_sharpness_much(demo):
+    """What docs/datasets.md says of the demo's faces: AUC of a cross-validated logistic regression."""
+    paths = sorted((ROOT / "data/demo/faces140k").rglob("*.jpg"))
+    real = np.array([path.parent.name == "real" for path in paths])
+    pictures = np.stack([np.asarray(Image.open(path)) / 255 for path in paths])
+    colours = np.hstack([pictures.mean((1, 2)), pictures.std((1, 2))])
+    size = np.array([[path.stat().st_size] for path in paths])
+    edges = [np.diff(pictures.mean(3), axis=axis).reshape(len(paths), -1) for axis in (1, 2)]
+    sharpness = np.hstack([np.stack([np.abs(edge).mean(1), edge.std(1)], 1) for edge in edges])
+
+    def auc(*features: np.ndarray) -> float:
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        chance = cross_val_predict(model, np.hstack(features), real, cv=5, method="predict_proba")[:, 1]
+        return roc_auc_score(real, chance)
+
+    assert auc(colours) < 0.6
+    assert auc(colours, size) < 0.7
+    assert auc(sharpness) > 0.95
+
+
 def test_exported_files_are_as_right_as_what_was_trained_and_smaller(demo):
     table = pd.read_csv(RESULTS / "tables/deployment.csv").set_index(["branch", "format", "precision"])
     assert set(table.index.get_level_values("branch")) == {"baseline", "l1-40"}
@@ -97,7 +124,7 @@ def test_exported_files_are_as_right_as_what_was_trained_and_smaller(demo):
     assert smaller["l1-40", "sparse", "fp16"] > 3.4
     assert smaller["l1-40", "sparse", "int8"] > 5.8
     assert table["macs"]["l1-40", "onnx", "fp32"] == table["macs"]["baseline", "onnx", "fp32"]
-    sums = RESULTS / "runs/resnet18/seed0/l1-40/bundle"
+    sums = RESULTS / f"runs/{ARCHITECTURE}/seed0/l1-40/bundle"
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=sums, check=True)
 
 
@@ -118,7 +145,7 @@ def test_at_chance_with_shuffled_labels(demo):
     train, valid = (images.batches(shuffled[name], where.torch_device) for name in ("train", "valid"))
     schedule = {key: value for key, value in settings["train"].items() if key != "gpus"}
     recipe = replace(Recipe(**schedule, seed=0), patience=None)
-    model = models.build("resnet18", 0)
+    model = models.build(ARCHITECTURE, 0)
     fit(model, train, valid, recipe, where)
     truth = images.batches(parts["test"], where.torch_device)
     from detector.inference import logits
