@@ -24,6 +24,8 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'not alone' --numprocesses $(CORES) --dist loadfile
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 \
+	  $(BIN)/python -m pytest -m numeric --numprocesses $(CORES) --dist loadfile
 	$(BIN)/python -m pytest -m alone
 
 lint: $(VENV)/installed

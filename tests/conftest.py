@@ -16,6 +16,11 @@ ALONE = {
     *("test_demo", "test_workflow", "test_slurm", "test_distributed"),
     *("test_benchmarks", "test_latency", "test_interrupts", "test_serving", "test_serving_load", "test_page"),
 }
+# Files whose tests hold what torch computes: `make test` runs them a second time as on a processor with AVX2 alone.
+NUMERIC = {
+    *("test_batches", "test_bundle", "test_calls", "test_exporting", "test_masks", "test_prediction", "test_probing"),
+    *("test_quantizing", "test_sparse", "test_structured", "test_training"),
+}
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
 
@@ -31,6 +36,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.stem in ALONE:
             item.add_marker("alone")
+        if item.path.stem in NUMERIC and "clean_environment" not in item.name:
+            item.add_marker("numeric")
 
 
 def write_picture(path: Path, seed: int = 0, size: tuple[int, int] = (16, 12), mode: str = "RGB", **save) -> None:
