@@ -16,10 +16,10 @@ ALONE = {
     *("test_demo", "test_workflow", "test_slurm", "test_distributed"),
     *("test_benchmarks", "test_latency", "test_interrupts", "test_serving", "test_serving_load", "test_page"),
 }
-# Files whose tests hold what torch computes: `make test` runs them a second time as on a processor with AVX2 alone.
+# Files whose tests hold what torch computes: `make test` runs them once more as on a processor with AVX2 alone.
 NUMERIC = {
-    *("test_batches", "test_bundle", "test_calls", "test_exporting", "test_masks", "test_prediction", "test_probing"),
-    *("test_quantizing", "test_sparse", "test_structured", "test_training"),
+    *("test_batches", "test_bundle", "test_calls", "test_exporting", "test_masks", "test_prediction"),
+    *("test_probing", "test_quantizing", "test_sparse", "test_structured", "test_training"),
 }
 SCRIPTS = Path(__file__).parents[1] / "workflow/scripts"
 
