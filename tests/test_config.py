@@ -90,7 +90,7 @@ def test_the_dense_control_comes_first(study):
             "prune.methods.matched: [0.5], expected shares that l1 has",
         ),
         ({"seeds": []}, "seeds: found [], expected at least 1 item"),
-        ({"architectures": ["vgg"]}, "expected one of resnet18, resnet34, resnet50"),
+        ({"architectures": ["vgg"]}, "expected one of resnet10, resnet18, resnet34, resnet50"),
         ({"data": {"use": ["nothing"]}}, "data.use: 'nothing' has no section"),
         ({"data": {"fractions": [0.8, 0.1, 0.2]}}, "expected 1"),
         ({"data": {"sources": {"celebdf": {"split": "offical"}}}}, "expected one of paper, official, identity"),
