@@ -17,6 +17,7 @@ from detector.machine import cpu_flags
 
 PAGES = {
     "performance": (
+        ("first_run",),
         ("feeding",),
         ("step", "--arch", "resnet18", "--size", "224"),
         ("step", "--arch", "resnet50", "--size", "224", "--repeats", "3", "--turns", "1"),

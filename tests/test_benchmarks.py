@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import common, naive
+from benchmarks import common, first_run, naive
 
 ROOT = Path(__file__).parents[1]
 SMALL = {
@@ -82,3 +82,20 @@ def test_sides_take_turns_and_the_ratio_is_that_of_medians():
     assert measured == {"a": [2.0, 4.0], "b": [1.0, 1.0]}
     assert common.ratio(measured["a"], measured["b"]) == (3.0, "3.00 (2.00–4.00)")
     assert np.isclose(common.ratio([1.0], [4.0])[0], 0.25)
+
+
+def test_the_first_run_s_section_counts_the_seconds_of_its_log():
+    log = (
+        "The demo makes its own images\n"
+        "   0:04     1 of 3  scan synthbuster                                     1.5 s\n"
+        "   1:27     2 of 3  baseline resnet10 seed 0                             1:02\n"
+        "                     warning: baseline: something\n"
+        "   1:29     3 of 3  scan faces140k                                       2.0 s\n"
+        "all 3 stages are done, in 1:29\n"
+    )
+    text = first_run.section(log, 95.4)
+    assert "took 95 s on 2 cores (target ≤ 300 s: met)" in text
+    assert "3 stages, two at a time, were at work for 66 s" in text
+    assert "| baseline | 1 | 62 |\n| scan | 2 | 4 |\n| all others | 0 | 0 |" in text
+    with pytest.raises(ValueError, match="no line"):
+        first_run.section("nothing", 1)

@@ -87,12 +87,12 @@ def key(script: Path | str, *parts: object, library: Path = LIBRARY) -> str:
 
 def _imports(path: Path) -> tuple[str, ...]:
     """Names of all modules that a file imports, and of the packages that hold them."""
-    return _read(path, *_stamp(path))[0]
+    return _imports_of(path, *_stamp(path))
 
 
 def _code(path: Path) -> str:
     """The syntax tree of a file as text: what is left when comments, docstrings and layout are gone."""
-    return _read(path, *_stamp(path))[1]
+    return _code_of(path, *_stamp(path))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -100,17 +100,22 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
+# Read once while a file stays the same. Two functions: a workflow asks for the imports of all files at each start,
+# and text of their trees takes longer than the trees.
 @cache
-def _read(path: Path, _changed: int, _size: int) -> tuple[tuple[str, ...], str]:
-    """`_imports` and `_code` of a file, parsed once while it stays the same."""
-    tree = ast.parse(path.read_bytes())
-    names = set(_imported(tree))
+def _imports_of(path: Path, _changed: int, _size: int) -> tuple[str, ...]:
+    names = set(_imported(ast.parse(path.read_text())))
+    return tuple(sorted({name.rsplit(".", depth)[0] for name in names for depth in range(name.count(".") + 1)}))
+
+
+@cache
+def _code_of(path: Path, _changed: int, _size: int) -> str:
+    tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    holders = {name.rsplit(".", depth)[0] for name in names for depth in range(name.count(".") + 1)}
-    return tuple(sorted(holders)), ast.dump(tree)
+    return ast.dump(tree)
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
