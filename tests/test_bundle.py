@@ -207,12 +207,14 @@ def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch)
         return {**tried, "tried": [tried]}
 
     monkeypatch.setattr(script.quantizing, "save_int8", save_int8)
-    monkeypatch.setattr(script.runtimes, "logits", lambda *_: (own / 3).astype(np.float32))
+    monkeypatch.setattr(script.runtimes, "logits", lambda *_, **__: (own / 3).astype(np.float32))
     facts = {"image_size": SIZE, "labels": {}, "git_commit": "", "data_fingerprint": ""}
     write_json(tmp_path / "meta.json", meta(BRANCH) | facts)
     paths = {"model": made / "model.safetensors", "manifest": made / "manifest.parquet", "packs": [made / "pack"]}
     paths |= {"meta": tmp_path / "meta.json", "predictions": tmp_path / "valid.parquet"}
-    settings = json.dumps({"calibration_images": 2, "max_drop": 1.0, "sure_error": 0.1})
+    settings = json.dumps(
+        {"calibration_images": 2, "max_drop": 1.0, "sure_error": 0.1, "evaluation_batch": "auto", "memory": 8000}
+    )
     given = {"arch": "resnet18", "branch": BRANCH, "config": settings, "threads": 1}
     script.main(argparse.Namespace(**paths, **given, folder=tmp_path, facts=tmp_path / "export.json"))
     told = json.loads((tmp_path / "export.json").read_text())
@@ -221,7 +223,7 @@ def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch)
     assert heat["fp32"] == told["temperature"] == pytest.approx(temperature(rows["label"], own), rel=1e-4)
     assert heat["int8"] == pytest.approx(heat["fp32"] / 3, rel=1e-3)
     assert heat["int8"] == told["int8"]["temperature"]
-    assert Model.open(tmp_path / FILES["onnx-int8"], source="mine").temperature == heat["int8"]
+    assert Model.open(tmp_path / FILES["onnx-int8"]).temperature == heat["int8"]
 
 
 def test_verdict_and_probability_follow_from_the_logit_and_the_file_s_temperature(made, shipped):
