@@ -195,7 +195,8 @@ def test_the_example_gives_the_logits_of_the_pipeline(precision, model, made, sh
 def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch):
     """The rule's script, with an int8 whose logits are a third of those of fp32: so is its temperature."""
     script = conftest.load_script("export")
-    rows = Images.open(made / "manifest.parquet", [made / "pack"]).part("valid")
+    packs = Images.open(made / "manifest.parquet", [made / "pack"])
+    rows = packs.part("valid")
     own = np.where(rows["label"] == 1, 1.5, -1.5)
     own[0] *= -0.4  # one is wrong: else the sharpest temperature would be best for both
     manifest.write(inference.predictions(rows, own), tmp_path / "valid.parquet")
@@ -209,6 +210,7 @@ def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch)
     monkeypatch.setattr(script.quantizing, "save_int8", save_int8)
     monkeypatch.setattr(script.runtimes, "logits", lambda *_, **__: (own / 3).astype(np.float32))
     facts = {"image_size": SIZE, "labels": {}, "git_commit": "", "data_fingerprint": ""}
+    facts["preprocessing"] = dict(packs.preprocessing)
     write_json(tmp_path / "meta.json", meta(BRANCH) | facts)
     paths = {"model": made / "model.safetensors", "manifest": made / "manifest.parquet", "packs": [made / "pack"]}
     paths |= {"meta": tmp_path / "meta.json", "predictions": tmp_path / "valid.parquet"}

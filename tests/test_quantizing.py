@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 from onnxruntime.quantization.calibrate import HistogramCollector
 from test_exporting import FACTS, SIZE, logits, pictures, trained
 from torch import nn
@@ -86,6 +87,20 @@ def scales(path):
     nodes = [n for n in onnx.load(path).graph.node if n.op_type == "DequantizeLinear"]
     weights = [found[n.input[1]] for n in nodes if n.input[0] in found and found[n.input[0]].ndim == 4]
     return weights, sorted(float(a) for name, a in found.items() if name.endswith("_scale") and a.ndim == 0)
+
+
+def test_no_sum_of_two_products_is_cut_off_on_a_processor_that_adds_in_16_bits(source, tmp_path):
+    """AVX2's VPMADDUBSW: two activations, at most 255, times two weights. All have the same logit."""
+    path = tmp_path / "int8.onnx"
+    quantizing.save_int8(path, source, pictures(32), lambda path: 1.0, 0.0)
+    weights = [
+        numpy_helper.to_array(tensor).astype(int)
+        for tensor in onnx.load(path).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    assert len(weights) == len(quantizing.layers(source))
+    assert 2 * 255 * max(np.abs(array).max() for array in weights) <= np.iinfo(np.int16).max
+    assert min(np.abs(array).max() for array in weights) > 32, "they use the bits that are left"
 
 
 def test_weights_have_a_scale_a_channel_and_methods_differ(source, tmp_path):
