@@ -46,8 +46,10 @@ def run(folder: Path, config: str, results: str, pictures: list[Path], work: Pat
         "PYTHONPATH": str(folder / "src"),
     }
     done = {}
+    (network,) = (path.name for path in (folder / results / "runs").iterdir())
     for command in commands():
         own = command.replace("configs/mine.yaml", config).replace("results/mine", results)
+        own = own.replace("runs/resnet18/", f"runs/{network}/")
         for name in ("photos", "maps", "answers.csv"):
             own = re.sub(rf"(?<![\w/]){re.escape(name)}(?![\w])", str(work / name), own)
         found = subprocess.run(
