@@ -195,7 +195,7 @@ def test_export_code_reruns_exports_and_after(finished):
 
 
 def test_probing_code_reruns_probes_and_after(finished):
-    with edited(finished.folder / "src/detector/probing.py", "import sys", "import sys  # changed"):
+    with edited(finished.folder / "src/detector/probing.py", "import torch", "import torch  # changed"):
         assert finished.stale() == PROBES
     with configured(finished, robustness={**TINY["robustness"], "use": ["forwarded", "jpeg-50"]}):
         assert finished.stale() == {}, "the order is that of the table of perturbations"
