@@ -104,13 +104,13 @@ def _stamp(path: Path) -> tuple[int, int]:
 # and text of their trees takes longer than the trees.
 @cache
 def _imports_of(path: Path, _changed: int, _size: int) -> tuple[str, ...]:
-    names = set(_imported(ast.parse(path.read_text())))
+    names = set(_imported(ast.parse(path.read_bytes())))
     return tuple(sorted({name.rsplit(".", depth)[0] for name in names for depth in range(name.count(".") + 1)}))
 
 
 @cache
 def _code_of(path: Path, _changed: int, _size: int) -> str:
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         if documented and ast.get_docstring(node, clean=False) is not None:
