@@ -727,7 +727,7 @@ def test_locks_of_another_workflow_stay(finished):
     for name, text in texts.items():
         (folder / name).write_text(text)
     try:
-        with configured(finished, data={"use": ["celebdf"]}):
+        with configured(finished, data={"use": ["celebdf"], "sources": {"celebdf": {"root": "nowhere"}}}):
             assert "data is missing" in finished.snakemake("--dry-run").stdout
         assert {path.name for path in folder.iterdir()} == set(texts), "the run has stopped before it began"
         finished.stale()
