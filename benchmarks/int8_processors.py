@@ -40,7 +40,7 @@ def judged(prefix: tuple[str, ...], images: Path, models: list[Path]) -> dict[Pa
     return {path: np.load(f"{path}.npy") for path in models}
 
 
-def main(results: Path, branches: list[str]) -> None:
+def main(results: Path, branches: list[str], method: str) -> None:
     if shutil.which(EMULATED[0]) is None:
         sys.exit(f"{EMULATED[0]}: not found; apt-get install qemu-user")
     table = manifest.read(results / "data/manifest.parquet")
@@ -66,9 +66,7 @@ def main(results: Path, branches: list[str]) -> None:
                         *given, **{**more, "reduce_range": bits == 7}
                     ),
                 ):
-                    quantizing._quantize(
-                        models[branch, bits], folder / "prepared.onnx", learned[::6], "minmax", []
-                    )
+                    quantizing._quantize(models[branch, bits], folder / "prepared.onnx", learned[::6], method, [])
         here = judged((), folder / "images.npy", list(models.values()))
         there = judged(EMULATED, folder / "images.npy", list(models.values()))
     print("## int8 on other processors\n")
@@ -88,5 +86,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=common.ROOT / "results/demo", help="of a finished demo")
     parser.add_argument("--branches", nargs="+", default=["baseline", "l1-40"], help="exported variants")
+    parser.add_argument("--method", choices=list(quantizing.METHODS), default="minmax", help="of finding ranges")
     arguments = parser.parse_args()
-    main(arguments.results, arguments.branches)
+    main(arguments.results, arguments.branches, arguments.method)
