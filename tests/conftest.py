@@ -11,9 +11,9 @@ from PIL import Image
 
 from detector.sources import celebdf, synthbuster
 
-# Files whose tests use every core, measure time or choose moments: `make test` runs them after the others.
+# Files whose tests use every core, measure time or choose moments: they run after the others, one at a time.
 ALONE = {
-    *("test_demo", "test_workflow", "test_slurm", "test_distributed"),
+    *("test_demo", "test_slurm", "test_distributed"),
     *("test_benchmarks", "test_latency", "test_interrupts", "test_serving", "test_serving_load", "test_page"),
 }
 # Files whose tests hold what torch computes: `make test` runs them once more as on a processor with AVX2 alone.

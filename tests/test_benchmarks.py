@@ -24,6 +24,7 @@ SMALL = {
     "pruning_search": ["--searches", "3"],
     "predicting": ["--size", "32", "--stored", "32", "--images", "32", "--repeats", "1"],
 }
+LONG = {"end_to_end", "step", "masks"}
 
 
 def run(name: str, *arguments: object) -> str:
@@ -39,7 +40,9 @@ def run(name: str, *arguments: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in SMALL]
+)
 def test_it_runs_and_prints_its_section(name):
     section = run(name, *SMALL[name])
     assert section.startswith("## ") or "\n## " in section

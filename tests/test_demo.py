@@ -25,6 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from detector import config, devices, models, runs, summary
 from detector.training import Recipe, fit
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results/demo"
 SETTINGS = yaml.safe_load((ROOT / "configs/demo.yaml").read_text())

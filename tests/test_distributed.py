@@ -127,6 +127,7 @@ def test_batch_normalisation_over_processes_is_torch_s_own_in_each_precision(dty
         torch.testing.assert_close(ours.float(), theirs.float(), rtol=near, atol=near * scale)
 
 
+@pytest.mark.long
 def test_a_stopped_team_leaves_no_process_and_goes_on(tmp_path):
     job = start(tmp_path / "two", 2, pause=0.25)
     resume = tmp_path / "two/resume"

@@ -2,7 +2,10 @@
 pins all of it. A plain install has what judges images; what an extra brings is named where it is missing."""
 
 import ast
+import itertools
 import re
+import shlex
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -110,3 +113,25 @@ def test_what_the_config_asks_for_is_named_with_its_extra(monkeypatch):
         runtimes.load(Path("model.onnx"), "openvino", 1)
     with pytest.raises(DetectorError, match=r"face_crop needs; it comes with the extra `faces`"):
         images._load_cascade()
+
+
+def test_ci_runs_each_test_once_and_the_numeric_ones_again():
+    """Whatever its markers: what `make test` leaves out, `.ci/run` runs all the same."""
+    targets = re.findall(r"^make (test.*)$", (ROOT / ".ci/run").read_text(), re.MULTILINE)
+    told = subprocess.run(
+        ["make", "--dry-run", "--assume-old", ".venv/installed", *targets],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.replace("\\\n", " ")
+    runs = {True: [], False: []}  # as with AVX2 alone, or as the processor is
+    for line in told.splitlines():
+        if "pytest" in line:
+            words = shlex.split(line)
+            runs["ONEDNN_MAX_CPU_ISA=AVX2" in words].append(words[words.index("pytest") + 2])
+    names = ("alone", "numeric", "long")
+    for values in itertools.product((True, False), repeat=len(names)):
+        markers = dict(zip(names, values, strict=True))
+        times = {avx2: sum(eval(chosen, {}, markers) for chosen in runs[avx2]) for avx2 in runs}
+        assert times == {False: 1, True: markers["numeric"]}, markers

@@ -56,6 +56,7 @@ def test_the_logits_are_torch_s_for_any_number_of_images(exported, runtime):
         np.testing.assert_allclose(found, logits(trained(), images), atol=1e-5, rtol=0)
 
 
+@pytest.mark.long
 def test_a_resnet50_too(tmp_path):
     model = trained("resnet50")
     exporting.save_onnx(tmp_path / "m.onnx", model, SIZE, FACTS)

@@ -48,7 +48,9 @@ def test_the_seeds_themselves_are_fine(tmp_path):
             assert fuzz.outcome(tmp_path / "seed", video) == "pixels"
 
 
-@pytest.mark.parametrize("first", range(0, CASES, PART))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.long) for first in range(PART, CASES, PART))]
+)
 def test_damaged_files(tmp_path, first):
     found = run(tmp_path, first, first + PART)
     # The damage is neither so small that all decodes, nor so large that nothing gets past the first bytes.

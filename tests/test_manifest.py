@@ -77,6 +77,7 @@ def full_size(tmp_path):
     shutil.rmtree(tmp_path)  # pytest would keep 155,229 names for three runs
 
 
+@pytest.mark.long
 def test_full_size_counts_are_those_of_the_study(full_size):
     """Every cell of the study's Table 1: 112,183 images to train on and 21,523 to validate."""
     scans = {

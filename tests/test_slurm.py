@@ -21,6 +21,7 @@ from kills import differences
 from slurm_cluster import SlurmCluster
 from workspace import TINY, Workspace
 
+pytestmark = pytest.mark.long  # that each stage asks for its own, test_resources looks at too
 EPOCHS = 6
 CONFIG = {
     **TINY,

@@ -23,7 +23,13 @@ def convolutions(model):
 
 
 @pytest.mark.parametrize(
-    ("arch", "share"), [("resnet18", 0.1), ("resnet18", 0.4), ("resnet18", 0.95), ("resnet50", 0.43)]
+    ("arch", "share"),
+    [
+        ("resnet18", 0.1),
+        ("resnet18", 0.4),
+        ("resnet18", 0.95),
+        pytest.param("resnet50", 0.43, marks=pytest.mark.long),
+    ],
 )
 def test_the_share_is_of_parameters(arch, share):
     model = models.build(arch)

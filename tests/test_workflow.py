@@ -368,6 +368,22 @@ def test_touching_every_source_file_reruns_nothing(finished):
     assert finished.stale() == {}
 
 
+def test_the_same_seed_gives_the_same_bytes(finished, tmp_path):
+    """One branch again from nothing, in another folder."""
+    other = Workspace(tmp_path / "again")
+    run = "results/tiny/runs/resnet18/seed0"
+    done = other.snakemake(f"{run}/l1-40/predictions/faces140k.parquet")
+    assert done.returncode == 0, done.stdout
+    models = [
+        f"{branch}/{name}" for branch in ("baseline", "l1-40") for name in ("model.safetensors", "meta.json")
+    ]
+    for name in (*models, "l1-40/hpo/best.json", "l1-40/predictions/faces140k.parquet"):
+        first, second = ((workspace.folder / run / name).read_bytes() for workspace in (finished, other))
+        assert first == second, name
+
+
+@pytest.mark.long
+@pytest.mark.alone
 def test_the_same_seed_gives_the_same_bytes_though_killed_four_times(finished, tmp_path):
     """A second run from nothing, in another folder, with SIGKILL on the way: equal but for measured times."""
     other = Round(tmp_path / "again", TINY)
@@ -382,6 +398,7 @@ def test_the_same_seed_gives_the_same_bytes_though_killed_four_times(finished, t
     other.check(finished.results)
 
 
+@pytest.mark.long
 def test_other_test_images_leave_every_trained_file_and_threshold_byte_for_byte(finished, tmp_path):
     """All again with other test images, and more of them: what is trained, found, chosen and exported is equal."""
     other = Workspace(tmp_path / "other")
@@ -443,6 +460,8 @@ def _swap_test_images(finished: Workspace, other: Workspace) -> None:
         rows.write("92,n/a,copy,1,real,test/real/copy.jpg\n")
 
 
+@pytest.mark.long
+@pytest.mark.alone
 def test_a_second_run_is_refused_and_sigterm_ends_the_first_within_ten_seconds(tmp_path):
     workspace = Workspace(tmp_path / "stopped")
     workspace.configure({**TINY, "train": {"epochs": 20, "patience": 20}})
@@ -677,10 +696,11 @@ def _broken_rest(workspace: Workspace):
     return _broken_scripts(workspace, "latency", "export", "probe", "tables", "figure_samples")
 
 
-CAUSES = (_unknown_file, _damaged_image, _leak, _unknown_generator, _broken_training, _broken_rest)
+QUICK = (_unknown_file, _broken_training)  # before anything is replaced, and after
+SLOW = (_damaged_image, _leak, _unknown_generator, _broken_rest)
 
 
-@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("cause", [*QUICK, *(pytest.param(cause, marks=pytest.mark.long) for cause in SLOW)])
 def test_an_error_costs_nothing_once_its_cause_is_gone(failing, cause):
     model = failing.results / "runs/resnet18/seed0/baseline/model.safetensors"
     before = model.stat().st_mtime_ns

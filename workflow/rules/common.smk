@@ -71,6 +71,9 @@ GPUS = 0 if RUNTIME["device"] == "cpu" else 1
 # it was given what the plan said.
 CORES = None if workflow.remote_exec else workflow.resource_settings.cores
 
+# Priority of what others wait for: tables and figures take the cores that it leaves.
+AHEAD = 1
+
 RUN = f"{RESULTS}/runs/{{arch}}/seed{{seed}}"
 VARIANT = f"{RUN}/{{branch}}"
 DATA = f"{RESULTS}/data/{{source}}"

@@ -36,6 +36,7 @@ rule search:
         f"{BENCHMARKS}/search-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
         branch="|".join(SEARCHED),
+    priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,
@@ -106,6 +107,7 @@ rule finetune:
         f"{BENCHMARKS}/finetune-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
         branch="|".join(BRANCHES),
+    priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS * CONFIG["train"]["gpus"],

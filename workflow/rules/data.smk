@@ -20,6 +20,7 @@ rule scan:
         f"{LOGS}/scan-{{source}}.log",
     benchmark:
         f"{BENCHMARKS}/scan-{{source}}.tsv"
+    priority: AHEAD
     threads: CONFIG["runtime"]["workers"]
     resources:
         mem_mb=grown(4000, MILLION_MB, scanned=False),
@@ -53,6 +54,7 @@ rule pack:
         f"{LOGS}/pack-{{source}}.log",
     benchmark:
         f"{BENCHMARKS}/pack-{{source}}.tsv"
+    priority: AHEAD
     threads: CONFIG["runtime"]["workers"]
     resources:
         mem_mb=grown(4000, MILLION_MB),
@@ -99,6 +101,7 @@ rule split:
         splits=SPLITS,
     log:
         f"{LOGS}/split.log",
+    priority: AHEAD
     resources:
         mem_mb=grown(4000, MILLION_MB),
         runtime=grown(20, 5),
@@ -142,6 +145,7 @@ rule audit:
         f"{LOGS}/audit.log",
     benchmark:
         f"{BENCHMARKS}/audit.tsv"
+    priority: AHEAD
     threads: CONFIG["runtime"]["workers"]
     resources:
         mem_mb=grown(4000, MILLION_MB),
@@ -173,6 +177,7 @@ rule manifest:
         manifest=MANIFEST,
     log:
         f"{LOGS}/manifest.log",
+    priority: AHEAD
     resources:
         mem_mb=grown(4000, MILLION_MB),
         runtime=grown(20, 5),
@@ -200,7 +205,7 @@ rule audit_verdict:
         shortcuts=f"{AUDIT}/metadata.parquet",
     log:
         f"{LOGS}/audit_verdict.log",
-    priority: 1  # before training, so that who waits for hours knows for what
+    priority: AHEAD + 1  # before training, so that who waits for hours knows for what
     resources:
         mem_mb=grown(4000, MILLION_MB),
         runtime=grown(20, 5),

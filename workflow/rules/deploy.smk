@@ -38,6 +38,7 @@ rule export:
         f"{BENCHMARKS}/export-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
         branch="|".join(DEPLOYED) or "-",
+    priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
         mem_mb=grown(TRAINING_MB, MILLION_MB),
@@ -93,6 +94,7 @@ rule predict_exported:
         f"{BENCHMARKS}/predict_exported-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
         branch="|".join(DEPLOYED) or "-",
+    priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
         mem_mb=grown(PREDICTION_MB, MILLION_MB),

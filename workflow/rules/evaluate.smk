@@ -23,6 +23,7 @@ rule predict:
         f"{LOGS}/predict-{{arch}}-seed{{seed}}-{{branch}}.log",
     benchmark:
         f"{BENCHMARKS}/predict-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+    priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS,

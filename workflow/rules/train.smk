@@ -18,6 +18,7 @@ rule baseline:
         f"{LOGS}/baseline-{{arch}}-seed{{seed}}.log",
     benchmark:
         f"{BENCHMARKS}/baseline-{{arch}}-seed{{seed}}.tsv"
+    priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
         gpu=GPUS * CONFIG["train"]["gpus"],
