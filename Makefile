@@ -42,7 +42,8 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile workflow
-	$(BIN)/python -m pytest -q tests/test_lint.py
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/properties/test_lint.py
 
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.run

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from detector import devices, images, masks, models
-from detector.batches import Batches
-from detector.training import BASELINE, SEARCH, Recipe, fit
+from detector.imaging import preprocessing
+from detector.models import devices, networks
+from detector.models.batches import Batches
+from detector.pruning import masks
+from detector.training.fit import BASELINE, SEARCH, Recipe, fit
 
 COLUMNS = ("optimizer", "learning_rate", "epoch", "train_loss", "valid_loss", "valid_accuracy")
 OPTIMIZERS = ("Adam", "SGD")
@@ -36,7 +38,9 @@ def sample(folder: Path, counts: tuple[int, ...], size: int, seed: int) -> list[
             part += [(file, label) for file in chosen]
     batches = []
     for part in parts:
-        pixels = np.stack([images.load(file, images.Preprocessing(size, max_pixels=10**7)) for file, _ in part])
+        pixels = np.stack(
+            [preprocessing.load(file, preprocessing.Preprocessing(size, max_pixels=10**7)) for file, _ in part]
+        )
         rows = np.arange(len(part))
         label = np.array([label for _, label in part])
         batches.append(Batches([pixels], np.zeros_like(rows), rows, label, torch.device("cpu")))
@@ -57,10 +61,10 @@ def main(args: argparse.Namespace) -> None:
     plan = devices.plan("cpu", "fp32", 1, args.size)
     train, valid = sample(args.images, (args.train, args.valid), args.size, args.seed)
     common = {"batch_size": 64, "flip": 0.5, "seed": args.seed}
-    model = models.build(args.arch, args.seed)
+    model = networks.build(args.arch, args.seed)
     recipe = Recipe("Adam", 1e-4, epochs=args.baseline_epochs, patience=3, stream=BASELINE, **common)
     baseline = fit(model, train, valid, recipe, plan, title="baseline")
-    kept = masks.global_l1(models.prunable(models.load(args.arch, baseline.weights)), args.sparsity)
+    kept = masks.global_l1(networks.prunable(networks.load(args.arch, baseline.weights)), args.sparsity)
     done = recorded(args.out)
     if not done:
         best = baseline.best
@@ -72,7 +76,7 @@ def main(args: argparse.Namespace) -> None:
             if (optimizer, written) in done:
                 continue
             recipe = Recipe(optimizer, float(rate), epochs=args.epochs, patience=None, stream=SEARCH, **common)
-            model = models.load(args.arch, baseline.weights)
+            model = networks.load(args.arch, baseline.weights)
             curve = fit(model, train, valid, recipe, plan, masks=kept, title=f"{optimizer} {written}").history
             with open(args.out, "a", newline="") as file:
                 csv.writer(file, lineterminator="\n").writerows(

@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import common, naive
-from detector import saved
+from detector.stats import predictions
 
 LARGE, TARGET_LARGE, TARGET_SMALL = 128, 2.5, 1.0
 Z95 = 1.959964
@@ -133,7 +133,7 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
             *("--folder", folder_out),
         )
         table = pd.read_parquet(folder_out / f"{source}.parquet")
-        right[branch] = (int(saved.right(table).sum()), len(table))
+        right[branch] = (int(predictions.right(table).sum()), len(table))
     epochs = sum(pd.read_csv(path)["seconds"].sum() for path in runs.rglob("history.csv"))
     epochs += sum(pd.read_csv(path)["seconds"].sum() for path in runs.rglob("trials.csv"))
     return {name: (len(each), sum(each)) for name, each in seconds.items()}, right, epochs

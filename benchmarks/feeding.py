@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks import common, naive
-from detector import devices
-from detector.batches import Batches
+from detector.models import devices
+from detector.models.batches import Batches
 
 TARGET = 40
 

@@ -40,7 +40,7 @@ TOLERANCE = 1.5  # times the time an image of the smallest tree
 GRAIN = 20  # µs an image: at 10,000 images, what the start of Python varies by
 MAX_BYTES = 1_000  # memory an image
 FINGERPRINT = (
-    "import sys; from pathlib import Path; from detector.fingerprints import fingerprint; "
+    "import sys; from pathlib import Path; from detector.data.fingerprints import fingerprint; "
     "len(sys.argv) < 2 or print(fingerprint(sys.argv[1], Path(sys.argv[1] + '.files')))"
 )
 

@@ -16,8 +16,11 @@ from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks import common
-from detector import calls, manifest, quantizing, runtimes
-from detector.packing import open_store
+from detector.core import tabular
+from detector.data.store import open_store
+from detector.export import runtimes
+from detector.export.quantization import METHODS, _quantize
+from detector.stats import decisions
 
 EMULATED = ("qemu-x86_64", "-cpu", "Haswell")  # AVX2, neither AVX-512 nor VNNI
 SOURCE = "faces140k"
@@ -43,7 +46,7 @@ def judged(prefix: tuple[str, ...], images: Path, models: list[Path]) -> dict[Pa
 def main(results: Path, branches: list[str], method: str) -> None:
     if shutil.which(EMULATED[0]) is None:
         sys.exit(f"{EMULATED[0]}: not found; apt-get install qemu-user")
-    table = manifest.read(results / "data/manifest.parquet")
+    table = tabular.read_parquet(results / "data/manifest.parquet")
     table = table[table["source"] == SOURCE]
     store = open_store(results / f"data/{SOURCE}/images.npy", results / f"data/{SOURCE}/images.json")
     learned, tested = (store[table.loc[table["split"] == part, "row"]] for part in ("train", "test"))
@@ -66,7 +69,7 @@ def main(results: Path, branches: list[str], method: str) -> None:
                         *given, **{**more, "reduce_range": bits == 7}
                     ),
                 ):
-                    quantizing._quantize(models[branch, bits], folder / "prepared.onnx", learned[::6], method, [])
+                    _quantize(models[branch, bits], folder / "prepared.onnx", learned[::6], method, [])
         here = judged((), folder / "images.npy", list(models.values()))
         there = judged(EMULATED, folder / "images.npy", list(models.values()))
     print("## int8 on other processors\n")
@@ -75,7 +78,7 @@ def main(results: Path, branches: list[str], method: str) -> None:
     for (branch, bits), path in models.items():
         both = [found[path] for found in (here, there)]
         errors = [float(np.sqrt(np.mean((found - exact[branch]) ** 2))) for found in both]
-        right = [100 * calls.right(label, found).mean() for found in both]
+        right = [100 * decisions.right(label, found).mean() for found in both]
         print(
             f"| {branch} | {bits} bits | {errors[0]:.3f} | {errors[1]:.3f} | {(both[0] != both[1]).sum()} of "
             f"{len(label)} | {right[0]:.1f} %, {right[1]:.1f} % |"
@@ -86,6 +89,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=common.ROOT / "results/demo", help="of a finished demo")
     parser.add_argument("--branches", nargs="+", default=["baseline", "l1-40"], help="exported variants")
-    parser.add_argument("--method", choices=list(quantizing.METHODS), default="minmax", help="of finding ranges")
+    parser.add_argument("--method", choices=list(METHODS), default="minmax", help="of finding ranges")
     arguments = parser.parse_args()
     main(arguments.results, arguments.branches, arguments.method)

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from benchmarks import common, naive
-from detector import devices, masks, models
+from detector.models import devices, networks
+from detector.pruning import masks
 
 TIME_TARGET, MEMORY_TARGET = 1 / 3, 1 / 5
 
@@ -42,7 +43,7 @@ def theirs(args: argparse.Namespace) -> Callable[[], float]:
 
 def ours(args: argparse.Namespace) -> Callable[[], float]:
     plan = devices.plan("cpu", "auto", args.threads, args.size)
-    weights = models.prunable(plan.place(models.build(args.arch)))
+    weights = networks.prunable(plan.place(networks.build(args.arch)))
     kept = masks.like(weights, masks.global_l1(weights, args.sparsity))
 
     def run() -> float:
@@ -62,7 +63,7 @@ def main(args: argparse.Namespace) -> None:
     # the gradients of the computed weights
     dense = sum(layer.weight.nbytes for layer in layers)
     held = sum(layer.weight_mask.nbytes for layer in layers) + dense
-    weights = models.prunable(models.build(args.arch))
+    weights = networks.prunable(networks.build(args.arch))
     own = sum(mask.nbytes for mask in masks.like(weights, masks.global_l1(weights, args.sparsity)))
     memory = own / held
     print(f"## Masks: {args.arch}, {args.sparsity:.0%} pruned, {args.threads} thread(s)\n")

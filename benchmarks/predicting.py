@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import common
-from detector.prediction import BATCH, Model
+from detector.predict.model import BATCH, Model
 
 TARGET = 0.7
 DIFFERENT = 400  # files on the disk; the list of images goes through them again and again
@@ -63,14 +63,15 @@ def both(model: Path, paths: list[Path], count: int) -> Callable[[], float]:
 
 def untrained(folder: Path, arch: str, size: int) -> Path:
     """A bundle of a network that has learned nothing: it is as fast as any."""
-    from detector import exporting, models
-    from detector.images import Preprocessing
+    from detector.export import onnx_model
+    from detector.imaging.preprocessing import Preprocessing
+    from detector.models import networks
 
     facts = {
         **{"arch": arch, "branch": "baseline", "seed": 0, "precision": "fp32", "image_size": size},
         **{"temperature": 1.0, "preprocessing": {"made": Preprocessing(size).record()}},
     }
-    exporting.save_onnx(folder / "model.onnx", models.build(arch, 0).eval(), size, facts)
+    onnx_model.save_onnx(folder / "model.onnx", networks.build(arch, 0).eval(), size, facts)
     return folder
 
 

@@ -1,7 +1,8 @@
 """What a pruner saves of a search, and what it costs: recorded learning curves, replayed in many searches.
 
-Each search draws its trials as `detector.search` does; a trial follows the recorded curve of its optimizer and of
-the grid's nearest learning rate. The same draws are judged once without a pruner and once with each.
+Each search draws its trials as `detector.training.search` does; a trial follows the recorded curve of its
+optimizer and of the grid's nearest learning rate. The same draws are judged once without a pruner and once with
+each.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import optuna
 import pandas as pd
 
 from benchmarks import common
-from detector.search import FINISHED
+from detector.training.search import FINISHED
 
 EPOCHS_TARGET, POINTS = 0.6, 0.1
 STARTUP = 1  # trials that are never stopped by the median

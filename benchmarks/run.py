@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import common
-from detector.machine import cpu_flags
+from detector.core.machine import cpu_flags
 
 PAGES = {
     "performance": (

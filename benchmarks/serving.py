@@ -102,7 +102,7 @@ def load(
 def predicted(model: Path, paths: list[Path]) -> dict[str, dict]:
     """What `detector predict` says of files, by their names."""
     done = subprocess.run(
-        [sys.executable, "-m", "detector.cli", "predict", *map(str, paths), "--model", str(model)]
+        [sys.executable, "-m", "detector.cli.main", "predict", *map(str, paths), "--model", str(model)]
         + ["--format", "json"],
         stdout=subprocess.PIPE,
         text=True,
@@ -122,7 +122,7 @@ def agree(result: Mapping, expected: Mapping) -> bool:
 def started(model: Path) -> tuple[int, subprocess.Popen]:
     """`detector serve` on a free port; (port, process)."""
     server = subprocess.Popen(
-        [sys.executable, "-m", "detector.cli", "serve", "--model", str(model), "--port", "0"],
+        [sys.executable, "-m", "detector.cli.main", "serve", "--model", str(model), "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
     )

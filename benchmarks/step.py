@@ -17,9 +17,10 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks import common, naive
-from detector import devices, images, models
-from detector.batches import Batches
-from detector.training import Recipe, make_optimizer
+from detector.imaging import preprocessing
+from detector.models import devices, networks
+from detector.models.batches import Batches
+from detector.training.fit import Recipe, make_optimizer
 
 TARGET, FEEDING_TARGET = 2.5, 1.05
 
@@ -68,13 +69,15 @@ def real_and_constant(folder: Path, args: argparse.Namespace) -> Callable[[], fl
 
 
 def our_parts(folder: Path, args: argparse.Namespace) -> tuple[Callable, Batches, tuple]:
-    """A training step as `training.fit` takes it, the batches, and one batch of them."""
+    """A training step as `fit.fit` takes it, the batches, and one batch of them."""
     plan = devices.plan("cpu", "auto", args.threads, args.size)
-    model = plan.place(models.build(args.arch)).train()
+    model = plan.place(networks.build(args.arch)).train()
     recipe = Recipe("Adam", 1e-4, args.batch, epochs=1, patience=None, flip=0.5, seed=0)
     optimizer = make_optimizer("Adam", list(model.parameters()), recipe)
     files = sorted(folder.rglob("*.jpg"))
-    pixels = np.stack([images.load(file, images.Preprocessing(args.size, max_pixels=10**7)) for file in files])
+    pixels = np.stack(
+        [preprocessing.load(file, preprocessing.Preprocessing(args.size, max_pixels=10**7)) for file in files]
+    )
     rows = np.arange(len(files))
     train = Batches([pixels], np.zeros_like(rows), rows, rows % 2, plan.torch_device)
 

@@ -18,7 +18,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-from detector.entry import LOG_ONLY
+from detector.core.job import LOG_ONLY
 
 # What Snakemake says of itself at every start.
 BANNER = (

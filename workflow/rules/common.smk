@@ -8,28 +8,20 @@ from pathlib import Path
 from snakemake.logging import logger
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from detector import (
-    dependencies,
-    extras,
-    fingerprints,
-    growth,
-    interrupts,
-    locks,
-    undo,
-)
-from detector import sources as _sources
-from detector.config import (
+from detector.core import dependencies, extras, locks, signals, undo
+from detector.core.errors import DetectorError
+from detector.core.files import canonical, clean_states, sha256
+from detector.data import fingerprints, kinds
+from detector.experiment import resources as growth
+from detector.experiment.branches import (
     branches,
-    complete,
     deployed,
     explained,
     perturbations,
     perturbed,
-    used_sources,
 )
-from detector.errors import DetectorError
-from detector.files import canonical, clean_states, sha256
-from detector.formats import EXPORTED, FILES, exported
+from detector.experiment.config import SCHEMA, complete, used_sources
+from detector.experiment.formats import EXPORTED, FILES, exported
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
 # Its safe path keeps scripts from shadowing modules of the same name; names and texts are UTF-8 in any locale.
@@ -43,7 +35,7 @@ ROOT = Path(workflow.basedir)
 try:
     CONFIG = complete(
         config,
-        ROOT / "workflow/schemas/config.schema.yaml",
+        SCHEMA,
         texts=workflow.config_settings.config,
     )
 except DetectorError as error:
@@ -88,8 +80,8 @@ FIGURE_DIR = f"{RESULTS}/figures"
 RUN_NAME = "{arch}_seed{seed}"
 PAPER = "workflow/resources/paper.yaml"
 
-# A job of a Snakemake that was killed saves its state and ends, see detector.interrupts.
-os.environ[interrupts.PARENT] = str(os.getpid())
+# A job of a Snakemake that was killed saves its state and ends, see detector.core.signals.
+os.environ[signals.PARENT] = str(os.getpid())
 
 if workflow.exec_mode == ExecMode.DEFAULT:
     PRESENCE = locks.Presence(".snakemake/detector.lock")
@@ -100,7 +92,7 @@ if workflow.exec_mode == ExecMode.DEFAULT:
         )
 
 # Linting reads the rules alone; all else needs the images.
-if "--lint" not in sys.argv and (missing := _sources.missing_roots(SOURCES)):
+if "--lint" not in sys.argv and (missing := kinds.missing_roots(SOURCES)):
     raise WorkflowError(
         f"data is missing; nothing was started.\n\n{missing}\n\n"
         "To see the pipeline work without any data: make demo"
@@ -201,7 +193,7 @@ def fingerprint(source):
     if workflow.exec_mode != ExecMode.DEFAULT:
         return ""  # a job on a cluster runs because the plan said so; it need not look at the data
     options = SOURCES[source]
-    lists = getattr(_sources.module(options["type"]), "LISTS", None)
+    lists = getattr(kinds.module(options["type"]), "LISTS", None)
     found = []
     for root, names in ((options["root"], lists), (options["pairs"], ())):
         if root:
@@ -370,7 +362,7 @@ def clear_stale_locks():
             lock.unlink(missing_ok=True)
 
 
-# What a run replaces is kept until it has succeeded, see detector.undo.
+# What a run replaces is kept until it has succeeded, see detector.core.undo.
 UNDO = undo.Undo(STATE, NOTED / f"{hashlib.sha256(RESULTS.encode()).hexdigest()}.key")
 os.environ[locks.RUN] = str(UNDO.lock.absolute())
 
@@ -378,7 +370,7 @@ os.environ[locks.RUN] = str(UNDO.lock.absolute())
 @cache
 def results_key():
     """All that results depend on: config, data and code."""
-    files = [ROOT / "Snakefile", *ROOT.glob("workflow/**/*"), *ROOT.glob("src/**/*.py")]
+    files = [ROOT / "Snakefile", *ROOT.glob("workflow/**/*"), *ROOT.glob("src/**/*")]
     facts = {
         "config": CONFIG,
         "data": {source: fingerprint(source) for source in SOURCES},

@@ -22,8 +22,8 @@ FURTHER_WORKERS = [
 
 rule search:
     input:
-        script="workflow/scripts/search.py",
-        code=code("workflow/scripts/search.py"),
+        script="workflow/scripts/training/search.py",
+        code=code("workflow/scripts/training/search.py"),
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
@@ -86,8 +86,8 @@ use rule search as search_worker with:
 
 rule finetune:
     input:
-        script="workflow/scripts/finetune.py",
-        code=code("workflow/scripts/finetune.py"),
+        script="workflow/scripts/training/finetune.py",
+        code=code("workflow/scripts/training/finetune.py"),
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",

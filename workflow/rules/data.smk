@@ -12,8 +12,10 @@
 
 rule scan:
     input:
-        script="workflow/scripts/scan.py",
-        code=lambda wc: code("workflow/scripts/scan.py", f"detector.sources.{kind(wc)}"),
+        script="workflow/scripts/data/scan.py",
+        code=lambda wc: code(
+            "workflow/scripts/data/scan.py", f"detector.data.sources.{kind(wc)}"
+        ),
     output:
         scan=f"{DATA}/scan.parquet",
     log:
@@ -43,8 +45,8 @@ rule scan:
 
 rule pack:
     input:
-        script="workflow/scripts/pack.py",
-        code=code("workflow/scripts/pack.py"),
+        script="workflow/scripts/data/pack.py",
+        code=code("workflow/scripts/data/pack.py"),
         scan=f"{DATA}/scan.parquet",
     output:
         images=f"{DATA}/images.npy",
@@ -88,11 +90,14 @@ rule pack:
 
 rule split:
     input:
-        script="workflow/scripts/split.py",
+        script="workflow/scripts/data/split.py",
         code=code(
-            "workflow/scripts/split.py",
+            "workflow/scripts/data/split.py",
             *sorted(
-                {f"detector.sources.{options['type']}" for options in SOURCES.values()}
+                {
+                    f"detector.data.sources.{options['type']}"
+                    for options in SOURCES.values()
+                }
             ),
         ),
         scans=expand(f"{DATA}/scan.parquet", source=SOURCES),
@@ -132,8 +137,8 @@ rule split:
 # Apart from `audit_verdict`: training hangs on what leaks, and must not hang on the code of tables and metrics.
 rule audit:
     input:
-        script="workflow/scripts/audit.py",
-        code=code("workflow/scripts/audit.py"),
+        script="workflow/scripts/audit/audit.py",
+        code=code("workflow/scripts/audit/audit.py"),
         splits=SPLITS,
         packs=packed(),
     output:
@@ -168,8 +173,8 @@ rule audit:
 
 rule manifest:
     input:
-        script="workflow/scripts/manifest.py",
-        code=code("workflow/scripts/manifest.py"),
+        script="workflow/scripts/data/manifest.py",
+        code=code("workflow/scripts/data/manifest.py"),
         splits=SPLITS,
         leaks=f"{AUDIT}/leaks.parquet",
         verdicts=f"{AUDIT}/verdicts.json",
@@ -195,8 +200,8 @@ rule manifest:
 
 rule audit_verdict:
     input:
-        script="workflow/scripts/audit_verdict.py",
-        code=code("workflow/scripts/audit_verdict.py"),
+        script="workflow/scripts/audit/audit_verdict.py",
+        code=code("workflow/scripts/audit/audit_verdict.py"),
         splits=SPLITS,
         scans=expand(f"{DATA}/scan.parquet", source=SOURCES),
         verdicts=f"{AUDIT}/verdicts.json",

@@ -22,8 +22,8 @@ EXPORTED_FILES = expand(
 
 rule export:
     input:
-        script="workflow/scripts/export.py",
-        code=code("workflow/scripts/export.py"),
+        script="workflow/scripts/export/export.py",
+        code=code("workflow/scripts/export/export.py"),
         manifest=MANIFEST,
         packs=packed(),
         model=f"{VARIANT}/model.safetensors",
@@ -74,8 +74,8 @@ rule export:
 
 rule predict_exported:
     input:
-        script="workflow/scripts/predict_exported.py",
-        code=code("workflow/scripts/predict_exported.py"),
+        script="workflow/scripts/export/predict_exported.py",
+        code=code("workflow/scripts/export/predict_exported.py"),
         manifest=MANIFEST,
         packs=packed(),
         files=EXPORTED_FILES,
@@ -123,8 +123,8 @@ rule predict_exported:
 
 rule deployment_latency:
     input:
-        script="workflow/scripts/deployment_latency.py",
-        code=code("workflow/scripts/deployment_latency.py"),
+        script="workflow/scripts/export/deployment_latency.py",
+        code=code("workflow/scripts/export/deployment_latency.py"),
         models=run_variants("model.safetensors", DEPLOYED),
         exported=lambda wc: [
             path
@@ -164,8 +164,8 @@ rule deployment_latency:
 
 rule deployment:
     input:
-        script="workflow/scripts/deployment.py",
-        code=code("workflow/scripts/deployment.py"),
+        script="workflow/scripts/tables/deployment.py",
+        code=code("workflow/scripts/tables/deployment.py"),
         alike=ALIKE,
         facts=variants("export.json", DEPLOYED),
         models=variants("model.safetensors", DEPLOYED),
@@ -208,8 +208,8 @@ rule deployment:
 
 rule figure_deployment:
     input:
-        script="workflow/scripts/figure_deployment.py",
-        code=code("workflow/scripts/figure_deployment.py"),
+        script="workflow/scripts/figures/deployment.py",
+        code=code("workflow/scripts/figures/deployment.py"),
         table=f"{TABLE_DIR}/deployment.csv",
     output:
         figure(
@@ -233,11 +233,11 @@ rule figure_deployment:
 
 rule bundle:
     input:
-        script="workflow/scripts/bundle.py",
-        code=code("workflow/scripts/bundle.py"),
-        template="workflow/resources/card.md",
-        example="workflow/resources/example.py",
-        licences="workflow/resources/licences.yaml",
+        script="workflow/scripts/export/bundle.py",
+        code=code("workflow/scripts/export/bundle.py"),
+        template="src/detector/export/templates/card.md",
+        example="src/detector/export/templates/example.py",
+        licences="src/detector/data/sources/licences.yaml",
         manifest=MANIFEST,
         table=f"{TABLE_DIR}/deployment.csv",
         facts=f"{VARIANT}/export.json",

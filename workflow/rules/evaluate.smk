@@ -7,8 +7,8 @@
 
 rule predict:
     input:
-        script="workflow/scripts/predict.py",
-        code=code("workflow/scripts/predict.py"),
+        script="workflow/scripts/inference/predict.py",
+        code=code("workflow/scripts/inference/predict.py"),
         manifest=MANIFEST,
         packs=packed(),
         model=f"{VARIANT}/model.safetensors",
@@ -47,8 +47,8 @@ rule predict:
 
 rule latency:
     input:
-        script="workflow/scripts/latency.py",
-        code=code("workflow/scripts/latency.py"),
+        script="workflow/scripts/inference/latency.py",
+        code=code("workflow/scripts/inference/latency.py"),
         models=run_variants("model.safetensors"),
     output:
         latency=f"{RUN}/latency.csv",

@@ -6,8 +6,8 @@
 
 rule dataset_composition:
     input:
-        script="workflow/scripts/tables.py",
-        code=code("workflow/scripts/tables.py"),
+        script="workflow/scripts/tables/tables.py",
+        code=code("workflow/scripts/tables/tables.py"),
         paper=PAPER,
         manifest=MANIFEST,
     output:
@@ -31,8 +31,8 @@ rule dataset_composition:
 
 rule baseline_performance:
     input:
-        script="workflow/scripts/tables.py",
-        code=code("workflow/scripts/tables.py"),
+        script="workflow/scripts/tables/tables.py",
+        code=code("workflow/scripts/tables/tables.py"),
         paper=PAPER,
         predictions=expand(
             variants("predictions/{{testset}}.parquet", ["baseline"]), testset=TESTSETS
@@ -55,8 +55,8 @@ rule baseline_performance:
 
 rule best_hyperparameters:
     input:
-        script="workflow/scripts/tables.py",
-        code=code("workflow/scripts/tables.py"),
+        script="workflow/scripts/tables/tables.py",
+        code=code("workflow/scripts/tables/tables.py"),
         paper=PAPER,
         best=variants("hpo/best.json", SEARCHED),
     output:
@@ -73,8 +73,8 @@ rule best_hyperparameters:
 
 rule final_accuracy:
     input:
-        script="workflow/scripts/tables.py",
-        code=code("workflow/scripts/tables.py"),
+        script="workflow/scripts/tables/tables.py",
+        code=code("workflow/scripts/tables/tables.py"),
         alike=ALIKE,
         paper=PAPER,
         predictions=expand(
@@ -98,8 +98,8 @@ rule final_accuracy:
 
 rule significance:
     input:
-        script="workflow/scripts/evaluation.py",
-        code=code("workflow/scripts/evaluation.py"),
+        script="workflow/scripts/tables/evaluation.py",
+        code=code("workflow/scripts/tables/evaluation.py"),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -123,8 +123,8 @@ rule significance:
 
 rule ablation:
     input:
-        script="workflow/scripts/evaluation.py",
-        code=code("workflow/scripts/evaluation.py"),
+        script="workflow/scripts/tables/evaluation.py",
+        code=code("workflow/scripts/tables/evaluation.py"),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -149,8 +149,8 @@ rule ablation:
 
 rule metrics:
     input:
-        script="workflow/scripts/evaluation.py",
-        code=code("workflow/scripts/evaluation.py"),
+        script="workflow/scripts/tables/evaluation.py",
+        code=code("workflow/scripts/tables/evaluation.py"),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -172,8 +172,8 @@ rule metrics:
 
 rule per_generator:
     input:
-        script="workflow/scripts/evaluation.py",
-        code=code("workflow/scripts/evaluation.py"),
+        script="workflow/scripts/tables/evaluation.py",
+        code=code("workflow/scripts/tables/evaluation.py"),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -197,8 +197,8 @@ rule per_generator:
 
 rule audit_metadata:
     input:
-        script="workflow/scripts/audit_metadata.py",
-        code=code("workflow/scripts/audit_metadata.py"),
+        script="workflow/scripts/audit/audit_metadata.py",
+        code=code("workflow/scripts/audit/audit_metadata.py"),
         shortcuts=f"{AUDIT}/metadata.parquet",
         metrics=f"{TABLE_DIR}/metrics.csv",
     output:
@@ -215,8 +215,8 @@ rule audit_metadata:
 
 rule efficiency:
     input:
-        script="workflow/scripts/tables.py",
-        code=code("workflow/scripts/tables.py"),
+        script="workflow/scripts/tables/tables.py",
+        code=code("workflow/scripts/tables/tables.py"),
         alike=ALIKE,
         paper=PAPER,
         models=variants("model.safetensors"),
@@ -237,8 +237,8 @@ rule efficiency:
 
 rule environments:
     input:
-        script="workflow/scripts/environments.py",
-        code=code("workflow/scripts/environments.py"),
+        script="workflow/scripts/tables/environments.py",
+        code=code("workflow/scripts/tables/environments.py"),
         trained=variants("meta.json"),
         predicted=variants("predictions/provenance.json"),
         exported=variants("export.json", DEPLOYED),
@@ -262,8 +262,8 @@ rule environments:
 
 rule prior_work:
     input:
-        script="workflow/scripts/tables.py",
-        code=code("workflow/scripts/tables.py"),
+        script="workflow/scripts/tables/tables.py",
+        code=code("workflow/scripts/tables/tables.py"),
         paper=PAPER,
         accuracy=f"{TABLE_DIR}/final_accuracy.csv",
         manifest=MANIFEST,
@@ -281,8 +281,8 @@ rule prior_work:
 
 rule figure_samples:
     input:
-        script="workflow/scripts/figure_samples.py",
-        code=code("workflow/scripts/figure_samples.py"),
+        script="workflow/scripts/figures/samples.py",
+        code=code("workflow/scripts/figures/samples.py"),
         manifest=MANIFEST,
         images=f"{DATA}/images.npy",
         index=f"{DATA}/images.json",
@@ -307,8 +307,8 @@ rule figure_samples:
 
 rule figure_rules:
     input:
-        script="workflow/scripts/figure_rules.py",
-        code=code("workflow/scripts/figure_rules.py"),
+        script="workflow/scripts/figures/rules.py",
+        code=code("workflow/scripts/figures/rules.py"),
         snakefile="Snakefile",
         rules=sorted(
             str(path.relative_to(ROOT)) for path in ROOT.glob("workflow/rules/*.smk")
@@ -332,8 +332,8 @@ rule figure_rules:
 
 rule figure_curves:
     input:
-        script="workflow/scripts/figure_curves.py",
-        code=code("workflow/scripts/figure_curves.py"),
+        script="workflow/scripts/figures/training.py",
+        code=code("workflow/scripts/figures/training.py"),
         histories=run_variants("history.csv"),
         metas=run_variants("meta.json"),
     output:
@@ -356,8 +356,8 @@ rule figure_curves:
 
 rule figure_search:
     input:
-        script="workflow/scripts/figure_search.py",
-        code=code("workflow/scripts/figure_search.py"),
+        script="workflow/scripts/figures/search.py",
+        code=code("workflow/scripts/figures/search.py"),
         trials=run_variants("hpo/trials.csv", SEARCHED),
     output:
         figure(
@@ -379,8 +379,8 @@ rule figure_search:
 
 rule figure_confusion:
     input:
-        script="workflow/scripts/figure_confusion.py",
-        code=code("workflow/scripts/figure_confusion.py"),
+        script="workflow/scripts/figures/confusion.py",
+        code=code("workflow/scripts/figures/confusion.py"),
         predictions=run_variants("predictions/{source}.parquet"),
     output:
         figure(
@@ -405,8 +405,8 @@ rule figure_confusion:
 
 rule figure_sparsity:
     input:
-        script="workflow/scripts/figure_sparsity.py",
-        code=code("workflow/scripts/figure_sparsity.py"),
+        script="workflow/scripts/figures/sparsity.py",
+        code=code("workflow/scripts/figures/sparsity.py"),
         table=f"{TABLE_DIR}/final_accuracy.csv",
     output:
         figure(
@@ -425,8 +425,8 @@ rule figure_sparsity:
 
 rule figure_scores:
     input:
-        script="workflow/scripts/figure_scores.py",
-        code=code("workflow/scripts/figure_scores.py"),
+        script="workflow/scripts/figures/ranking.py",
+        code=code("workflow/scripts/figures/ranking.py"),
         predictions=lambda wc: [
             path
             for testset in TESTSETS

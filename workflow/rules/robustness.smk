@@ -12,8 +12,8 @@ PROBED = [
 # One job a run: an image is perturbed once for all branches, and torch starts once.
 rule probe:
     input:
-        script="workflow/scripts/probe.py",
-        code=code("workflow/scripts/probe.py"),
+        script="workflow/scripts/inference/probe.py",
+        code=code("workflow/scripts/inference/probe.py"),
         manifest=MANIFEST,
         packs=packed(),
         models=run_variants("model.safetensors", PROBED),
@@ -71,8 +71,8 @@ rule probe:
 
 rule robustness:
     input:
-        script="workflow/scripts/robustness.py",
-        code=code("workflow/scripts/robustness.py"),
+        script="workflow/scripts/tables/robustness.py",
+        code=code("workflow/scripts/tables/robustness.py"),
         alike=ALIKE,
         perturbed=expand(f"{RUN}/perturbed.parquet", arch=ARCHITECTURES, seed=SEEDS),
         manifest=MANIFEST,
@@ -96,8 +96,8 @@ rule robustness:
 
 rule figure_robustness:
     input:
-        script="workflow/scripts/figure_robustness.py",
-        code=code("workflow/scripts/figure_robustness.py"),
+        script="workflow/scripts/figures/robustness.py",
+        code=code("workflow/scripts/figures/robustness.py"),
         table=f"{TABLE_DIR}/robustness.csv",
     output:
         accuracy=figure(
@@ -128,8 +128,8 @@ rule figure_robustness:
 # All sheets of a run in one job: to start one takes longer than to draw a sheet.
 rule figure_gradcam:
     input:
-        script="workflow/scripts/figure_gradcam.py",
-        code=code("workflow/scripts/figure_gradcam.py"),
+        script="workflow/scripts/figures/gradcam.py",
+        code=code("workflow/scripts/figures/gradcam.py"),
         maps=f"{RUN}/gradcam.parquet",
         packs=packed(),
     output:
@@ -167,8 +167,8 @@ rule figure_gradcam:
 
 rule figure_spectrum:
     input:
-        script="workflow/scripts/figure_spectrum.py",
-        code=code("workflow/scripts/figure_spectrum.py"),
+        script="workflow/scripts/figures/spectra.py",
+        code=code("workflow/scripts/figures/spectra.py"),
         manifest=MANIFEST,
         packs=packed(),
     output:

@@ -6,8 +6,8 @@
 
 rule baseline:
     input:
-        script="workflow/scripts/baseline.py",
-        code=code("workflow/scripts/baseline.py"),
+        script="workflow/scripts/training/baseline.py",
+        code=code("workflow/scripts/training/baseline.py"),
         manifest=MANIFEST,
         packs=packed(),
     output:

@@ -1,0 +1,1 @@
+"""Audit of data: copies in several splits, and what metadata alone reach."""

@@ -1,0 +1,160 @@
+"""Can metadata alone win? What a classifier that sees no pixel makes of format, size and compression. No torch.
+
+A detector trained on such data may have learned the file format and nothing else, and a test set that has the same
+accident calls it accurate (Grommelt et al. 2024, "Fake or JPEG? Revealing common biases in generated image
+detection datasets"). Bytes a pixel also say something of the content (smooth images compress well), so an AUC a
+little above one half need not be an accident of the data; one near 1 is.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from detector.core.labels import CLASSES, FAKE, REAL
+from detector.stats.ranking import auc, auc_interval
+
+FEATURES = (
+    *("format", "mode", "width", "height", "aspect", "bytes_per_pixel"),
+    *("quantisation", "subsampling", "exif"),
+)
+WORDS = {"bytes_per_pixel": "bytes a pixel", "quantisation": "JPEG quantisation", "exif": "EXIF"}
+ALL, COMBINED = "all", "combined"
+COLUMNS = ("testset", "against", "features", "n_train", "n_real", "n_fake", "auc", "auc_low", "auc_high")
+FEWEST = 10  # test images of each class, below which nothing is concluded
+SEPARATES, TELLS = 0.9, 0.6  # lower ends of the interval from which on the words are used
+
+
+def features(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """float64 FEATURES of each image, in order: the scan's row by `source` and `row`.
+
+    Names (format, mode, subsampling) become numbers in alphabetical order. What a file does not have is NaN.
+    """
+    parts = []
+    for source, chosen in images.groupby("source"):
+        rows = scans[source].iloc[chosen["row"]].set_axis(chosen.index)
+        pixels = rows["width"].astype(float) * rows["height"]
+        parts.append(
+            rows.assign(aspect=rows["width"] / rows["height"], bytes_per_pixel=rows["bytes"] / pixels)[[*FEATURES]]
+        )
+    table = pd.concat(parts).loc[images.index]
+    for name in ("format", "mode", "subsampling"):
+        codes = pd.Categorical(table[name]).codes.astype(float)
+        table[name] = np.where(table[name] == "", np.nan, codes)
+    return table.astype(float)
+
+
+def shortcuts(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> list[dict]:
+    """Rows with COLUMNS: how well metadata, all of it and each kind by itself, rank the test images.
+
+    `images`: columns source, split, label, row. For each source, a classifier trained on its training images and
+    tested on its test images, and `combined` one for all sources together; gradient-boosted trees, which need no
+    scaling and take NaN. For a source of one class in training it is the classifier of all sources; where its test
+    images have one class too, they are held against those of the other class in other sources (`against`: `real
+    of others`). A detector trained on all can recognise it like that. AUC is that of fakes, NaN where there is one
+    class only.
+    """
+    seen = features(images, scans)
+    label, split, source = (images[name].to_numpy() for name in ("label", "split", "source"))
+    rows = []
+    for testset in (*sorted(set(source)), COMBINED):
+        own = (source == testset) | (testset == COMBINED)
+        train, test, against = own & (split == "train"), own & (split == "test"), "own"
+        if len(np.unique(label[train])) < 2:  # with `pairs`, test alone has photographs
+            train = split == "train"
+        if len(np.unique(label[own])) == 1:
+            other = FAKE if label[own][0] == REAL else REAL
+            against = f"{CLASSES[other]} of others"
+            test |= (split == "test") & (label == other)
+        for name in (ALL, *FEATURES):
+            columns = [*FEATURES] if name == ALL else [name]
+            score = _scores(seen.loc[train, columns].to_numpy(), label[train], seen.loc[test, columns].to_numpy())
+            row = {"testset": testset, "against": against, "features": name, "n_train": int(train.sum())}
+            row |= {f"n_{word}": int((label[test] == kind).sum()) for kind, word in CLASSES.items()}
+            low, high = (np.nan, np.nan) if score is None else auc_interval(label[test], score)
+            row["auc"] = np.nan if score is None else auc(label[test], score)
+            rows.append({**row, "auc_low": low, "auc_high": high})
+    return rows
+
+
+def _scores(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np.ndarray | None:
+    """For each test image a number, the higher the more real; None where there is nothing to learn from."""
+    if len(test) == 0 or len(np.unique(label)) < 2:
+        return None
+    varies = np.array([len(np.unique(column)) > 1 for column in train.T])  # NaN counts as one value
+    if not varies.any():
+        return np.zeros(len(test))
+    # Here, as it takes three seconds: a run whose sources all have one class needs none of it.
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    # Early stopping would hold out images at random. A leaf of 20, the default, is too large for a small class.
+    leaf = min(20, max(1, int(np.unique(label, return_counts=True)[1].min()) // 3))
+    trees = HistGradientBoostingClassifier(
+        max_iter=50, min_samples_leaf=leaf, early_stopping=False, random_state=0
+    )
+    return trees.fit(train[:, varies], label).decision_function(test[:, varies])
+
+
+def verdicts(rows: Sequence[Mapping]) -> list[dict[str, str]]:
+    """What the rows of `shortcuts` say, in words: `check`, `source`, `verdict` and `sentence`, one a test set.
+
+    One source alone is not said again as combined. `shortcut`: the interval lies above SEPARATES; `part`: above
+    TELLS; `clean`: below; `unknown`: too few images.
+    """
+    found = []
+    one_source = len({row["testset"] for row in rows}) == 2
+    for row in rows:
+        if row["features"] != ALL or (one_source and row["testset"] == COMBINED):
+            continue
+        name = "all sources together" if row["testset"] == COMBINED else row["testset"]
+        if row["against"] != "own":
+            name = f"{name} from the {row['against'].split()[0]} images of the other sources"
+        classes = min(row["n_real"], row["n_fake"])
+        if np.isnan(row["auc"]):
+            verdict, text = "unknown", f"{name}: one class only, so metadata has nothing to tell apart"
+        elif classes < FEWEST:
+            verdict, text = "unknown", f"{name}: too few test images to say whether metadata separates it"
+        else:
+            # Classes that do not overlap have no interval by resampling; then the area itself, 0 or 1, speaks.
+            low = row["auc"] if np.isnan(row["auc_low"]) else row["auc_low"]
+            verdict = "shortcut" if low > SEPARATES else "part" if low > TELLS else "clean"
+            does = {"shortcut": "separates", "part": "tells a part of", "clean": "does not separate"}[verdict]
+            text = f"metadata alone {does} {name} ({_area(row)}{'' if verdict == 'clean' else _best(row, rows)})"
+            if 1 - (row["auc"] if np.isnan(row["auc_high"]) else row["auc_high"]) > TELLS:
+                text += ": it tells the class of training images, and of test images the other way round"
+        found.append({"check": "metadata", "source": row["testset"], "verdict": verdict, "sentence": text})
+    return found
+
+
+def _best(row: Mapping, rows: Sequence[Mapping]) -> str:
+    """The kind of metadata that does best by itself, in words."""
+    alone = [r for r in rows if r["testset"] == row["testset"] and r["features"] != ALL]
+    best = max(alone, key=lambda r: r["auc"])
+    return f"; {WORDS.get(best['features'], best['features'])} by itself {best['auc']:.2f}"
+
+
+def _area(row: Mapping) -> str:
+    interval = "" if np.isnan(row["auc_low"]) else f", 95 % {row['auc_low']:.2f} to {row['auc_high']:.2f}"
+    return f"AUC {row['auc']:.2f}{interval}"
+
+
+TABLE_COLUMNS = (
+    *("testset", "against", "classifier", "arch", "seed", "n_train", "n"),
+    *("auc", "auc_low", "auc_high"),
+)
+
+
+def beside(shortcuts: pd.DataFrame, detectors: pd.DataFrame, branches: tuple[str, ...]) -> list[dict]:
+    """Rows of audit_metadata.csv: what metadata reach on each test set, and below it what the detectors do.
+
+    `shortcuts`: the rows of that function; `detectors`: metrics.csv; `branches`: which of its variants.
+    """
+    chosen = detectors[detectors["branch"].isin(branches) & (detectors["threshold"].astype(str) == "0.5")]
+    rows = []
+    for testset, table in shortcuts.groupby("testset", sort=False):
+        for row in table.to_dict("records"):
+            name = "metadata" if row["features"] == ALL else f"metadata: {row['features']}"
+            rows.append({**row, "classifier": name, "n": row["n_real"] + row["n_fake"]})
+        for row in chosen[chosen["testset"] == testset].to_dict("records"):
+            rows.append({**row, "against": "own", "classifier": f"detector: {row['branch']}"})
+    return rows

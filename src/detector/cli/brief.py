@@ -1,0 +1,73 @@
+"""What matters most of a finished run, in three results, and one command that goes on from there."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from detector.core.errors import DetectorError
+from detector.experiment.variants import COMBINED
+from detector.predict import bundles as bundles_module
+
+CONTROL = "l1-00"  # the same training with nothing pruned
+
+
+def text(results: Path, program: str = "detector") -> str:
+    """Of the first network of `results`, on all test images together. `program`: how the command is called here.
+
+    Raises `DetectorError` where the run has not come to its tables.
+    """
+    path = results / "tables/final_accuracy.csv"
+    if not path.is_file():
+        raise DetectorError(f"{path}: not there yet; `detector summary {results}` says how far the run is")
+    rows = pd.read_csv(path)
+    first = rows[(rows["testset"] == COMBINED) & (rows["branch"] == "baseline")].iloc[0]
+    network = {"arch": first["arch"], "seed": first["seed"]}
+    lines = [
+        f"Detection   {first['arch']} calls {first['accuracy']:.1%} of {first['n']:,} test images right "
+        f"(95 % interval {first['accuracy_low']:.1%} to {first['accuracy_high']:.1%})",
+        *_pruning(_of(results / "tables/significance.csv", network)),
+        *_shipping(_of(results / "tables/deployment.csv", network)),
+    ]
+    if (others := len(rows[["arch", "seed"]].drop_duplicates()) - 1) > 0:
+        lines.append(f"            ({first['arch']}, seed {first['seed']}; {others} more in the tables)")
+    report = results / "report.html"
+    lines += ["", f"All tables and figures: {report if report.is_file() else results / 'tables'}"]
+    if bundles := bundles_module.bundles(results):
+        lines.append(f"Next, ask it about pictures on a page: {program} serve --model {bundles[0]}")
+    return "\n".join(lines)
+
+
+def _of(path: Path, network: dict[str, object]) -> pd.DataFrame:
+    """The rows of one network; none where the table was not asked for."""
+    if not path.is_file():
+        return pd.DataFrame()
+    table = pd.read_csv(path)
+    return table[(table["arch"] == network["arch"]) & (table["seed"] == network["seed"])]
+
+
+def _pruning(table: pd.DataFrame) -> list[str]:
+    """What the hardest pruning costs beside the same training without it."""
+    if table.empty:
+        return []
+    pruned = table[(table["testset"] == COMBINED) & (table["reference"] == CONTROL)]
+    if pruned.empty:
+        return []
+    share = pruned["branch"].str.extract(r"-(\d+)$")[0].astype(int)
+    row = pruned.loc[share.idxmax()]
+    low, high = (100 * row[f"difference_{end}"] for end in ("low", "high"))
+    return [
+        f"Pruning     {row['branch']}, {share.max()} % removed: {100 * row['difference']:+.2f} points beside the "
+        f"same training with nothing pruned ({low:+.2f} to {high:+.2f}): {row['verdict']}"
+    ]
+
+
+def _shipping(table: pd.DataFrame) -> list[str]:
+    """The smallest file that one can ship."""
+    if table.empty:
+        return []
+    row = table.loc[table["file_mb"].idxmin()]
+    return [
+        f"Shipping    {row['branch']} as {row['format']} {row['precision']}: {row['file_mb']:.2f} MB, "
+        f"{row['times_smaller']:.1f} times smaller, {row['latency_ms_median']:.1f} ms an image, "
+        f"{row['accuracy']:.1%} right"
+    ]

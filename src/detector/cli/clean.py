@@ -1,0 +1,95 @@
+"""Cleaning of a results folder: what can be made again is found, shown with its size, and deleted where wanted."""
+
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detector.cli import status
+from detector.core import locks
+from detector.core.errors import DetectorError
+from detector.core.files import DONE, read_json
+
+PRESENCE = Path(".snakemake/detector.lock")  # held by each snakemake that is at work in its folder
+FORMAT = "detector-pack"
+LAST = ("final_accuracy", "efficiency")  # tables; without them a run has not looked at all pixels yet
+PIXELS = """\
+Without the packed pixels a finished run is as finished as before. But as soon as anything is to be made that looks
+at pixels (a new branch, seed or score), snakemake packs them again and TRAINS ALL AGAIN that they trained."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something to delete: a folder or a file, the bytes it takes on the disk, and what is lost with it."""
+
+    path: Path
+    bytes: int
+    lost: str
+
+
+def found(results: Path, pixels: bool = False) -> list[Item]:
+    """The states of jobs and, with `pixels`, the packed images below `results`; links are left alone.
+
+    Raises `DetectorError` where no run was begun there, where a job or a snakemake is at work, and for the pixels
+    of a run that is not finished, which would begin again.
+    """
+    if not status.text(results):
+        raise DetectorError(f"{results}: found no results in it, expected those of a run, so nothing is deleted")
+    check_idle(results)
+    lacking = [path for name in LAST if not (path := results / f"tables/{name}.csv").is_file()]
+    if pixels and lacking:
+        raise DetectorError(
+            f"--pixels: found no {lacking[0]}, so this run is not finished and would begin again; finish it first"
+        )
+    return [*_states(results), *(_pixels(results) if pixels else ())]
+
+
+def check_idle(results: Path) -> None:
+    """Raises `DetectorError` where a job of these results, or a snakemake of this folder, is at work."""
+    for lock in (PRESENCE, *sorted(results.glob("state/*.lock"))):
+        if locks.is_held(lock):
+            raise DetectorError(f"{lock}: held by a process that is at work on a run; wait for it, or stop it")
+
+
+def _states(results: Path) -> Iterator[Item]:
+    if (results / "state").is_symlink():
+        return
+    for path in sorted(results.glob("state/*")):
+        if path.is_dir() and not path.is_symlink() and status.JOBS.fullmatch(path.name):
+            said = status.last(results, path.name)
+            lost = "nothing, its job is through" if any(path.glob(f"*/{DONE}")) else f"half-done work: {said}"
+            yield Item(path, _size(path), lost)
+
+
+def _pixels(results: Path) -> Iterator[Item]:
+    for path in sorted(results.glob("data/*/images.npy")):
+        index = path.with_name("images.json")
+        if path.is_symlink() or not index.is_file() or read_json(index).get("format") != FORMAT:
+            continue
+        yield Item(path, _size(path), "pixels, see above")
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [Path(top) / name for top, _, names in os.walk(path) for name in names]
+    return sum(512 * file.lstat().st_blocks for file in files)
+
+
+def text(items: Sequence[Item], pixels: bool = False) -> str:
+    """What would be deleted, and what that means."""
+    if not items:
+        return "nothing to clean"
+    lines = [f"{item.bytes / 1e6:10,.1f} MB  {item.path}  ({item.lost})" for item in items]
+    lines.append(f"{sum(item.bytes for item in items) / 1e6:10,.1f} MB in all")
+    if pixels:
+        lines.insert(0, PIXELS)
+    return "\n".join(lines)
+
+
+def delete(items: Sequence[Item]) -> None:
+    """Raises `OSError` where one cannot be deleted."""
+    for item in items:
+        if item.path.is_dir():
+            shutil.rmtree(item.path)
+        else:
+            item.path.unlink()

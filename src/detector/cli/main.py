@@ -1,0 +1,166 @@
+"""`detector …`: what people type. The pipeline itself is run by Snakemake."""
+
+import argparse
+import importlib.metadata
+import logging
+import os
+import sys
+from pathlib import Path
+
+from detector.core import job, signals
+from detector.core.errors import DetectorError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="detector", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"detector {_version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo-data", help="make the demo's images: no download, no photographs")
+    demo.add_argument("root", type=Path, help="folder to make")
+    demo.add_argument("--seed", type=int, default=0, help="another seed, other images")
+    demo.add_argument("--scale", type=float, default=1.0, help="share of the demo's size")
+    demo.set_defaults(command=demo_data)
+
+    show = commands.add_parser("summary", help="print the main tables of a results folder")
+    show.add_argument("results", type=Path, nargs="?", default=Path("results"), help="default: results")
+    show.add_argument("--brief", action="store_true", help="three results and one command that goes on from there")
+    show.set_defaults(command=summary)
+
+    wipe = commands.add_parser("clean", help="delete what can be made again of a results folder; asks first")
+    wipe.add_argument("results", type=Path, help="folder of results, such as results/demo")
+    wipe.add_argument("--pixels", action="store_true", help="the packed images too; says what that means")
+    wipe.add_argument("--yes", action="store_true", help="do not ask")
+    wipe.set_defaults(command=clean)
+
+    ask = commands.add_parser(
+        "predict",
+        help="say of images and videos whether they are real or AI-generated",
+        epilog="Exit code: 0; 1 where an image could not be read (its row says why, the others are judged); 2 for "
+        "a wrong option, a model that cannot be used, or no image at all; 130 after Ctrl-C, with the rows "
+        "that were finished.",
+    )
+    ask.add_argument("paths", nargs="+", metavar="PATH", help="file, folder, 'pattern*', or - for paths on stdin")
+    ask.add_argument("--model", type=Path, metavar="BUNDLE", help="or an ONNX file in one; default: the newest")
+    ask.add_argument("--format", choices=("table", "json", "csv"), default="table", help="default: table")
+    ask.add_argument("--explain", type=Path, metavar="DIR", help="also save where each verdict comes from")
+    ask.add_argument("--fast", action="store_true", help="leave out the look at changed copies of each image")
+    ask.add_argument("--batch", type=_positive, default=16, help="pictures a pass; default: 16")
+    ask.add_argument("--threads", type=_positive, default=0, help="default: all cores")
+    ask.add_argument("--source", help="treat images as those of this training source, where these differ")
+    ask.set_defaults(command=predict)
+
+    look = commands.add_parser(
+        "doctor", help="say what is installed, which data and bundles are there, what is next"
+    )
+    look.add_argument("--config", type=Path, action="append", default=[], help="an overlay on config.yaml")
+    look.set_defaults(command=doctor)
+
+    serve_ = commands.add_parser("serve", help="a page and an API on this machine that judge images")
+    serve_.add_argument("--model", type=Path, metavar="BUNDLE", help="or an ONNX file in one; default: the newest")
+    serve_.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine alone")
+    serve_.add_argument("--port", type=int, default=8000, help="0: any that is free; default: 8000")
+    serve_.add_argument("--threads", type=_positive, default=0, help="images judged at a time; default: all cores")
+    serve_.add_argument("--name", action="append", default=[], help="another host name to answer to; repeatable")
+    serve_.add_argument("--max-mb", type=_positive, default=32, help="megabytes of one request; default: 32")
+    serve_.add_argument("--max-megapixels", type=_positive, default=50, help="of one image; default: 50")
+    serve_.add_argument("--queue", type=_positive, default=64, help="requests at the same time; default: 64")
+    serve_.add_argument("--source", help="treat images as those of this training source, where these differ")
+    serve_.set_defaults(command=serve)
+
+    job.run(lambda args: args.command(args), parser)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("detector")
+    except importlib.metadata.PackageNotFoundError:
+        return "of a checkout that is not installed"
+
+
+def demo_data(args: argparse.Namespace) -> None:
+    # imported here: `detector summary` need not wait for what this needs
+    from detector.demo.generate import make_demo
+
+    make_demo(args.root, seed=args.seed, scale=args.scale)
+
+
+def summary(args: argparse.Namespace) -> None:
+    from detector.cli import brief
+    from detector.cli.summary import text
+
+    called = sys.argv[0]  # as `make demo` does it, without the environment being activated
+    job.say(
+        brief.text(args.results, "detector" if os.path.isabs(called) else called)
+        if args.brief
+        else text(args.results)
+    )
+
+
+def clean(args: argparse.Namespace) -> None:
+    from detector.cli import clean as cleaning
+
+    items = cleaning.found(args.results, args.pixels)
+    job.say(cleaning.text(items, args.pixels))
+    if not items:
+        return
+    if not args.yes:
+        try:
+            answer = input("Delete these? [y/N] ")
+        except (EOFError, RuntimeError):  # the latter where stdin is closed
+            raise DetectorError(
+                "nothing was deleted: nobody is there to be asked; --yes does it unasked"
+            ) from None
+        if answer.strip().lower() not in ("y", "yes"):
+            logging.info("nothing was deleted")
+            return
+    cleaning.check_idle(args.results)  # answers take their time
+    cleaning.delete(items)
+    logging.info("deleted %.1f MB", sum(item.bytes for item in items) / 1e6)
+
+
+def predict(args: argparse.Namespace) -> None:
+    from detector.cli.predict import predict
+
+    options = ("model", "explain", "batch", "threads", "fast", "source")
+    try:
+        sys.exit(predict(args.paths, form=args.format, **{name: getattr(args, name) for name in options}))
+    except signals.Stopped as stop:
+        logging.error("stopped by %s; the images that were finished have their rows", stop)
+        sys.exit(stop.exit_code)
+
+
+def doctor(args: argparse.Namespace) -> None:
+    from detector.cli.doctor import text
+
+    job.say(text(args.config))
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return int(text)
+
+
+def serve(args: argparse.Namespace) -> None:
+    from detector.core import machine
+    from detector.predict import bundles
+    from detector.predict.model import Model
+    from detector.serve import server, uploads
+
+    bundle = args.model
+    if bundle is None:
+        bundle = bundles.newest("results")
+        logging.info("--model is not given: taking the newest bundle, %s", bundle)
+    workers = args.threads or machine.cores()
+    megabytes, pixels = args.max_mb * 10**6, args.max_megapixels * 10**6
+    limits = uploads.Limits(
+        bytes=megabytes, pixels=pixels, requests=args.queue, held=max(8 * megabytes, uploads.Limits.held)
+    )
+    # One thread a model's pass: images side by side are faster than the parts of one.
+    model = Model.open(bundle, threads=1, source=args.source)
+    server.run(model, host=args.host, port=args.port, workers=workers, limits=limits, names=args.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""Packages that only some commands need: which extra of pyproject.toml brings them, and the one sentence where one
+is not installed."""
+
+from importlib.util import find_spec
+
+from detector.core.errors import DetectorError
+
+# As they are imported; all else that the library imports comes with every installation.
+EXTRAS = {
+    "app": ("python_multipart", "starlette", "uvicorn"),
+    "faces": ("cv2",),
+    "heif": ("pillow_heif",),
+    "openvino": ("openvino",),
+    "pipeline": (
+        *("captum", "imagehash", "matplotlib", "networkx", "onnxscript", "optuna", "pandas", "pyarrow"),
+        *("safetensors", "scipy", "sklearn", "snakemake", "snakemake_interface_logger_plugins", "torch"),
+        *("torch_pruning", "torchvision", "zstandard"),
+    ),
+    "slurm": ("snakemake_executor_plugin_slurm",),
+}
+
+
+def of(module: str | None) -> str | None:
+    """The extra that brings a module, such as `torch.nn`; None where none does."""
+    package = (module or "").split(".")[0]
+    return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
+
+
+def missing(module: str, user: str = "this command") -> DetectorError:
+    """What to raise where a module of an extra is not installed and `user` needs it."""
+    extra = of(module)
+    return DetectorError(
+        f"found no package {module.split('.')[0]}, which {user} needs; it comes with the extra `{extra}`: "
+        f"pip install '.[{extra}]' in a copy of the project"
+    )
+
+
+def check(extra: str, user: str) -> None:
+    """Raises `DetectorError` where a package of this extra is not installed; imports none of them."""
+    for package in EXTRAS[extra]:
+        if find_spec(package) is None:
+            raise missing(package, user)

@@ -1,0 +1,55 @@
+"""What the machine says of its processor."""
+
+import ctypes
+import os
+import re
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+# Instructions that decide how fast a CPU multiplies small numbers.
+FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16")
+
+
+def cpu_flags() -> set[str]:
+    """The processor's feature flags as Linux names them; empty where there is no /proc/cpuinfo."""
+    found = re.search(r"^flags\s*: (.+)$", _read(), re.MULTILINE)
+    return set(found[1].split()) if found else set()
+
+
+def cpu_name() -> str:
+    """The processor's name, "" where Linux gives none."""
+    found = re.search(r"^model name\s*: (.+)$", _read(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _read() -> str:
+    try:
+        return CPUINFO.read_text()
+    except OSError:
+        return ""
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep the memory that this process frees; a no-op with another C library.
+
+    By default a large block goes back to the kernel when it is freed, and comes again as pages that the kernel
+    must zero. A training step frees and takes all its activations, so that is paid for at each step.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return
+    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX in malloc.h
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, -1)
+
+
+def cpu() -> tuple[str, str]:
+    """This machine's CPU: its name, and those of `FLAGS` that it has, with blanks between."""
+    flags = cpu_flags()
+    return cpu_name() or "cpu", " ".join(flag for flag in FLAGS if flag in flags)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

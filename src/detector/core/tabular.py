@@ -1,0 +1,38 @@
+"""Tables as files: Parquet for images, CSV for people."""
+
+import csv
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from detector.core import files
+from detector.core.files import replacing
+
+
+def read_parquet(path: str | os.PathLike) -> pd.DataFrame:
+    """A manifest or scan from its parquet file."""
+    return pd.read_parquet(path)
+
+
+def write_parquet(table: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write parquet: whole or not at all, and equal tables make equal bytes."""
+    with files.replacing(path) as part:
+        table.to_parquet(part, index=False)
+
+
+def write_csv(rows: Sequence[Mapping], columns: Sequence[str], path: Path | str) -> None:
+    """A CSV with exactly these columns; None and NaN become empty; floats with six digits."""
+    with replacing(path) as temporary, open(temporary, "w", newline="") as handle:
+        writer = csv.DictWriter(handle, columns, lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _cell(row.get(name)) for name in columns})
+
+
+def _cell(value: object) -> object:
+    if value is None or (isinstance(value, float | np.floating) and np.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float | np.floating) else value

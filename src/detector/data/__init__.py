@@ -1,0 +1,1 @@
+"""Data: sources, scans, splits, the manifest, the packed stores."""

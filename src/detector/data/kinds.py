@@ -1,0 +1,103 @@
+"""Data sets: one module a kind, each turning a folder into a list of `Record`.
+
+A source module holds
+
+* `TITLE`, `LAYOUT`, `OBTAIN`: text for people (what it is, the folder layout expected, how to get it),
+* `SPLITS`: the split strategies it knows, the default first,
+* `OFFICIAL`: `{(split, label): count}` of the complete data set ({} if it has no fixed size); split is the
+  data set's own (`Record.official`) where each item has one, else what the default strategy gives with the
+  study's fractions `STUDY_FRACTIONS`,
+* `LISTS`: the names of the text files that it reads; others (`NOTES`) may change and nothing is scanned again,
+* `scan(root, options) -> list[Record]`, sorted by path, raising `DetectorError`,
+* `split(records, strategy, fractions, seed) -> list[str]`: a split name for each record, "" = left out.
+
+A new kind is a new file in `sources`, found by its name: no file changes that the scan of another kind depends on.
+
+Only the standard library is imported here and in the source modules, so that the Snakefile can ask them
+what is missing without paying for pandas.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from detector.core.errors import DetectorError, listing
+from detector.core.labels import CLASSES
+from detector.data import sources
+from detector.data.records import Record
+from detector.data.splits import STUDY_FRACTIONS
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds of sources there are: the modules of this folder."""
+    return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(sources.__path__)))
+
+
+def module(kind: str) -> ModuleType:
+    """The module of a kind of source.
+
+    Imported by name so that a stage which scans one data set depends on that data set's module alone.
+    """
+    if kind not in kinds():
+        raise DetectorError(f"unknown kind of source {kind!r}; expected one of {', '.join(kinds())}")
+    return importlib.import_module(f"detector.data.sources.{kind}")
+
+
+def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
+    """Raises DetectorError naming each (split, class) whose count is not that of the complete data set.
+
+    The splits compared are the data set's own where each item has one, else those of the default strategy
+    with the study's fractions; how many items they get does not depend on the seed.
+    """
+    source = module(kind)
+    if not source.OFFICIAL:
+        raise DetectorError(f"source {name}: kind {kind!r} has no official counts; remove 'expect: official'")
+    own = [record.official for record in records]
+    names = own if all(own) else source.split(records, source.SPLITS[0], STUDY_FRACTIONS, seed=0)
+    found: dict[tuple[str, int], int] = dict.fromkeys(source.OFFICIAL, 0)
+    for split_name, record in zip(names, records, strict=True):
+        found[split_name, record.label] = found.get((split_name, record.label), 0) + 1
+    wrong = [
+        f"{split_name}, {CLASSES[label]}: found {count}, expected {source.OFFICIAL.get((split_name, label), 0)}"
+        for (split_name, label), count in found.items()
+        if count != source.OFFICIAL.get((split_name, label), 0)
+    ]
+    if wrong:
+        raise DetectorError(
+            f"source {name}: this is not the complete {source.TITLE}:\n{listing(wrong)}\n"
+            "Complete it, or remove 'expect: official' to work with what is there."
+        )
+
+
+def missing_roots(sources: Mapping[str, Mapping]) -> str:
+    """One message that names every source whose root or `pairs` is not there; "" if all are.
+
+    `sources` maps a source's name to its config section (`type`, `root`, …).
+    """
+    parts = []
+    for name, options in sources.items():
+        if options.get("pairs") and not Path(options["pairs"]).is_dir():
+            parts.append(
+                f"{name}: photographs that join its test set\n"
+                f"  looked in: {options['pairs']} (found no folder; set data.sources.{name}.pairs in the "
+                "config, or null for none)\n"
+                "  expected layout:\n    any folders of images"
+            )
+        root = Path(options["root"])
+        if root.is_dir():
+            continue
+        source = module(options["type"])
+        found = "a file, not a folder" if root.exists() else "nothing there"
+        parts.append(
+            f"{name}: {source.TITLE}\n"
+            f"  looked in: {root} (found: {found}; set data.sources.{name}.root in the config)\n"
+            f"  expected layout:\n{_indent(source.LAYOUT, 4)}\n"
+            f"  how to obtain it:\n{_indent(source.OBTAIN, 4)}"
+        )
+    return "\n\n".join(parts)
+
+
+def _indent(text: str, by: int) -> str:
+    return "\n".join(" " * by + line for line in text.strip("\n").splitlines())

@@ -1,0 +1,158 @@
+"""The table of images: `scan_source` lists a data set, `build` joins the lists into the one manifest.
+
+A scan has one row for each file of one source, in the order of their paths. The manifest has one row for
+each image that is used:
+
+    path        str    relative to the source's root; after "@pairs/": relative to its `pairs`
+    label       int8   1 = real, 0 = fake
+    source      str    the source's name in the config
+    generator   str    what made a fake; "" for real images
+    group       str    what images have in common that should not be in two splits: the person or people in a
+                       video ("id1", or "id1|id0" = target and donor of a swap), the prompt of a generated
+                       image; "" = nothing known. Groups belong to a source: equal names in two mean nothing
+    split       str    train, valid or test
+    width       int32  pixels, before any resizing (and before EXIF orientation)
+    height      int32
+    format      str    Pillow's format name, or "MP4/<codec>"
+    sha256      str    of the file
+    frame       float32  position of the frame in a video, 0 = first, 1 = last; NaN for images
+    row         int32  the image's row in its source's packed store = its row in its source's scan
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from collections.abc import Set as AbstractSet
+
+import numpy as np
+import pandas as pd
+
+from detector.core import labels
+from detector.core.errors import DetectorError, listing
+from detector.core.labels import FAKE, SPLIT_NAMES
+from detector.data import kinds, splits
+from detector.data.records import PAIRS, Record
+
+log = logging.getLogger(__name__)
+
+COLUMNS = (
+    *("path", "label", "source", "generator", "group", "split"),
+    *("width", "height", "format", "sha256", "frame", "row"),
+)
+
+
+def build(
+    scans: Mapping[str, pd.DataFrame],
+    bad: Mapping[str, AbstractSet[str]],
+    options: Mapping[str, Mapping],
+    fractions: tuple[float, float, float],
+    seed: int,
+    hold_out: Collection[str] = (),
+) -> pd.DataFrame:
+    """Join the scans into one manifest, sorted by source and path; columns as in this module's docstring.
+
+    scans: what `scan_source` returned, by source. bad: paths that turned out not to decode, by source.
+    options: each source's config section, of which `type` names its module, `split` the strategy (default:
+    the first of the module's SPLITS) and `limit` the most images of a split, e.g. {"train": 1000}.
+
+    hold_out: generators whose images leave train and valid and stay in test.
+
+    Bad files are left out after the split, so that one more of them moves no other image to another split.
+    A limit keeps the shares of (label, generator). The result depends on paths and seed alone.
+
+    Raises DetectorError for an unknown strategy, limit or generator, for a source of which nothing is left, and
+    where holding out leaves no fake to train or validate on.
+    """
+    _check_known(hold_out, scans)
+    parts = []
+    for name in sorted(scans):
+        part = _split(name, scans[name], options[name], fractions, seed)
+        part.loc[part.generator.isin(hold_out) & (part.split != "test"), "split"] = ""
+        usable = (part.split != "") & (part.error == "") & ~part.path.isin(bad.get(name, set()))
+        part = _limit(name, part[usable], options[name].get("limit") or {}, seed)
+        if part.empty:
+            raise DetectorError(f"source {name}: no image is left after splits, bad files and limits")
+        parts.append(part.sort_values("path"))
+    table = pd.concat(parts)[list(COLUMNS)].reset_index(drop=True)
+    learned = set(table.loc[table.label == FAKE, "split"])
+    if hold_out and (empty := [split for split in ("train", "valid") if split not in learned]):
+        held = ", ".join(sorted(hold_out))
+        raise DetectorError(
+            f"data.hold_out: without {held} there is no fake image in {' and '.join(empty)}; "
+            "hold out fewer generators, or add a source with others"
+        )
+    if lost := sorted(set(hold_out) - set(table.loc[table.split == "test", "generator"])):
+        log.warning(
+            "data.hold_out: %s: no image in test, so nothing of it is tested; choose a split that gives it some "
+            "(data.sources.NAME.split)",
+            ", ".join(lost),
+        )
+    return table
+
+
+def require_parts(table: pd.DataFrame) -> None:
+    """Raises DetectorError where training or validation lacks a class, or where there is no test image at all."""
+    found = set(zip(table.split, table.label, strict=True))
+    needed = [(split, label) for split in ("train", "valid") for label in labels.CLASSES]
+    missing = [
+        f"{split}: no {labels.CLASSES[label]} image" for split, label in needed if (split, label) not in found
+    ]
+    if "test" not in set(table.split):
+        missing.append("test: no image")
+    if missing:
+        raise DetectorError(
+            f"data: what all sources together have cannot train a detector and test it:\n{listing(missing)}\n"
+            "Add a source that has them (data.use), or choose other splits: data.fractions, "
+            "data.sources.NAME.split and limit."
+        )
+
+
+def _check_known(hold_out: Collection[str], scans: Mapping[str, pd.DataFrame]) -> None:
+    known = sorted({name for scan in scans.values() for name in scan.generator.unique()} - {""})
+    if odd := sorted(set(hold_out) - set(known)):
+        raise DetectorError(
+            f"data.hold_out: found {', '.join(odd)}, expected generators of the sources in use: {', '.join(known)}"
+        )
+
+
+def _split(
+    name: str, scan: pd.DataFrame, options: Mapping, fractions: tuple[float, float, float], seed: int
+) -> pd.DataFrame:
+    """The scan with the columns split and row."""
+    source = kinds.module(options["type"])
+    strategy = options.get("split") or source.SPLITS[0]
+    if strategy not in source.SPLITS:
+        raise DetectorError(
+            f"data.sources.{name}.split: unknown strategy {strategy!r}; {options['type']} knows "
+            + ", ".join(source.SPLITS)
+        )
+    columns = (_shared(scan[name]) for name in ("path", "label", "generator", "group", "official"))
+    frames = (None if np.isnan(frame) else frame for frame in scan.frame)
+    records = list(map(Record, *columns, frames))
+    # Photographs of `pairs` are no part of the data set: its own split must not see them.
+    own = [record for record in records if not record.path.startswith(PAIRS)]
+    parts = iter(source.split(own, strategy, fractions, seed))
+    names = ["test" if record.path.startswith(PAIRS) else next(parts) for record in records]
+    return scan.assign(split=names, row=np.arange(len(scan), dtype=np.int32))
+
+
+def _shared(column: pd.Series) -> list:
+    """The values; equal ones are one object, which of a million labels or generators makes a handful."""
+    values: dict = {}
+    return [values.setdefault(value, value) for value in column]
+
+
+def _limit(name: str, part: pd.DataFrame, limit: Mapping[str, int], seed: int) -> pd.DataFrame:
+    """The part with at most `limit[split]` images of each split that is named in it."""
+    unknown = sorted(set(limit) - set(SPLIT_NAMES))
+    if unknown or any(count < 0 for count in limit.values()):
+        raise DetectorError(
+            f"data.sources.{name}.limit: found {dict(limit)}; expected numbers of images, none negative, "
+            f"for {', '.join(SPLIT_NAMES)}"
+        )
+    for split_name, most in limit.items():
+        members = part[part.split == split_name]
+        if len(members) > most:
+            strata = list(zip(members.label.tolist(), members.generator, strict=True))
+            kept = splits.subset(strata, list(members.path), most, seed)
+            part = part[(part.split != split_name) | part.path.isin(kept)]
+    return part

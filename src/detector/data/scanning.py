@@ -1,0 +1,121 @@
+"""Scans: the files of one source with their headers; no pixel is decoded."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from detector.core import pool
+from detector.core.errors import DetectorError, listing
+from detector.core.labels import REAL
+from detector.core.progress import Progress
+from detector.data import kinds, walk
+from detector.data.records import PAIRS, Record, by_path, located
+from detector.imaging import headers
+
+SCAN_CHUNK = 512  # files a job: large enough that handing out jobs costs nothing
+
+
+def scan_source(
+    name: str,
+    kind: str,
+    root: str | os.PathLike,
+    options: Mapping,
+    *,
+    workers: int = 1,
+    max_pixels: int,
+    max_bad: int = 0,
+) -> pd.DataFrame:
+    """List the files of one source and read their headers; no pixel is decoded.
+
+    name: the source's name in the config; kind: its module in `detector.data.kinds`; options: its config
+    section, from which `expect: official` makes a count that differs from the complete data set an error, and
+    `pairs` names a folder of photographs: all images below it are added as real ones of the test split.
+    max_pixels: larger images count as bad. max_bad: how many bad files are tolerated.
+
+    Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in
+    the video, NaN for images), width, height (int32), format, bytes (int64), sha256, mode, quantisation (float32),
+    quality (int8), subsampling, exif (bool), as in `headers.Header`, and error ("" = fine).
+
+    Raises DetectorError where the layout is not as expected or more than `max_bad` files are bad.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DetectorError(kinds.missing_roots({name: {"type": kind, "root": root}}))
+    records = kinds.module(kind).scan(root, options)
+    if options.get("expect") == "official":
+        kinds.check_official(name, kind, records)
+    if options.get("pairs"):
+        records = by_path([*records, *_photographs(name, Path(options["pairs"]))])
+    table = pd.DataFrame(
+        {
+            "path": [record.path for record in records],
+            "label": np.array([record.label for record in records], np.int8),
+            "source": name,
+            "generator": [record.generator for record in records],
+            "group": [record.group for record in records],
+            "official": [record.official for record in records],
+            "frame": np.array([record.frame for record in records], np.float32),  # None becomes NaN
+        }
+    )
+    del records  # the table holds the same in a third of the memory
+    for column, values in _headers(name, root, options.get("pairs"), table, workers, max_pixels).items():
+        table[column] = values
+    check_bad(name, list(table.loc[table.error != "", ["path", "error"]].itertuples(index=False)), max_bad)
+    return table
+
+
+def check_bad(name: str, bad: Sequence[tuple[str, str]], max_bad: int) -> None:
+    """Raises DetectorError where there are more than `max_bad` of these (path, reason)."""
+    if len(bad) > max_bad:
+        raise DetectorError(
+            f"source {name}: {len(bad)} bad file(s) found, at most {max_bad} allowed:\n"
+            + listing([f"{path}: {why}" for path, why in bad])
+            + "\nRepair or remove them, or set data.max_bad_images to the number that you accept to leave out."
+        )
+
+
+def _photographs(name: str, folder: Path) -> list[Record]:
+    """The images below a folder that joins the test set of source `name` as real ones."""
+    if not folder.is_dir():
+        raise DetectorError(
+            f"data.sources.{name}.pairs: found no folder {folder}, expected photographs; set it to null"
+        )
+    records = [Record(f"{PAIRS}{path}", REAL, official="test") for path in walk.images(folder)]
+    if not records:
+        raise DetectorError(
+            f"data.sources.{name}.pairs: found no image below {folder}; fill it, or set it to null"
+        )
+    return records
+
+
+def _headers(
+    name: str, root: Path, pairs: str | None, table: pd.DataFrame, workers: int, max_pixels: int
+) -> dict[str, np.ndarray | list[str]]:
+    """What the headers say of each file, by column: an object a file would cost several times the memory."""
+    count = len(table)
+    starts = range(0, count, SCAN_CHUNK)
+    chunks = (table.iloc[start : start + SCAN_CHUNK] for start in starts)
+    jobs = ((root, [located(p, pairs) for p in c.path], c.frame.notna().tolist(), max_pixels) for c in chunks)
+    columns: dict[str, np.ndarray | list[str]] = {
+        "width": np.zeros(count, np.int32),
+        "height": np.zeros(count, np.int32),
+        "format": [""] * count,
+        "bytes": np.zeros(count, np.int64),
+        "sha256": [""] * count,
+        "mode": [""] * count,
+        "quantisation": np.zeros(count, np.float32),
+        "quality": np.zeros(count, np.int8),
+        "subsampling": [""] * count,
+        "exif": np.zeros(count, bool),
+        "error": [""] * count,
+    }
+    progress = Progress(f"scan {name}", count)
+    for index, result in pool.run(headers.read_chunk, jobs, workers):
+        for row, header in enumerate(result, starts[index]):
+            for column, values in columns.items():
+                values[row] = getattr(header, column)
+        progress.add(len(result))
+    return columns

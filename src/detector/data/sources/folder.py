@@ -1,0 +1,194 @@
+"""The user's own images, sorted into folders by class and, if they like, by split and generator."""
+
+import logging
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detector.core.errors import DetectorError
+from detector.core.labels import CLASSES as CLASS_NAMES
+from detector.core.labels import FAKE, REAL, SPLIT_NAMES
+from detector.data import splits, walk
+from detector.data.records import Record, by_path
+from detector.imaging.suffixes import IMAGE_SUFFIXES
+
+log = logging.getLogger(__name__)
+
+TITLE = "your own images"
+LAYOUT = """\
+real/**   fake/*   fake/GENERATOR/**
+images: jpg, jpeg, png, webp, bmp, tif, tiff, gif, avif, heic, heif, hif, jxl
+Folders of splits may hold these, or lie in them: train/, valid/ (or val/, validation/) and test/.
+Generators may hold the classes: GENERATOR/real/**, GENERATOR/fake/**.
+Classes may be called 0_real/ and 1_fake/, or nature/ and ai/; small and capital letters are the same.
+One class is enough; hidden files, clutter and .txt, .md, .csv, .json files are ignored."""
+OBTAIN = "Put your images there, or set the root to where they are."
+LISTS = ()
+SPLITS = ("auto", "stratified")
+OFFICIAL: dict[tuple[str, int], int] = {}
+CLASSES = {"real": REAL, "nature": REAL, "fake": FAKE, "ai": FAKE}  # after a number, as in 0_real, too
+SPLIT_FOLDERS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+NO_GENERATOR = "unknown"  # fakes of which no folder says what made them
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What the names of the folders on the way to an image say; what none of them says is "" or None."""
+
+    label: int | None = None
+    class_folder: str = ""  # as it is called
+    class_path: str = ""  # from the root
+    split_folder: str = ""  # as it is called
+    generator: str = ""
+    above: bool = False  # whether another folder than of a split holds that of the class
+
+    @classmethod
+    def of(cls, folder: str) -> "_Place":
+        """The first name of a class counts, the first of a split, and of all else the first is the generator."""
+        label, class_folder, class_path, split_folder, generator, above = None, "", "", "", "", False
+        names = folder.split("/") if folder else []
+        for count, name in enumerate(names, 1):
+            known = CLASSES.get(re.sub(r"^\d+[_-]", "", name.lower()))
+            if label is None and known is not None:
+                label, class_folder, class_path = known, name, "/".join(names[:count])
+            elif not split_folder and name.lower() in SPLIT_FOLDERS:
+                split_folder = name
+            elif not generator:
+                generator, above = name, label is None
+        if label == REAL:
+            generator = ""
+        elif label == FAKE:
+            generator = sys.intern(generator or NO_GENERATOR)  # one string for all folders of a generator
+        return cls(label, class_folder, class_path, split_folder, generator, above)
+
+    @property
+    def official(self) -> str:
+        return SPLIT_FOLDERS.get(self.split_folder.lower(), "")
+
+
+def scan(root: Path, options: Mapping) -> list[Record]:
+    """All images below `root`, sorted by path; `official` is the split folder, "" where there is none.
+
+    What the folders are taken for goes to the log. Raises DetectorError naming any folder or file that it cannot
+    place, and where folders could mean two things; and for a tree without images.
+    """
+    root = Path(root)
+    records: list[Record] = []
+    places: dict[str, _Place] = {}  # of folders of a class and in one
+    used: dict[str, _Place] = {}  # of those with images
+    odd: list[str] = []
+    for folder, folders, files in walk.tree(root):
+        place = _Place.of(folder)
+        if place.label is None:
+            odd += [f"{folder}/{name}".lstrip("/") for name in files]
+            odd += [f"{folder}/"] if folder and not folders and not files else []
+            continue
+        walk.check_suffixes(root / folder, files, IMAGE_SUFFIXES)
+        places[folder] = place
+        if files:
+            used[folder] = place
+        label, generator, official = place.label, place.generator, place.official
+        records += [Record(f"{folder}/{name}", label, generator, official=official) for name in files]
+    _check_placed(root, odd, places)
+    filled = {place.class_path for place in used.values()}
+    for folder in sorted({place.class_path for place in places.values()} - filled):
+        raise DetectorError(
+            f"{root / folder}: no images in it; expected layout:\n{LAYOUT}\nFill the folder, or move it away."
+        )
+    if not records:
+        raise DetectorError(f"{root}: found no images; expected layout:\n{LAYOUT}\n{OBTAIN}")
+    _check_one_meaning(root, used)
+    log.info("%s: %s", root, _meaning(used))
+    return by_path(records)
+
+
+def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
+    """ "auto": the split folders; splits without a folder are cut from train, each class and generator alike.
+
+    Without split folders, and for "stratified" in any case, everything is cut by `fractions`.
+    """
+    present = {record.official for record in records if record.official}
+    if strategy == "auto" and present:
+        rest = [record for record in records if record.official == "train"]
+        missing = [
+            share if name not in present else 0.0 for name, share in zip(SPLIT_NAMES, fractions, strict=True)
+        ]
+        train = fractions[0]
+        total = train + sum(missing)
+        if total == 0:
+            raise DetectorError("data.fractions: train is 0 and nothing can be cut from the train folder")
+        fractions = (train / total, missing[1] / total, missing[2] / total)
+    else:
+        rest = list(records)
+    names = splits.stratified(
+        [(record.label, record.generator) for record in rest],
+        [record.path for record in rest],
+        fractions,
+        seed,
+    )
+    return [names.get(record.path, record.official) for record in records]
+
+
+def _check_placed(root: Path, odd: Sequence[str], places: Mapping[str, _Place]) -> None:
+    """Raises DetectorError naming what lies in no folder of a class, by the folder that holds all of it."""
+    on_the_way = {""}  # to folders of classes
+    for place in places.values():
+        parts = place.class_path.split("/")
+        on_the_way |= {"/".join(parts[:count]) for count in range(len(parts))}
+    tops = {}  # in order, each once
+    for path in odd:
+        parts = path.split("/")
+        inner = (count for count in range(1, len(parts)) if "/".join(parts[:count]) not in on_the_way)
+        count = next(inner, None)
+        tops["/".join(parts[:count]) + "/" if count else path] = None
+    if tops:
+        raise DetectorError(
+            f"{root}: cannot place {', '.join(list(tops)[:10])}; expected layout:\n{LAYOUT}\n"
+            "Rename or move what does not belong."
+        )
+
+
+def _check_one_meaning(root: Path, places: Mapping[str, _Place]) -> None:
+    """Raises DetectorError where folders with images could be taken for two things."""
+    for label in (REAL, FAKE):
+        names = {place.class_folder.lower(): folder for folder, place in places.items() if place.label == label}
+        if len(names) > 1:
+            _two_meanings(root, names.values(), "are of one class by two names", "Rename one, or move it away.")
+    split = {bool(place.split_folder): folder for folder, place in reversed(places.items())}
+    if len(split) > 1:
+        _two_meanings(
+            root,
+            (split[True], split[False]),
+            "disagree: the first is in a folder of a split, the second in none",
+            "Give every image a split or none; rename a folder that only happens to be called like one.",
+        )
+    above = {place.above: folder for folder, place in reversed(places.items())}
+    if len(above) > 1:
+        _two_meanings(
+            root,
+            (above[True], above[False]),
+            "disagree: only the first has a generator's folder above that of its class",
+            "Move the second into one, or the first away.",
+        )
+
+
+def _two_meanings(root: Path, folders: Iterable[str], why: str, remedy: str) -> None:
+    names = " and ".join(f"{folder}/" for folder in folders)
+    raise DetectorError(f"{root}: {names} {why}; expected layout:\n{LAYOUT}\n{remedy}")
+
+
+def _meaning(places: Mapping[str, _Place]) -> str:
+    """What folders were taken for, in one line."""
+    classes = {f"{place.class_folder}/ = {CLASS_NAMES[place.label]}" for place in places.values()}
+    found = {f"{place.split_folder}/ = {place.official}" for place in places.values() if place.split_folder}
+    made = sorted({place.generator for place in places.values()} - {""})
+    generators = f"{', '.join(made[:10])}{', …' if len(made) > 10 else ''}"
+    return "; ".join(
+        [
+            ", ".join(sorted(classes)),
+            ", ".join(sorted(found)) or "no folders of splits",
+            *([f"{len(made)} generator{'s' if len(made) > 1 else ''}: {generators}"] if made else []),
+        ]
+    )

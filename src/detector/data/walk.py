@@ -1,0 +1,193 @@
+"""Listing folders, with errors that say what is missing: shared by the source modules."""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from detector.core.errors import DetectorError, listing
+from detector.imaging.suffixes import IMAGE_SUFFIXES
+
+JPEG = frozenset({".jpg", ".jpeg"})
+NOTES = frozenset({".txt", ".md", ".csv", ".json"})  # what data sets have beside images
+# What file browsers, network disks and unpacking tools leave beside images, in lower case. Some of it is named
+# like an image, or holds thumbnails of the images beside it.
+CLUTTER = frozenset(
+    {
+        *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini", "icon\r"),
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@__thumb", "@tmp"),
+        *("__macosx", "network trash folder", "temporary items", "$recycle.bin", "system volume information"),
+        *("lost+found", "__pycache__"),
+    }
+)
+
+
+def children(root: Path, folder: Path) -> tuple[list[str], list[str]]:
+    """(names of subfolders, names of files) of `folder`, sorted, without clutter and notes.
+
+    Raises DetectorError where the folder cannot be listed, it or a link in it leads out of `root`, or a name is no
+    text.
+    """
+    inside(root, folder)
+    folders, files, _ = _listed(root, folder)
+    return folders, files
+
+
+def _listed(root: Path, folder: Path) -> tuple[list[str], list[str], set[str]]:
+    """As `children`, and which of the subfolders are links; whether `folder` itself leads out is not asked."""
+    folders, files, links = [], [], set()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                is_folder = entry.is_dir()
+                if not is_folder and _suffix(entry.name) in NOTES:
+                    continue
+                check_name(folder, entry.name)
+                if entry.is_symlink():  # the others, a million perhaps, are not asked for their real paths
+                    inside(root, folder / entry.name)
+                    links.add(entry.name)
+                (folders if is_folder else files).append(entry.name)
+    except OSError as error:
+        raise DetectorError(
+            f"{folder}: cannot be listed: {error.strerror}. Give yourself the right to read it, or move it away."
+        ) from error
+    return sorted(folders), sorted(files), links
+
+
+def check_name(folder: Path, name: str) -> None:
+    """Raises DetectorError for a name that is no text: tables, logs and pages hold names as UTF-8."""
+    try:
+        name.encode()  # of a name in ASCII next to nothing: Python knows that it is
+    except UnicodeEncodeError:
+        readable = os.fsencode(name).decode(errors="backslashreplace")
+        raise DetectorError(
+            f"{folder}: the name of {readable} is not UTF-8, so no table can hold it. Rename it (for "
+            "names of old systems: `convmv -f latin1 -t utf8 -r --notest FOLDER`), or move it away."
+        ) from None
+
+
+def inside(root: Path, path: Path) -> None:
+    """Raises DetectorError where `path` lies outside `root`, the links of both followed.
+
+    A data set that was unpacked from an archive must not make us read, or copy into results, any other file.
+    """
+    real, home = os.path.realpath(path), os.path.realpath(root)
+    if os.path.commonpath((real, home)) != home:
+        raise DetectorError(
+            f"{path}: leads out of the data set, to {real}; everything must lie in {home}. Move the real files "
+            "there, or set the root to the folder that holds them."
+        )
+
+
+def inside_name(root: Path, name: str, where: str) -> None:
+    """Raises DetectorError where a path that a list gives (line `where`) is absolute or climbs with `..`."""
+    if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
+        raise DetectorError(
+            f"{where}: {name} leads out of the data set, to {os.path.normpath(os.path.join(root, name))}; paths "
+            f"in a list are below {root}, without '..'. Restore the list, or move the real files there."
+        )
+
+
+def media(root: Path, folder: Path, suffixes: frozenset[str], layout: str) -> list[str]:
+    """The names of the files in a folder that must hold files with these suffixes and nothing else.
+
+    Raises DetectorError, with `layout` as what was expected, where the folder is missing or empty or holds
+    anything else, and where a link leads out of `root`.
+    """
+    if not folder.is_dir():
+        raise DetectorError(f"{folder}: no such folder; expected layout:\n{layout}\nRestore it or fix the root.")
+    folders, files = children(root, folder)
+    check_suffixes(folder, files, suffixes)
+    if folders:
+        raise DetectorError(
+            f"{folder}: found {len(folders)} unexpected folder(s), expected only files; move them away:\n"
+            + listing(folders)
+        )
+    if not files:
+        raise DetectorError(
+            f"{folder}: found no {'/'.join(sorted(suffixes))} file in it; expected layout:\n{layout}\n"
+            "Unpack the data set again."
+        )
+    return files
+
+
+def tree(root: Path, folder: str = "") -> Iterator[tuple[str, list[str], list[str]]]:
+    """(path relative to `root`, names of subfolders, names of files) of `root / folder` and of all folders in it.
+
+    Raises DetectorError as `children` does, and for a link that leads in a circle.
+    """
+    inside(root, root / folder)
+    # Not by recursion: folders may be nested deeper than Python's calls. With each go the real paths, links
+    # followed, of itself and of those on the way to it.
+    waiting = [(folder, (os.path.realpath(root / folder),))]
+    while waiting:
+        path, reals = waiting.pop()
+        folders, files, links = _listed(root, root / path)
+        yield path, folders, files
+        for name in reversed(folders):
+            inner = f"{path}/{name}" if path else name
+            real = os.path.realpath(root / inner) if name in links else os.path.join(reals[-1], name)
+            if real in reals:
+                raise DetectorError(f"{root / inner}: this link leads back to {real}, in a circle. Move it away.")
+            waiting.append((inner, (*reals, real)))
+
+
+def images(root: Path, folder: str = "") -> Iterator[str]:
+    """The paths, relative to `root`, of all images below `root / folder`.
+
+    Raises DetectorError naming files that are no images, and a link that leads out of `root` or in a circle.
+    """
+    for path, _, files in tree(root, folder):
+        check_suffixes(root / path, files, IMAGE_SUFFIXES)
+        prefix = path and f"{path}/"
+        for name in files:
+            yield f"{prefix}{name}"
+
+
+def check_suffixes(folder: Path, files: Iterable[str], suffixes: frozenset[str]) -> None:
+    """Raises DetectorError naming the files that have none of these suffixes."""
+    odd = [name for name in files if _suffix(name) not in suffixes]
+    if odd:
+        raise DetectorError(
+            f"{folder}: found {len(odd)} file(s) that are not {'/'.join(sorted(suffixes))}; "
+            f"move them away:\n{listing(odd)}"
+        )
+
+
+def require_folders(root: Path, base: Path, expected: Iterable[str], layout: str, *, exact: bool = False) -> None:
+    """Raises DetectorError naming the expected folders that are not in `base` (and, if `exact`, others)."""
+    expected = list(expected)
+    missing = [name for name in expected if not (base / name).is_dir()]
+    if missing:
+        raise DetectorError(
+            f"{base}: missing folder(s) {', '.join(missing)}; expected layout:\n{layout}\n"
+            "Complete the data set or fix the root."
+        )
+    extra = sorted(set(children(root, base)[0]) - set(expected)) if exact else []
+    if extra:
+        raise DetectorError(
+            f"{base}: unknown folder(s) {', '.join(extra)}; expected only {', '.join(expected)}. Move them away."
+        )
+
+
+def locate(root: Path, inner: Iterable[str], sign: Iterable[str]) -> tuple[Path, str]:
+    """Where below `root` a data set begins: the first of `inner` that holds any folder named in `sign`.
+
+    Returns (that folder, its path relative to `root` with a trailing slash, "" for the root itself); the
+    root itself where none fits, so that the error about what is missing names what the user wrote.
+    """
+    sign = list(sign)
+    for name in inner:
+        if any((root / name / part).is_dir() for part in sign):
+            return root / name, f"{name}/"
+    return root, ""
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder of this name is nobody's image, whatever it holds: hidden ones, and `CLUTTER`."""
+    return name.startswith(".") or name.lower() in CLUTTER

@@ -1,0 +1,58 @@
+"""Branches of a config: what is pruned, deployed, perturbed and explained."""
+
+from collections.abc import Mapping
+
+
+def branches(config: Mapping) -> dict[str, dict]:
+    """The pruned branches by name, each with its `method`, `sparsity` and, if gradual, `ramp` in epochs.
+
+    The name is `{method}-{percent}`; the dense control `l1-00` comes first. `sparsity` is a share of the conv
+    and fc weights, or, where `channels` are removed, of all parameters. `matched-40` is pruned as the dense
+    control, not at all; `hyperparameters_of` names the branch whose search it takes them from, having none.
+    """
+    prune = config["prune"]
+    pairs = [("l1", 0.0)] if prune["dense_control"] else []
+    pairs += [(method, s) for method, values in prune["methods"].items() for s in sorted(values)]
+    return {
+        f"{m}-{round(100 * s):02d}": _matched(s)
+        if m == "matched"
+        else {"method": m, "sparsity": s} | ({"ramp": prune["ramp"]} if m == "gradual" else {})
+        for m, s in pairs
+    }
+
+
+def _matched(share: float) -> dict:
+    return {"method": "l1", "sparsity": 0.0, "hyperparameters_of": f"l1-{round(100 * share):02d}"}
+
+
+def deployed(config: Mapping) -> list[str]:
+    """Names of the variants that are exported and measured, the baseline first: all is relative to it."""
+    names = ["baseline", *branches(config)]
+    chosen = config["deploy"]["branches"]
+    if chosen == "all":
+        return names
+    return [name for name in names if name in {"baseline", *chosen}] if chosen else []
+
+
+def perturbations(config: Mapping) -> dict[str, list]:
+    """The steps of the perturbations that are tried, by name, in the order of the config."""
+    table, use = config["robustness"]["perturbations"], config["robustness"]["use"]
+    return {name: steps for name, steps in table.items() if use == "all" or name in use}
+
+
+def perturbed(config: Mapping) -> list[str]:
+    """Names of the variants that see perturbed images; baseline and dense control are what others compare with."""
+    chosen = config["robustness"]["branches"]
+    always = "baseline", "l1-00"
+    names = [name for name in ("baseline", *branches(config)) if chosen == "all" or name in (*always, *chosen)]
+    return names if perturbations(config) else []
+
+
+def explained(config: Mapping) -> list[str]:
+    """Names of the variants that have sheets of what speaks for their calls."""
+    known, chosen = branches(config), config["gradcam"]["branches"]
+    if chosen == "auto":
+        shares = {name: how["sparsity"] for name, how in known.items() if how["method"] == "l1"}
+        most = max(shares, key=shares.get, default="l1-00")
+        chosen = ["baseline"] if most == "l1-00" else ["baseline", most]
+    return [name for name in ("baseline", *known) if name in chosen]

@@ -1,0 +1,288 @@
+"""config.yaml against its schema: defaults filled in, and one readable error for all that is wrong."""
+
+import contextlib
+import copy
+import difflib
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from detector.core.errors import DetectorError, listing
+from detector.data import kinds
+from detector.experiment.branches import branches
+
+SCHEMA = Path(__file__).with_name("config.schema.yaml")
+RESERVED = ("valid", "combined")  # rows of the tables and names of prediction files
+MISSING = ("nan", "null")  # what pandas, among others, reads in a table as nothing
+# Columns of perturbed.parquet beside the perturbations'.
+NO_PERTURBATION = ("branch", "source", "path", "generator", "group", "label", "clean")
+ONE_PIXEL = 32  # side up to which the last layers of every network here see an image as a single pixel
+
+
+def _is_integer(_: object, value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(_: object, value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+# JSON Schema takes 16.0 for an integer, which no array can be as long as, and NaN for within any bounds.
+_Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)
+
+
+def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None = None) -> dict:
+    """A checked copy of `config` with every default filled in and `~` in paths replaced by the user's home;
+    `config` itself is left as it is.
+
+    `texts`: what of it came from Snakemake's `--config`, which makes text of all that is inside of lists and maps;
+    there, text is what it would be in a file where the schema asks for that.
+
+    Raises `DetectorError` with one line for each key that is wrong: which key, what was found, what was
+    expected.
+    """
+    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
+    config = copy.deepcopy(dict(config))
+    validator = _Validator(schema)
+    _expand_home(config)
+    _read_texts(config, texts or {}, validator)
+    lines = [line for error in validator.iter_errors(config) for line in _explain(error, schema)]
+    problems = list(dict.fromkeys(lines))
+    if not problems:
+        _fill(config, schema, schema)
+        problems = _cross_checks(config)
+    if problems:
+        raise DetectorError(
+            f"the configuration has {len(problems)} error{'s' if len(problems) > 1 else ''}:\n"
+            f"{listing(problems)}\n"
+            "See docs/configuration.md for every key."
+        )
+    return config
+
+
+def _expand_home(config: dict) -> None:
+    """In place, before anything is checked: what is no path, or no text, is left to the schema."""
+    data = config.get("data")
+    found = data.get("sources") if isinstance(data, dict) else None
+    of_sources = (
+        [source for source in found.values() if isinstance(source, dict)] if isinstance(found, dict) else []
+    )
+    for section, key in [(config, "results"), *((source, k) for source in of_sources for k in ("root", "pairs"))]:
+        if isinstance(section.get(key), str):
+            section[key] = os.path.expanduser(section[key])
+
+
+def _read_texts(config: dict, texts: Mapping, validator: jsonschema.protocols.Validator) -> None:
+    """In place: the values at places of `texts` that are text where the schema asks for something else."""
+    for error in list(validator.iter_errors(config)):
+        path = list(error.absolute_path)
+        if error.validator != "type" or not isinstance(error.instance, str) or not _has(texts, path):
+            continue
+        for read in (yaml.safe_load, float):  # 1e-4 is a number in JSON, not in YAML
+            with contextlib.suppress(ValueError, yaml.YAMLError):
+                value = read(error.instance)
+                if validator.evolve(schema={"type": error.validator_value}).is_valid(value):
+                    _put(config, path, value)
+                    break
+
+
+def _has(tree: object, path: Sequence[str | int]) -> bool:
+    """Whether there is something at this place in maps and lists."""
+    for part in path:
+        try:
+            tree = tree[part]
+        except (LookupError, TypeError):
+            return False
+    return bool(path)
+
+
+def _put(tree: dict, path: Sequence[str | int], value: object) -> None:
+    for part in path[:-1]:
+        tree = tree[part]
+    tree[path[-1]] = value
+
+
+def used_sources(config: Mapping) -> dict[str, dict]:
+    """The settings of the sources in `data.use`, in that order."""
+    return {name: config["data"]["sources"][name] for name in config["data"]["use"]}
+
+
+def _cross_checks(config: Mapping) -> list[str]:
+    """What a schema cannot say: keys that must agree with each other or with the source modules."""
+    problems = []
+    data = config["data"]
+    for name in data["use"]:
+        if name in RESERVED:
+            problems.append(f"data.use: a source cannot be called {name!r}, a name that the tables use; rename it")
+        if name in MISSING:
+            problems.append(f"data.use: a source cannot be called {name!r}, an empty cell of a table; rename it")
+        if name not in data["sources"]:
+            known = ", ".join(data["sources"])
+            problems.append(f"data.use: {name!r} has no section in data.sources (there are: {known})")
+    for name, options in data["sources"].items():
+        options.setdefault("type", name)
+        if options["type"] not in kinds.kinds():
+            problems.append(
+                f"data.sources.{name}: no `type`, and {name!r} is no kind of source itself; "
+                f"add one of {', '.join(kinds.kinds())}"
+            )
+            continue
+        known = kinds.module(options["type"]).SPLITS
+        options.setdefault("split", known[0])
+        if options["split"] not in known:
+            problems.append(
+                f"data.sources.{name}.split: found {options['split']!r}, expected one of {', '.join(known)}"
+            )
+    problems += _image_checks(config["images"])
+    problems += _batch_checks(config)
+    if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
+        problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
+    for method, values in config["prune"]["methods"].items():
+        if odd := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
+            problems.append(f"prune.methods.{method}: {odd}, expected whole percents such as 0.4 or 0.95")
+    if odd := set(config["prune"]["methods"].get("matched", [])) - set(config["prune"]["methods"].get("l1", [])):
+        problems.append(
+            f"prune.methods.matched: {sorted(odd)}, expected shares that l1 has too, whose search it takes the "
+            "optimizer and learning rate from; add them to l1"
+        )
+    names = ["baseline", *branches(config)]
+    if config["deploy"]["branches"] != "all" and (odd := set(config["deploy"]["branches"]) - set(names)):
+        problems.append(f"deploy.branches: no {', '.join(sorted(odd))}; there are {', '.join(names)}")
+    for section, anything in (("robustness", "all"), ("gradcam", "auto")):
+        chosen = config[section]["branches"]
+        if chosen != anything and (odd := set(chosen) - set(names)):
+            problems.append(f"{section}.branches: no {', '.join(sorted(odd))}; there are {', '.join(names)}")
+    table, use = config["robustness"]["perturbations"], config["robustness"]["use"]
+    if use != "all" and (odd := set(use) - set(table)):
+        problems.append(f"robustness.use: no {', '.join(sorted(odd))}; there are {', '.join(table)}")
+    if odd := sorted(set(table) & set(MISSING)):
+        problems.append(f"robustness.perturbations: {', '.join(odd)}: an empty cell of a table; choose others")
+    if odd := sorted(set(table) & set(NO_PERTURBATION)):
+        problems.append(f"robustness.perturbations: {', '.join(odd)}: names of columns; choose others")
+    low, high = config["search"]["learning_rate"]
+    if low > high:
+        problems.append(f"search.learning_rate: lowest {low:g} is above highest {high:g}; swap them")
+    if config["prune"]["dense_control"] and 0 in config["prune"]["methods"].get("l1", []):
+        problems.append("prune.methods.l1: 0 is already there as the dense control; drop it or dense_control")
+    return problems
+
+
+def _image_checks(images: Mapping) -> list[str]:
+    problems = []
+    size, shorter, recompress = images["size"], images["resize_to"], images["recompress"]
+    if shorter is not None and shorter < size:
+        problems.append(
+            f"images.resize_to: {shorter} is below images.size, {size}: images would be enlarged again; raise "
+            "it or set it to null"
+        )
+    if recompress is not None:
+        low, high = recompress["quality"]
+        if low > high:
+            problems.append(f"images.recompress.quality: lowest {low} is above highest {high}; swap them")
+        if recompress["format"] == "WEBP" and recompress["subsampling"] != "4:2:0":
+            problems.append(
+                f"images.recompress.subsampling: found {recompress['subsampling']}, but WEBP knows 4:2:0 alone"
+            )
+    return problems
+
+
+def _batch_checks(config: Mapping) -> list[str]:
+    problems = []
+    size, gpus = config["images"]["size"], config["train"]["gpus"]
+    for section in ("train", "search", "finetune"):
+        batch = config[section]["batch_size"]
+        if batch < 2 and size <= ONE_PIXEL:
+            problems.append(
+                f"{section}.batch_size: found {batch}, expected at least 2 where images.size is {ONE_PIXEL} or "
+                f"less (found {size}): the last layers see one pixel, which batch normalisation cannot train on"
+            )
+        if batch < gpus and section != "search" and config["runtime"]["device"] != "cpu":  # a trial has one GPU
+            problems.append(
+                f"train.gpus: found {gpus}, expected no more than {section}.batch_size, found {batch}, of which "
+                "each takes its part"
+            )
+    return problems
+
+
+def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
+    where = ".".join(str(part) for part in error.absolute_path) or "(top level)"
+    found = json.dumps(error.instance, default=str)
+    found = found if len(found) <= 60 else found[:57] + "…"
+    rule, value = error.validator, error.validator_value
+    if rule == "additionalProperties" and value is False:
+        known = list(error.schema.get("properties", {}))
+        prefix = "" if where == "(top level)" else where + "."
+        lines = []
+        for key in sorted(set(error.instance) - set(known), key=str):
+            if (top := str(key).partition(".")[0]) in known and top != key:
+                lines.append(f"{prefix}{key}: unknown key; write sections as maps, as in {_nested(str(key))}")
+                continue
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            lines.append(f"{prefix}{key}: unknown key; {hint}")
+        return lines
+    if rule == "required":
+        missing = [key for key in value if key not in error.instance]
+        return [f"{where}: missing {', '.join(missing)}"]
+    expected = {
+        "type": lambda: f"expected {value if isinstance(value, str) else ' or '.join(value)}",
+        "enum": lambda: f"expected one of {', '.join(map(str, value))}",
+        "minItems": lambda: f"expected at least {value} item{'s' if value > 1 else ''}",
+        "maxItems": lambda: f"expected at most {value} items",
+        "uniqueItems": lambda: "expected no item twice",
+        "minimum": lambda: f"expected at least {value}",
+        "maximum": lambda: f"expected at most {value}",
+        "exclusiveMinimum": lambda: f"expected more than {value:g}",
+        "exclusiveMaximum": lambda: f"expected less than {value:g}",
+        "pattern": lambda: f"expected to match {value}",
+        "oneOf": lambda: f"which is none of what it can be: {error.schema.get('description', value)}",
+    }.get(rule, lambda: error.message)()
+    if isinstance(error.instance, str) and rule == "type" and value in ("number", "integer"):
+        expected += _number_hint(error.instance)
+    if isinstance(error.instance, float) and rule == "type" and error.instance.is_integer():
+        expected += f" (write {error.instance:.0f}, without a decimal point)"
+    if isinstance(error.instance, int) and rule == "enum" and any(":" in str(one) for one in value):
+        expected += " (in quotes: YAML reads 4:2:0 as a number, counted in sixties)"
+    return [f"{where}: found {found}, {expected}"]
+
+
+def _nested(key: str) -> str:
+    """train.epochs → train: {epochs: …}"""
+    *above, last = key.split(".")
+    return "".join(f"{part}: {{" for part in above) + f"{last}: …" + "}" * len(above)
+
+
+def _number_hint(text: str) -> str:
+    """YAML 1.1 reads 1e-4 as text; people write it all the time."""
+    try:
+        float(text)
+    except ValueError:
+        return ""
+    return " (YAML reads this as text: write a decimal point, as in 1.0e-4, and no quotes)"
+
+
+def _fill(value: object, schema: Mapping, whole: Mapping) -> None:
+    """Fill defaults into `value` in place, following `properties`, `additionalProperties` and `$ref`."""
+    if not isinstance(value, dict):
+        return
+    properties = schema.get("properties", {})
+    for key, part in properties.items():
+        if key not in value and "default" in part:
+            value[key] = copy.deepcopy(part["default"])
+    for key, item in value.items():
+        part = properties.get(key, schema.get("additionalProperties", {}))
+        if isinstance(part, dict):
+            if "$ref" in part:
+                part = whole["$defs"][part["$ref"].removeprefix("#/$defs/")]
+            _fill(item, part, whole)

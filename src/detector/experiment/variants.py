@@ -1,0 +1,46 @@
+"""Variants: trained models by architecture, seed and branch, and the names of branches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+BASELINE, DENSE_CONTROL, VALID, COMBINED = "baseline", "l1-00", "valid", "combined"
+MATCHED = (
+    "matched-"  # and the percent of the branch whose optimizer and learning rate a control was fine-tuned with
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A trained model by its place in the tree: runs/{arch}/seed{seed}/{branch}."""
+
+    arch: str
+    seed: int
+    branch: str
+
+    @classmethod
+    def of(cls, folder: Path | str) -> "Variant":
+        arch, seed, branch = Path(folder).parts[-3:]
+        return cls(arch, int(seed.removeprefix("seed")), branch)
+
+    def __str__(self) -> str:
+        return f"{self.arch}, seed {self.seed}, {self.branch}"
+
+    @property
+    def run(self) -> tuple[str, int]:
+        return self.arch, self.seed
+
+    @property
+    def sparsity_percent(self) -> int:
+        """Percent of what `percent_of` says that the branch's name says is pruned."""
+        if self.branch == BASELINE or self.branch.startswith(MATCHED):
+            return 0  # the percent in a matched control's name is that of the branch it is matched with
+        return int(self.branch.rsplit("-", 1)[1])
+
+    @property
+    def percent_of(self) -> str:
+        """`weights`: conv and fc weights that are zero; `parameters`: all, gone with their channels."""
+        return "parameters" if self.branch.startswith("channels-") else "weights"
+
+
+def names(variant: Variant) -> dict:
+    return {"arch": variant.arch, "seed": variant.seed, "branch": variant.branch}

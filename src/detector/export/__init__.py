@@ -1,0 +1,1 @@
+"""Export: ONNX, int8, sparse files, runtimes, the model card."""

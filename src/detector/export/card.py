@@ -1,0 +1,425 @@
+"""The model card of one variant, from the files of its run: what it is, what it can do and what not. No torch.
+
+The text is in a template; here are the numbers and the words that depend on them. Undefined is "–", never 0.
+"""
+
+import importlib.metadata
+import math
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from detector.core.errors import DetectorError
+from detector.core.labels import FAKE, REAL, SPLIT_NAMES
+from detector.experiment.formats import FILES
+from detector.stats import decisions
+from detector.stats.classification import measure
+from detector.stats.intervals import wilson
+from detector.stats.predictions import right
+
+WIDTH = 115
+FEW = 1000  # test images; with fewer, the interval of a share is up to 6 points wide and more
+NONE = "–"
+HOLDS = {
+    "onnx-fp32": "the network as it was trained",
+    "onnx-fp16": "weights in fp16, computed with in fp32",
+    "onnx-int8": "weights and activations in int8",
+    "sparse-fp16": "weights without zeros, in fp16: to keep or send, not to run",
+    "sparse-int8": "weights without zeros, in int8: to keep or send, not to run",
+}
+# From which release on ONNX Runtime reads ONNX files of this IR version and opset, its own table of versions
+# (docs/Versioning.md in its repository); that 1.17 refuses IR 10 and 1.18 does not was tried.
+READERS = (("1.14", 8, 18), ("1.16", 9, 19), ("1.17", 9, 20), ("1.18", 10, 21))
+# What training and test may share although no image is in both, by kind of source and split.
+SHARED = {
+    ("celebdf", "paper"): "people in training videos are in test videos too",
+    ("synthbuster", "random"): "prompts of training images are those of test images too",
+    ("folder", "auto"): "near duplicates may be in training and test, since groups are not known",
+    ("folder", "stratified"): "near duplicates may be in training and test, since groups are not known",
+}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card is made of."""
+
+    export: Mapping  # export.json
+    meta: Mapping  # meta.json
+    manifest: pd.DataFrame
+    sources: Mapping[str, Mapping]  # `type` and `split` by name, in the order of the tables
+    licences: Mapping[str, str]  # of images, by kind of source
+    deployment: pd.DataFrame  # the variant's rows of deployment.csv
+    tests: Mapping[
+        str, Mapping[str, pd.DataFrame]
+    ]  # "fp32" and "int8": by source, columns generator, label, logit
+    runtime: str  # that gave the logits of int8
+    sizes: Mapping[str, int]  # bytes of the bundle's files, by format and precision
+    onnx: tuple[int, int]  # IR version and opset of the ONNX files, of each the newest
+
+    def images(self, split: str) -> pd.DataFrame:
+        return self.manifest[self.manifest["split"] == split]
+
+
+def text(facts: Facts, template: str) -> str:
+    """The template, Markdown with names in braces, with every name filled in and lines of readable length.
+
+    Raises `DetectorError` where deployment.csv has no row of the variant, or a kind of source has no licence.
+    """
+    export, table = facts.export, facts.deployment
+    if table.empty:
+        raise DetectorError(
+            f"deployment.csv: found no row of {export['arch']}, seed {export['seed']}, {export['branch']}, "
+            f"expected one for each of its files; add {export['branch']} to deploy.branches"
+        )
+    kinds = list(dict.fromkeys(source["type"] for source in facts.sources.values()))
+    if missing := [kind for kind in kinds if kind not in facts.licences]:
+        raise DetectorError(
+            f"licences.yaml: found {', '.join(facts.licences)}, expected also {', '.join(missing)}; say there "
+            "under which terms such images are given"
+        )
+    values = {
+        **{
+            key: export[key] for key in ("arch", "branch", "seed", "threshold", "model_sha256", "data_fingerprint")
+        },
+        "size": export["image_size"],
+        "temperature": f"{export['temperature']:.4g}",
+        "files": _table(
+            ["file", "precision", "MB", "holds"],
+            [
+                [f"`{FILES[name]}`", name.split("-")[1], f"{facts.sizes[name] / 1e6:.2f}", holds]
+                for name, holds in HOLDS.items()
+            ],
+        ),
+        "device": _joined(table["device"]),
+        "flags": _joined(table["cpu_flags"]),
+        "threads": _joined(table["threads"]),
+        "n": _count(table["n"].iloc[0]),
+        "costs": _costs(table),
+        "data": _data(facts),
+        "licences": "\n".join(f"- {_code(kind)}: {' '.join(facts.licences[kind].split())}" for kind in kinds),
+        **_training(facts.meta),
+        **_int8(export),
+        "doubts": _doubts(facts),
+        "sure": _sure(export["band"]),
+        "runtime": facts.runtime,
+        **{"ir": facts.onnx[0], "opset": facts.onnx[1], "least": least_runtime(*facts.onnx)},
+        "results": _results(facts),
+        "generators": _generators(facts),
+        **_limits(facts),
+        "trained_at": _commit(export["trained_at"], export["trained_dirty"]),
+        "git_commit": _commit(export["git_commit"], export["dirty"]),
+        "versions": ", ".join(
+            f"{name} {version}"
+            for name, version in {"python": facts.meta["python"], **facts.meta["libraries"]}.items()
+        ),
+    }
+    return "\n\n".join(filter(None, map(_wrapped, template.format_map(values).split("\n\n")))).rstrip() + "\n"
+
+
+def least_runtime(ir: int, opset: int) -> str:
+    """The first release of ONNX Runtime that reads such files; of files newer than `READERS` the one at hand."""
+    for release, newest_ir, newest_opset in READERS:
+        if ir <= newest_ir and opset <= newest_opset:
+            return release
+    return importlib.metadata.version("onnxruntime")
+
+
+def _doubts(facts: Facts) -> str:
+    """What must be known first of a network that never calls one class; "" where there is nothing of the kind."""
+    valid, found = facts.images("valid")["label"], {}
+    for name, told in (("model.onnx", facts.export), ("model.int8.onnx", facts.export["int8"])):
+        called = told["band"]["real"]["called"]
+        counts = (int((valid == label).sum()) for label in (REAL, FAKE))
+        found[name] = [
+            decisions.doubt(*counts, called, round(told["valid_accuracy"] * len(valid)), "validation images")
+        ]
+    for name, tests in zip(found, facts.tests.values(), strict=True):
+        table = pd.concat(tests.values())
+        sums = measure(table["label"], table["logit"])
+        real, right_about = sums["tn"] + sums["fp"], sums["tp"] + sums["tn"]
+        found[name].append(
+            decisions.doubt(real, len(table) - real, sums["tn"] + sums["fn"], right_about, "test images")
+        )
+    lines = [f"- `{name}`: {said}." for name, several in found.items() for said in several if said]
+    heading = f"**It has not learned to tell real from fake.** {decisions.REMEDY}"
+    return "\n\n".join([heading, "\n".join(lines)]) if lines else ""
+
+
+def _sure(band: Mapping) -> str:
+    """From which logits on a verdict is sure, and what that is worth."""
+    lines = []
+    for side, reach in (("fake", "up to"), ("real", "from")):
+        found = band[side]
+        if found["cut"] is None:
+            why = "too few validation images were called so, or too many of them wrongly"
+            lines.append(f"- **{side}:** never sure, since {why}.")
+            continue
+        line = (
+            f"- **{side}:** sure {reach} a logit of {found['cut']:.4g}. Of {_count(found['called'])} validation "
+            f"images called so {_count(found['kept'])} lie there, {_count(found['errors'])} of them wrongly: with "
+            f"{100 * band['confidence']:.0f} % confidence at most {_percent(found['bound'])} are wrong"
+        )
+        asked = f", but {_percent(band['wanted'])} was asked for, which these images cannot show"
+        lines.append(f"{line}{'' if found['reached'] else asked}.")
+    return "\n".join(lines)
+
+
+def _costs(table: pd.DataFrame) -> str:
+    rows = []
+    for row in table.itertuples():
+        changes = (row.accuracy_delta, row.accuracy_delta_low, row.accuracy_delta_high)
+        change, low, high = (_shown(100 * value, "+.2f") for value in changes)
+        rows.append(
+            [
+                f"`{FILES[f'{row.format}-{row.precision}']}`",
+                *(row.runtime, _count(row.batch)),
+                f"{_shown(row.latency_ms_median, '.3g')} ({_shown(row.latency_ms_p90, '.3g')})",
+                _shown(row.speedup_vs_eager_fp32, ".2f"),
+                _shown(row.speedup_vs_same_runtime_fp32_dense, ".2f"),
+                _percent(row.accuracy),
+                NONE if change == NONE else f"{change} ({low} to {high})",
+            ]
+        )
+    return _table(["file", "runtime", "batch", "ms", "× torch", "× dense", "accuracy", "difference"], rows)
+
+
+def _data(facts: Facts) -> str:
+    rows = []
+    for name, source in facts.sources.items():
+        images = facts.manifest[facts.manifest["source"] == name]
+        labels = [images.loc[images["split"] == split, "label"] for split in SPLIT_NAMES]
+        counts = [f"{_count((label == REAL).sum())} / {_count((label == FAKE).sum())}" for label in labels]
+        rows.append([_code(name), source["type"], source["split"], *counts])
+    return _table(["source", "kind", "split", *(f"{split}, real / fake" for split in SPLIT_NAMES)], rows)
+
+
+def _training(meta: Mapping) -> dict[str, object]:
+    """What was done to this branch, by what was counted afterwards, not by what was asked for."""
+    config = meta["config"]
+    common = {
+        "parameters": _count(meta["total_parameters"]),
+        "weights": _count(meta["nonzero_weights"]),
+        "macs": f"{meta['macs'] / 1e6:,.1f}",
+        "epochs": meta["epochs"],
+        "best_epoch": meta["best_epoch"],
+        "cropped": _cropped(meta["preprocessing"]),
+        "square": _square(next(iter(meta["preprocessing"].values())), meta["image_size"]),
+    }
+    if meta["branch"] == "baseline":
+        recipe = config["train"]
+        return common | {
+            "origin": "It is the baseline of its run: trained from scratch, nothing pruned.",
+            "removed": "nothing, this is the baseline",
+            "stage": "Training from scratch",
+            **{key: recipe[key] for key in ("optimizer", "learning_rate", "batch_size", "flip")},
+            "found": "",
+            "chosen": "Epoch",
+        }
+    best = meta["hyperparameters"]
+    zeros = _percent(1 - meta["nonzero_weights"] / meta["prunable_weights"])
+    parameters, channels = _percent(meta["parameters_removed"]), _percent(meta["channels_removed"])
+    done = {
+        "l1": f"{zeros} of its conv and fc weights, those of smallest magnitude, set to zero",
+        "random": f"{zeros} of its conv and fc weights, chosen at random, set to zero, as a control",
+        "gradual": f"{zeros} of its conv and fc weights, those of smallest magnitude, set to zero in steps",
+        "channels": f"{channels} of its channels, and with them {parameters} of its parameters, taken out: "
+        "smaller layers, not zeros",
+    }[meta["method"]]
+    if meta["sparsity"] == 0:
+        done = "nothing pruned: the control that shows what this fine-tuning does to a dense network"
+        if of := meta.get("hyperparameters_of"):
+            done = f"nothing pruned and the settings of {of}, as the control of that branch"
+    return common | {
+        "origin": f"It is the run's baseline, fine-tuned with {done}.",
+        "removed": f"{parameters} of the parameters, {channels} of the channels; of the conv and fc weights "
+        f"that are left, {zeros} are zero",
+        "stage": "Fine-tuning of the baseline",
+        "optimizer": best["optimizer"],
+        "learning_rate": f"{best['learning_rate']:.3g}",
+        "chosen": "Optimizer, learning rate, epoch",
+        "found": f" (the best of {best['trials']} trials on the validation images)",
+        "batch_size": config["finetune"]["batch_size"],
+        "flip": config["flip"],
+    }
+
+
+def _cropped(preprocessing: Mapping[str, Mapping]) -> str:
+    names = _names(name for name, how in preprocessing.items() if how["face_crop"])
+    said = []
+    if names:
+        said.append(
+            f"Images of {names} were cropped to their largest face before they were resized. `example.py` does "
+            "not do that: give it such crops."
+        )
+    if any(how.get("preprocess") == "texture_crop" for how in preprocessing.values()):
+        said.append("`example.py` does not look for the richest texture: with this model it says so and stops.")
+    return " ".join(said)
+
+
+def _square(how: Mapping, size: int) -> str:
+    """How an image became a square: the same for all sources, but for faces."""
+    steps = []
+    if how.get("resize_to"):
+        steps.append(f"the shorter side resized to {how['resize_to']}, bilinear with antialiasing")
+    window = {
+        "center_crop": "from the middle",
+        "random_crop": "from a place that the file's SHA-256 decides",
+        "texture_crop": "where the texture is richest",
+    }.get(how.get("preprocess"))
+    if window:
+        steps.append(f"a window of {size} × {size} pixels cut out, {window}; a smaller image is enlarged")
+    else:
+        steps.append(f"resized to {size} × {size}, bilinear with antialiasing, the aspect ratio not kept")
+    if again := how.get("recompress"):
+        low, high = again["quality"]
+        steps.append(
+            f"compressed as {again['format']}, whatever the class, with a quality from {low} to {high} that the "
+            f"file's SHA-256 decides, colour {again['subsampling']}"
+        )
+    return "; ".join(steps)
+
+
+def _int8(export: Mapping) -> dict[str, str]:
+    int8 = export["int8"]
+    return {
+        "int8_temperature": f"{int8['temperature']:.4g}",
+        "int8_method": int8["method"],
+        "float_layers": _names(int8["float_layers"]) or "none",
+        "int8_valid": _percent(int8["valid_accuracy"]),
+        "valid": _percent(export["valid_accuracy"]),
+    }
+
+
+def _results(facts: Facts) -> str:
+    rows = []
+    for name in (*facts.sources, None):
+        for precision, tests in facts.tests.items():
+            table = pd.concat(tests.values()) if name is None else tests[name]
+            found = measure(table["label"], table["logit"])
+            real, fake = found["tn"] + found["fp"], found["tp"] + found["fn"]
+            rows.append(
+                [
+                    *("all" if name is None else _code(name), precision, f"{_count(real)} / {_count(fake)}"),
+                    _share(found["tp"] + found["tn"], found["n"]),
+                    *(_share(found["tp"], fake), _share(found["tn"], real)),
+                    *(_shown(found[key], ".3f") for key in ("auc", "precision", "f1")),
+                ]
+            )
+    return _table(
+        [
+            *("test set", "model", "real / fake", "accuracy", "recall of fakes", "recall of reals"),
+            *("AUC", "precision", "F1"),
+        ],
+        rows,
+    )
+
+
+def _generators(facts: Facts) -> str:
+    """Each generator of each test set, and its real images as a row of their own."""
+    rows = []
+    for name in facts.sources:
+        exact, rounded = (
+            tests[name].assign(right=right(tests[name])) for tests in (facts.tests["fp32"], facts.tests["int8"])
+        )
+        same = rounded.groupby(["label", "generator"])["right"].mean()
+        for (label, generator), found in exact.groupby(["label", "generator"])["right"]:
+            made = "nothing: real images" if label == REAL else _code(generator)
+            share = _share(found.sum(), len(found))
+            rows.append([_code(name), made, _count(len(found)), share, _percent(same[label, generator])])
+    return _table(["test set", "made by", "n", "called right, fp32", "int8"], rows)
+
+
+def _limits(facts: Facts) -> dict[str, str]:
+    train, test = facts.images("train"), facts.images("test")
+    learned, tested = (
+        sorted(images.loc[images["label"] == FAKE, "generator"].unique()) for images in (train, test)
+    )
+    unseen = _names(name for name in tested if name not in learned)
+    held_out = _names(name for name in facts.sources if name in set(test["source"]) - set(train["source"]))
+    tests = facts.tests["fp32"]
+    items = []
+    for held, lacking, label in (("fakes", "real images", FAKE), ("real images", "fakes", REAL)):
+        if names := _names(n for n, table in tests.items() if len(table) and (table["label"] == label).all()):
+            items.append(
+                f"- {names}: the test images are {held} alone. Without {lacking} there is no AUC, and precision "
+                "says nothing."
+            )
+    if few := _names(name for name, table in tests.items() if len(table) < FEW):
+        items.append(f"- Few test images (less than {FEW:,}): {few}. Read the intervals, not the shares.")
+    if videos := _names(name for name, source in facts.sources.items() if source["type"] == "celebdf"):
+        items.append(
+            f"- {videos}: of each video one frame is the image. `example.py` reads no videos, give it frames."
+        )
+    for name, source in facts.sources.items():
+        if shared := SHARED.get((source["type"], source["split"])):
+            items.append(f"- {_code(name)}, split {source['split']}: {shared}. Its numbers may flatter.")
+    return {
+        "learned": _names(learned) or NONE,
+        "unseen": unseen and f"; {unseen} came only in the test",
+        "held_out": held_out and f", but for {held_out}, of which none was trained on",
+        "valid_n": _count(len(facts.images("valid"))),
+        "limits": "\n".join(items),
+    }
+
+
+def _share(part: int, whole: int) -> str:
+    """A share with its interval, in percent."""
+    if not whole:
+        return NONE
+    low, high = wilson(part / whole, whole)
+    return f"{_percent(part / whole)} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def _commit(commit: str, dirty: bool | None) -> str:
+    return f"{commit}, with uncommitted edits" if commit and dirty else commit or NONE
+
+
+def _percent(share: float) -> str:
+    return NONE if math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def _shown(value: float, form: str) -> str:
+    return NONE if math.isnan(value) else format(value, form).replace("-", "−")
+
+
+def _count(value: float) -> str:
+    return f"{int(value):,}"
+
+
+def _joined(values: pd.Series) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values.dropna())) or NONE
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(_code, names))
+
+
+def _code(name: str) -> str:
+    """A name that others chose, so that nothing in it is taken for Markdown."""
+    return "`" + " ".join(name.replace("`", "'").split()) + "`"
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _wrapped(block: str) -> str:
+    """A paragraph, or the items of a list, in lines of readable length; a table, a heading or code as it is."""
+    block = block.strip("\n")
+    if block.startswith(("|", "#", "```")):
+        return block
+    bullet = "- " if block.startswith("- ") else ""
+    items = block.removeprefix(bullet).split("\n- ") if bullet else [block]
+    return "\n".join(
+        textwrap.fill(
+            *(" ".join(item.split()), WIDTH),
+            initial_indent=bullet,
+            subsequent_indent=" " * len(bullet),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        for item in items
+    )

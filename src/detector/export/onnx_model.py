@@ -1,0 +1,108 @@
+"""A trained network as one ONNX file: pictures as bytes in, one logit each out, and all one must know in it."""
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import helper, numpy_helper
+from torch import nn
+
+from detector.core.files import replacing
+from detector.models.batches import MEAN, STD
+
+INPUT, OUTPUT = "image", "logit"
+OPSET = 20
+SMALL = 1024  # values; smaller tensors are not worth a rounding
+
+
+class FromBytes(nn.Module):
+    """uint8 (n, size, size, 3) → float32 (n,): the network with the last step of its preprocessing before it."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+        std = torch.tensor(STD).view(1, 3, 1, 1)
+        self.register_buffer("scale", 1 / (255 * std))
+        self.register_buffer("shift", -torch.tensor(MEAN).view(1, 3, 1, 1) / std)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
+        return self.network(pixels * self.scale + self.shift).squeeze(1)
+
+
+def save_onnx(path: Path, network: nn.Module, image_size: int, facts: Mapping) -> None:
+    """Write `network`, in fp32, for any number of images at a time.
+
+    `facts` go into the file's metadata, each as text, or as JSON where it is none. Equal networks and facts give
+    equal bytes.
+    """
+    example = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its own code
+        program = torch.onnx.export(
+            *(FromBytes(network).eval(), (example,)),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    model = program.model_proto
+    _strip(model.graph)
+    del model.metadata_props[:]
+    helper.set_model_props(model, {key: _text(value) for key, value in facts.items()})
+    write(path, model)
+
+
+def save_half(path: Path, source: Path) -> None:
+    """Write the model `source` with its weights in fp16, half the bytes; a weight beyond fp16's range stays.
+
+    They are cast back when a runtime loads the file, and computed with in fp32, since CPUs have no kernels for
+    fp16: as fast as `source`, and its accuracy but for the rounding.
+    """
+    model = onnx.load(source)
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        limit = np.finfo(np.float16).max
+        if values.dtype != np.float32 or values.size < SMALL or np.abs(values).max() > limit:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], f"{name}.cast", to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    set_facts(model, {"precision": "fp16"})
+    write(path, model)
+
+
+def set_facts(model: onnx.ModelProto, facts: Mapping) -> None:
+    """Add to a model's metadata, or change it."""
+    known = {entry.key: entry.value for entry in model.metadata_props}
+    helper.set_model_props(model, known | {key: _text(value) for key, value in facts.items()})
+
+
+def write(path: Path, model: onnx.ModelProto) -> None:
+    """The checked model as a file that is whole or not there."""
+    onnx.checker.check_model(model)
+    with replacing(path) as temporary:
+        temporary.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _strip(graph: onnx.GraphProto) -> None:
+    """Take out what the exporter notes for its own debugging: stack traces with the paths of this machine."""
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    graph.ClearField("value_info")

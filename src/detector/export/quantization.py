@@ -1,0 +1,178 @@
+"""int8 from an exported model: calibrated on training images, with ever more care until the accuracy holds."""
+
+import glob
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnxruntime import quantization
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from detector.export import onnx_model, runtimes
+
+log = logging.getLogger(__name__)
+
+BATCH = 8  # images
+STRIDE = 2  # batches whose activations are held at a time: 1.7 GB for resnet50 at 224 px
+LAYERS = ("Conv", "Gemm")
+# How the range of a layer's activations is found. One that leaves rare large values out rounds the others less.
+METHODS: Mapping[str, Mapping] = {
+    "minmax": {"calibrate_method": CalibrationMethod.MinMax},
+    "percentile": {
+        "calibrate_method": CalibrationMethod.Percentile,
+        "extra_options": {"CalibPercentile": 99.99},
+    },
+    "entropy": {"calibrate_method": CalibrationMethod.Entropy},
+}
+RANKED_ON = 32  # images that tell which layers suffer most
+
+
+class _Images(CalibrationDataReader):
+    """Images in batches of one size, as the library wants them; a remainder is left out."""
+
+    def __init__(self, images: np.ndarray):
+        size = min(BATCH, len(images))
+        count = len(images) // size
+        self.stride = min(STRIDE, count)
+        count -= count % self.stride
+        self._batches = np.split(images[: count * size], count)
+        self.set_range(0, count)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def set_range(self, start_index: int, end_index: int) -> None:
+        self._left = iter(self._batches[start_index:end_index])
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        batch = next(self._left, None)
+        return None if batch is None else {onnx_model.INPUT: batch}
+
+
+def save_int8(
+    path: Path,
+    source: Path,
+    images: np.ndarray,
+    accuracy: Callable[[Path], float],
+    wanted: float,
+) -> dict:
+    """Write `source` with weights (per channel) and activations in int8, as static QDQ.
+
+    `images`: uint8 (n, size, size, 3), training images to calibrate on. `accuracy` measures a file on validation
+    images. The first of these whose accuracy is at least `wanted` is kept: each of `METHODS`; then the best of
+    them with the 1, 2, 4 … layers that lose most by rounding left in fp32. If none is, the best one is kept and
+    the log says so.
+
+    Returns what was done: `method`, `float_layers` (names), `valid_accuracy`, and `tried`, a list of the same.
+    """
+    tried: list[dict] = []
+    with _scratch(path) as folder:
+        prepared = folder / "prepared.onnx"
+        quant_pre_process(source, prepared)  # fuses what runtimes fuse, so that no range is sought in between
+        for method, float_layers in _plans(folder, prepared, images, tried):
+            target = folder / f"{len(tried)}.onnx"
+            _quantize(target, prepared, images, method, float_layers)
+            reached = float(accuracy(target))
+            tried.append({"method": method, "float_layers": list(float_layers), "valid_accuracy": reached})
+            log.info("int8, %s, %d layers in fp32: validation accuracy %.4f", method, len(float_layers), reached)
+            if reached >= wanted:
+                break
+        else:
+            log.warning("%s: nothing tried reaches a validation accuracy of %.4f; the best is kept", path, wanted)
+        done = max(tried, key=lambda attempt: (attempt["valid_accuracy"] >= wanted, attempt["valid_accuracy"]))
+        model = onnx.load(folder / f"{tried.index(done)}.onnx")
+        onnx_model.set_facts(model, {"precision": "int8", "quantization": done})
+        onnx_model.write(path, model)
+    return {**done, "tried": tried}
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder for attempts beside `path`, gone in the end; what killed processes left goes first."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.attempts.*"):
+        shutil.rmtree(left, ignore_errors=True)
+    folder = path.with_name(f".{path.name}.attempts.{os.getpid()}")
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def layers(source: Path) -> list[str]:
+    """Names of the layers with weights, in order."""
+    return [node.name for node in onnx.load(source).graph.node if node.op_type in LAYERS]
+
+
+def _plans(
+    folder: Path, source: Path, images: np.ndarray, tried: Sequence[Mapping]
+) -> Iterator[tuple[str, list[str]]]:
+    """What to try next: method, and the layers to leave in fp32. Reads in `tried` what came of the ones before."""
+    yield from ((method, []) for method in METHODS)
+    best = max(tried, key=lambda attempt: attempt["valid_accuracy"])["method"]
+    # spread over all: the first ones are of one class and source
+    ranked = _by_loss(folder, source, images[:: max(1, len(images) // RANKED_ON)][:RANKED_ON])
+    count = 1
+    while count < len(ranked):
+        yield best, ranked[:count]
+        count *= 2
+
+
+def _by_loss(folder: Path, source: Path, images: np.ndarray) -> list[str]:
+    """Layers by how far the logits move when that layer alone is quantised, the furthest first."""
+    exact = runtimes.load(source, "onnxruntime", 1)(images)
+    moved = {}
+    for name in layers(source):
+        _quantize(folder / "alone.onnx", source, images, "minmax", [], [name])
+        rounded = runtimes.load(folder / "alone.onnx", "onnxruntime", 1)(images)
+        moved[name] = float(np.sqrt(np.mean((rounded - exact) ** 2)))
+        log.info("%s alone in int8 moves the logits by %.3g (root mean square)", name, moved[name])
+    return sorted(moved, key=moved.__getitem__, reverse=True)
+
+
+def _quantize(
+    target: Path,
+    source: Path,
+    images: np.ndarray,
+    method: str,
+    exclude: Sequence[str],
+    only: Sequence[str] = (),
+) -> None:
+    """Write `source` in int8: weights per channel and with seven of the eight bits, activations with all eight.
+
+    Without VNNI a processor adds two products of an activation (to 255) and a weight in 16 bits and cuts off what
+    is larger: with weights to 127 that is half of the logits' error on AVX2 (docs/deployment.md); with weights to
+    64 no such sum is larger, and a file says the same on every processor.
+    """
+    options = dict(METHODS[method])
+    reader = _Images(images)
+    # By its name for one method alone, but it holds for all: so many batches are looked at together.
+    options["extra_options"] = {**options.get("extra_options", {}), "CalibStridedMinMax": reader.stride}
+    with redirect_stdout(None):  # the library prints how it gets on
+        quantization.quantize_static(
+            *(source, target, reader),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            reduce_range=True,
+            nodes_to_exclude=[*exclude, *_before_first_layer(source)],
+            nodes_to_quantize=[*only],
+            **options,
+        )
+
+
+def _before_first_layer(source: Path) -> list[str]:
+    """The preprocessing: pixels scaled in int8 would be rounded twice."""
+    names = []
+    for node in onnx.load(source).graph.node:
+        if node.op_type in LAYERS:
+            break
+        names.append(node.name)
+    return names

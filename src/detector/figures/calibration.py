@@ -1,0 +1,63 @@
+"""Reliability diagrams: what was said against what was so."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from scipy.special import expit
+
+from detector.figures import drawing
+from detector.figures.drawing import PERFECT, Scored
+from detector.stats import calibration, intervals
+from detector.stats.calibration import temperature
+
+_RAW = {"color": drawing.GREY, "marker": "s", "markerfacecolor": "white", "linestyle": "--"}
+_SCALED = {"color": drawing.BLUE, "marker": "o", "linestyle": "-"}
+_HISTOGRAM = np.linspace(0, 1, 21)
+
+
+def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Scored, Scored]], title: str) -> None:
+    """Whether probabilities come true: what was said against what was so, for each branch, and how often.
+
+    `predictions`: validation and test images by branch. Points are the bins of the `ece` of metrics.csv, each of
+    equally many test images, with Wilson's 95 % interval; before and after division by the temperature that was
+    fitted on the validation images. On the dotted line, probabilities are right; below it the model says fake too
+    surely. The lower panels count images by probability.
+    """
+    rows, columns = drawing.shape(len(predictions), 5)
+    with drawing.figure(path, title, 2.2 * columns + 1.0, 3.4 * rows + 0.8) as figure:
+        grid = figure.subplots(2 * rows, columns, squeeze=False, sharex=True, height_ratios=[3, 1] * rows)
+        for spare in range(len(predictions), rows * columns):
+            for axes in grid[2 * (spare // columns) :, spare % columns][:2]:
+                axes.remove()
+        for i, (branch, ((label, logit), test)) in enumerate(predictions.items()):
+            heat = temperature(label, logit) if len(label) else np.nan
+            above, below = grid[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
+            errors = [
+                _reliability(above, below, test[0], np.asarray(test[1], dtype=np.float64) / by, style)
+                for by, style in ((1.0, _RAW), (heat, _SCALED))
+            ]
+            above.set_title(f"{branch}\nT = {heat:.2f}, ECE {errors[0]:.3f} → {errors[1]:.3f}")
+            above.plot([0, 1], [0, 1], **PERFECT)
+            above.set_aspect("equal", adjustable="box")
+            above.set_ylim(-0.03, 1.03)
+            if i % columns == 0:
+                above.set_ylabel("share of fakes")
+                below.set_ylabel("images")
+            if i + columns >= len(predictions):
+                below.set_xlabel("probability of a fake")
+                below.tick_params(labelbottom=True)
+        entries = {"as trained": _RAW, "divided by the temperature": _SCALED, "right": PERFECT}
+        drawing.legend(figure, entries)
+
+
+def _reliability(above: Axes, below: Axes, label: np.ndarray, logit: np.ndarray, style: Mapping) -> float:
+    """One line and its histogram; returns the calibration error."""
+    chance, share, count = calibration.reliability(label, logit)
+    low, high = np.transpose([intervals.wilson(s, n) for s, n in zip(share, count, strict=True)]).reshape(2, -1)
+    bars = {"markersize": 3, "linewidth": 0.9, "elinewidth": 0.7}
+    above.errorbar(chance, share, yerr=np.abs([share - low, high - share]), **style, **bars)
+    line = {"color": style["color"], "linestyle": style["linestyle"], "linewidth": 0.9}
+    below.stairs(np.histogram(expit(-logit), _HISTOGRAM)[0], _HISTOGRAM, **line)
+    return calibration.probabilities(label, logit)["ece"]

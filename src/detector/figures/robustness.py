@@ -1,0 +1,126 @@
+"""Charts of what was probed: perturbed images, where networks look, and spectra. Style as in `figures`."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from detector.core.errors import DetectorError
+from detector.figures import drawing
+from detector.imaging.perturbations import CHAIN, CLEAN, strength
+
+BASELINE, DENSE_CONTROL = "baseline", "l1-00"
+WIDTH = 0.7  # of a place on the axis, shared by the branches; less where they are few
+UNITS = {
+    "jpeg": "JPEG quality",
+    "webp": "WebP quality",
+    "scale": "scaled down to (share of the side)",
+    "blur": "blur (standard deviation, px)",
+    "noise": "noise (standard deviation, of 255)",
+    "crop": "crop (share of the side)",
+    CHAIN: "chains of steps",
+}
+
+
+def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
+    """Accuracy of each branch under each perturbation, a panel a kind, stronger to the right, clean at the left.
+
+    `table`: robustness.csv of one architecture, seed and test set. Bars are 95 % intervals (Wilson). Branches
+    stand side by side at each place; each has a marker of its own, and within a method the more pruned are
+    darker.
+    """
+    table = table.drop_duplicates(["branch", "perturbation"])
+    styles = _styles(table["branch"].unique())
+    with _panels(path, table, title, "accuracy (%)", styles) as panels:
+        for axes, part in panels:
+            clean = table[table["perturbation"] == CLEAN]
+            _places(
+                axes, pd.concat([clean, part]), styles, ("accuracy", "accuracy_low", "accuracy_high"), lines=True
+            )
+
+
+def brittleness(path: Path | str, table: pd.DataFrame, reference: str, title: str) -> None:
+    """How much more each branch's accuracy changed than that of `reference`, below 0 = more brittle.
+
+    `table`: rows of robustness.csv with this reference, of one architecture, seed and test set. Bars are paired
+    95 % intervals of one comparison each; the grey band is the margin. A filled marker has a verdict of more or
+    less brittle, corrected for all comparisons; a hollow one has not.
+    """
+    styles = _styles([reference, *table["branch"].unique()])
+    styles.pop(reference)
+    margin = 100 * table["margin"].iloc[0]
+    label = f"change of accuracy less\nthat of {reference} (points)"
+    with _panels(path, table, title, label, styles) as panels:
+        for axes, part in panels:
+            axes.axhspan(-margin, margin, color="0.85", zorder=0)
+            axes.axhline(0, color="0.3", linewidth=0.8)
+            _places(axes, part, styles, ("extra", "extra_low", "extra_high"), lines=False)
+
+
+@contextmanager
+def _panels(
+    path: Path | str, table: pd.DataFrame, title: str, ylabel: str, styles: Mapping[str, Mapping]
+) -> Iterator[list[tuple[Axes, pd.DataFrame]]]:
+    """A figure with a panel for each kind of perturbation: pairs of axes and the kind's rows."""
+    kinds = {name: part for name, part in table.groupby("kind", sort=False) if name != CLEAN}
+    if not kinds:
+        raise DetectorError(f"{path}: the table has no row of a perturbed image to show")
+    shape = rows, columns = drawing.shape(len(kinds), 4)
+    with drawing.figure(path, title, 3.0 * columns + 1.6, 2.3 * rows + 0.6) as figure:
+        panels = drawing.panels(figure, len(kinds), shape, "", ylabel, share="y")
+        for axes, name in zip(panels, kinds, strict=True):
+            axes.set_xlabel(UNITS.get(name, name))
+        yield list(zip(panels, kinds.values(), strict=True))
+        drawing.legend(figure, styles, side=True)
+
+
+def _styles(branches: Sequence[str]) -> dict[str, dict]:
+    """A line style for each branch: marker by order, colour as in every figure."""
+    markers, colours, styles = cycle("s^v<>P*Xhdp"), drawing.colours(branches), {}
+    for name in branches:
+        if name == BASELINE:
+            styles[name] = {"marker": "o", "linestyle": (0, (4, 2))}
+        elif name == DENSE_CONTROL:
+            styles[name] = {"marker": "D", "linestyle": "none"}
+        else:
+            styles[name] = {"marker": next(markers), "linestyle": "none"}
+    return {
+        name: style | {"color": colours[name], "markersize": 4, "linewidth": 0.7} for name, style in styles.items()
+    }
+
+
+def _places(
+    axes: Axes, table: pd.DataFrame, styles: Mapping[str, Mapping], columns: tuple[str, str, str], lines: bool
+) -> None:
+    """Points with their intervals, branches side by side at each perturbation."""
+    shown = table.drop_duplicates("perturbation")
+    force = [-math.inf if row.kind == CLEAN else strength(row.kind, row.value) for row in shown.itertuples()]
+    shown = shown.assign(force=np.nan_to_num(force, nan=0.0)).sort_values("force", kind="stable")
+    place = {name: i for i, name in enumerate(shown["perturbation"])}
+    names = [f"{row.value:g}" if row.value == row.value else row.perturbation for row in shown.itertuples()]
+    long = max(map(len, names)) > 8
+    axes.set_xticks(range(len(names)), names, rotation=20 if long else 0, ha="right" if long else "center")
+    axes.set_xlim(-0.5, len(names) - 0.5)
+    axes.grid(visible=False, axis="x")
+    for i in range(1, len(names)):
+        axes.axvline(i - 0.5, color="0.9", linewidth=0.7, zorder=0)
+    width = min(WIDTH, 0.15 * (len(styles) - 1))
+    offsets = np.linspace(-width / 2, width / 2, len(styles))
+    for offset, (branch, style) in zip(offsets, styles.items(), strict=True):
+        part = table[table["branch"] == branch]
+        part = part.assign(x=part["perturbation"].map(place) + offset).sort_values("x")
+        y, low, high = (100 * part[column].to_numpy() for column in columns)
+        axes.vlines(part["x"], low, high, color=style["color"], linewidth=1)
+        if lines and branch == BASELINE and not part["kind"].eq(CHAIN).any():
+            axes.plot(part["x"], y, **style | {"marker": ""})
+        sure = np.ones(len(part), bool)
+        if "verdict" in part and not lines:
+            sure = part["verdict"].str.startswith(("more", "less")).to_numpy()
+        points = style | {"linestyle": "none"}
+        axes.plot(part["x"][sure], y[sure], **points)
+        axes.plot(part["x"][~sure], y[~sure], **points, markerfacecolor="white")

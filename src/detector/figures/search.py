@@ -1,0 +1,47 @@
+"""Figure of the searches: learning rate against validation accuracy."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from detector.figures import drawing
+
+
+def search_trials(path: Path | str, trials: Mapping[str, pd.DataFrame], title: str) -> None:
+    """What the search tried: learning rate against validation accuracy, one panel a branch, one point a trial.
+
+    `trials`: trials.csv by branch. The marker is the optimizer, hollow where the trial was stopped early; the
+    star is the trial whose settings fine-tuning uses. Both axes are the same in all panels.
+    """
+    table = pd.concat(trials.values())
+    styles = dict(zip(sorted(table["optimizer"].unique()), drawing.SERIES, strict=False))
+    shape = rows, columns = drawing.shape(len(trials), 5)
+    with drawing.figure(path, title, max(2.1 * columns + 0.6, 5.0), 2.3 * rows + 0.9) as figure:
+        panels = drawing.panels(
+            figure, len(trials), shape, "learning rate", "validation accuracy (%)", share="both"
+        )
+        for axes, (branch, tried) in zip(panels, trials.items(), strict=True):
+            best = tried.loc[tried["valid_accuracy"].idxmax()]
+            axes.set_title(f"{branch}\n{best['optimizer']}, {best['learning_rate']:.2e}")
+            axes.plot(
+                best["learning_rate"],
+                100 * best["valid_accuracy"],
+                **drawing.BEST | {"markersize": 17},
+                clip_on=False,
+            )
+            for (optimizer, state), some in tried.groupby(["optimizer", "state"]):
+                marker, colour = styles[optimizer]
+                fill = "white" if state == "PRUNED" else colour
+                points = {"marker": marker, "markerfacecolor": fill, "markeredgecolor": colour}
+                axes.plot(some["learning_rate"], 100 * some["valid_accuracy"], linestyle="none", **points)
+        # Whole decades, so that a narrow range still has two labelled ticks.
+        low, high = np.log10(table["learning_rate"].min()), np.log10(table["learning_rate"].max())
+        panels[0].set_xscale("log")
+        panels[0].set_xlim(10 ** (math.floor(low) - 0.15), 10 ** (math.ceil(high) + 0.15))
+        markers = {name: {"marker": m, "color": c, "linestyle": "none"} for name, (m, c) in styles.items()}
+        hollow = {"marker": "o", "markerfacecolor": "white", "markeredgecolor": "black", "linestyle": "none"}
+        stopped = {"stopped early": hollow} if (table["state"] == "PRUNED").any() else {}
+        drawing.legend(figure, markers | stopped | {"best, used for fine-tuning": drawing.BEST})

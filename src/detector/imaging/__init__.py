@@ -1,0 +1,1 @@
+"""Images: headers, bounded decoding, preprocessing, crops, perturbations."""

@@ -1,0 +1,174 @@
+"""From a file to pixels, in one documented way, `Preprocessing`: packing and a predictor do alike."""
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from detector.core.errors import DetectorError
+from detector.core.files import sha256 as hash_of
+from detector.imaging import crops, decoding
+from detector.imaging.decoding import to_rgb
+from detector.imaging.faces import face_box
+from detector.imaging.video import video_frame
+
+WAYS = ("resize", "center_crop", "random_crop", "texture_crop")
+FORMATS = ("JPEG", "WEBP")  # of recompression
+# What every version of ours did alike; recorded for those who read the pixels elsewhere.
+FIXED = {
+    "resize": "bilinear-antialias",
+    "rgb": "exif-orientation, alpha over white, 16-bit / 257",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recompression:
+    """Each image is compressed once more, with a quality drawn for it, whatever its class."""
+
+    format: str = "JPEG"  # or WEBP
+    quality: tuple[int, int] = (60, 90)  # lowest and highest, both possible, each as likely
+    subsampling: str = "4:2:0"  # of colour, JPEG alone; WEBP knows no other
+
+    def apply(self, image: Image.Image, sha256: str) -> Image.Image:
+        """The RGB image as it comes back from a file of this format."""
+        low, high = self.quality
+        quality = low + crops.draw(sha256, "quality", high - low + 1)
+        options = {"subsampling": self.subsampling} if self.format == "JPEG" else {}
+        file = io.BytesIO()
+        image.save(file, self.format, quality=quality, **options)
+        with Image.open(file, formats=[self.format]) as opened:
+            return opened.convert("RGB")
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """All that is done between a decoded file and its packed pixels, in this order:
+
+    1. RGB, as `to_rgb` says;
+    2. `face_crop`: the square of `face_box`;
+    3. `resize_to`: the shorter side gets this many pixels, the aspect ratio is kept; bilinear, antialiased;
+    4. `preprocess`: "resize" squeezes the whole image into the square; "center_crop", "random_crop" and
+       "texture_crop" cut a window of `size` pixels out of it (see `crops`). Where a side is shorter than `size`,
+       the window is as wide as that side and is enlarged, bilinear;
+    5. `recompress`: see `Recompression`. Last, so that every image ends with the same step on as many pixels.
+
+    `max_pixels`: more is refused. Draws depend on the file's SHA-256 alone, so the same file gives the same pixels
+    in every run, and a new file can be treated by `of(record)` exactly as the training images were.
+    """
+
+    size: int  # pixels a side of the result
+    preprocess: str = "resize"
+    resize_to: int | None = None
+    recompress: Recompression | None = None
+    face_crop: bool = False
+    max_pixels: int = 100_000_000
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Preprocessing":
+        """From `record()` (the `preprocessing` of images.json, meta.json, export.json), or from the config's keys.
+
+        Raises DetectorError for keys and values that this version does not know.
+        """
+        known = {field.name for field in fields(cls)}
+        again = settings.get("recompress") or {}
+        odd = {key: value for key, value in settings.items() if key not in known and FIXED.get(key) != value}
+        odd |= {key: again[key] for key in set(again) - {field.name for field in fields(Recompression)}}
+        if settings.get("preprocess", WAYS[0]) not in WAYS or again.get("format", FORMATS[0]) not in FORMATS:
+            odd |= settings
+        if odd or "size" not in settings:
+            raise DetectorError(
+                f"preprocessing: found {odd or dict(settings)}, expected size and, of {', '.join(sorted(known))}, "
+                f"what is not the default, with preprocess one of {', '.join(WAYS)}, recompress.format one of "
+                f"{', '.join(FORMATS)}, and {FIXED}; use the version of the project that made the model"
+            )
+        given = {key: value for key, value in settings.items() if key in known}
+        if given.get("recompress") is not None:
+            pairs = again.items()
+            given["recompress"] = Recompression(**{k: tuple(v) if k == "quality" else v for k, v in pairs})
+        return cls(**given)
+
+    def record(self) -> dict[str, Any]:
+        """JSON values that say what was done; what was not done is not in it, but for `face_crop`."""
+        base = {"size": self.size, **FIXED, "face_crop": self.face_crop, "max_pixels": self.max_pixels}
+        if self.preprocess != "resize":
+            base["preprocess"] = self.preprocess
+        if self.resize_to is not None:
+            base["resize_to"] = self.resize_to
+        if self.recompress is not None:
+            base["recompress"] = asdict(self.recompress) | {"quality": list(self.recompress.quality)}
+        return base
+
+    @property
+    def draws(self) -> bool:
+        """Whether the file's hash decides on pixels."""
+        return self.preprocess == "random_crop" or self.recompress is not None
+
+    def apply(self, image: Image.Image, sha256: str = "") -> np.ndarray:
+        """uint8 (size, size, 3) RGB from what `decoded` returns. sha256: of the file, needed where `draws`.
+
+        Raises BadImage where `resize_to` makes more than `max_pixels` pixels.
+        """
+        if self.draws and not sha256:
+            raise ValueError("random crops and recompression are drawn from the file's sha256, and none was given")
+        if self.face_crop:
+            image = image.crop(face_box(image))
+        if self.resize_to is not None:
+            image = self._scaled(image)
+        pixels = resize(self._window(image, sha256), self.size)
+        if self.recompress is None:
+            return pixels
+        return np.array(self.recompress.apply(Image.fromarray(pixels), sha256))
+
+    def _scaled(self, image: Image.Image) -> Image.Image:
+        shorter = min(image.size)
+        width, height = (round(side * self.resize_to / shorter) for side in image.size)
+        decoding.check_size(width, height, self.max_pixels)  # a line of pixels would become a huge picture
+        return image.resize((width, height), Image.Resampling.BILINEAR)
+
+    def _window(self, image: Image.Image, sha256: str) -> Image.Image:
+        side = min(self.size, *image.size)
+        if self.preprocess == "center_crop":
+            return image.crop(crops.centre(image, side))
+        if self.preprocess == "random_crop":
+            return image.crop(crops.random(image, side, sha256))
+        if self.preprocess == "texture_crop":
+            return image.crop(crops.texture(image, side))
+        return image
+
+
+def load(
+    path: str | os.PathLike, how: Preprocessing, *, frame: float | None = None, sha256: str | None = None
+) -> np.ndarray:
+    """One image, or one frame of a video, as uint8 (size, size, 3) RGB.
+
+    frame: position in a video (0 = first, 1 = last); None for images, of which animated ones give their
+    first frame. sha256: of the file, where it is known; else it is computed where something is drawn from it.
+
+    Raises BadImage, or whatever Pillow or FFmpeg raise, for a file that is broken, truncated or too large.
+    """
+    if sha256 is None and how.draws:
+        sha256 = hash_of(path)
+    return how.apply(decoded(path, how.max_pixels, frame), sha256 or "")
+
+
+def decoded(file: str | os.PathLike | BinaryIO, max_pixels: int, frame: float | None = None) -> Image.Image:
+    """An image, or the frame at a position of a video (which must be a path), as an upright RGB image.
+
+    Raises as `load` does.
+    """
+    if frame is not None:
+        return video_frame(file, frame, max_pixels=max_pixels)
+    with decoding.opened(file, max_pixels) as image:
+        return to_rgb(image)
+
+
+def resize(image: Image.Image, size: int) -> np.ndarray:
+    """uint8 (size, size, 3) from an RGB image: bilinear with antialiasing, the aspect ratio not kept.
+
+    The same bytes as torchvision's `Resize((size, size))` of a PIL image.
+    """
+    return np.array(image.resize((size, size), Image.Resampling.BILINEAR))

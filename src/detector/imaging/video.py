@@ -1,0 +1,86 @@
+"""One frame of a video as an image."""
+
+import contextlib
+import os
+
+import av
+import numpy as np
+from PIL import Image
+
+from detector.imaging import decoding
+from detector.imaging.decoding import BadImage
+
+# A video's display matrix, of which (a, b, c, d) move the point (x, y) to (ax + cy, bx + dy) → the same.
+MATRICES = {
+    (-1, 0, 0, 1): Image.Transpose.FLIP_LEFT_RIGHT,
+    (-1, 0, 0, -1): Image.Transpose.ROTATE_180,
+    (1, 0, 0, -1): Image.Transpose.FLIP_TOP_BOTTOM,
+    (0, 1, 1, 0): Image.Transpose.TRANSPOSE,
+    (0, 1, -1, 0): Image.Transpose.ROTATE_270,
+    (0, -1, -1, 0): Image.Transpose.TRANSVERSE,
+    (0, -1, 1, 0): Image.Transpose.ROTATE_90,
+}
+
+
+def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | None = None) -> Image.Image:
+    """The frame at `position` of a video (0 = first, 1 = last), as an RGB image.
+
+    Of n frames it is number round(position · (n - 1)). Frames are counted by reading the packets without
+    decoding them, so neither a missing duration nor a wrong frame count in the header matters. Decoding
+    starts at the key frame before. Quarter turns and reflections that the file asks for are applied.
+
+    Raises BadImage where there is no such frame or it has more than `max_pixels` pixels; av.FFmpegError.
+    """
+    with decoding.opened_video(path, max_pixels) as container:
+        packets = container.demux(container.streams.video[0])
+        times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
+    if not times:
+        raise BadImage("holds no video frames")
+    index = round(position * (len(times) - 1))
+    # Without a time on every packet there is nothing to seek to: count decoded frames from the start.
+    if None in times:
+        frame = _frame_number(path, index, max_pixels)
+    else:
+        frame = _frame_at(path, sorted(times)[index], max_pixels)
+    if frame is None:
+        raise BadImage(f"frame {index} of {len(times)} does not decode")
+    if max_pixels is not None:
+        decoding.check_size(frame.width, frame.height, max_pixels)
+    image, turn = frame.to_image(), _turn_of(frame)
+    return image if turn is None else image.transpose(turn)
+
+
+def _turn_of(frame: av.VideoFrame) -> Image.Transpose | None:
+    """What makes a frame upright, by the display matrix of its file."""
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return None
+    a, b, _, c, d, *_ = np.sign(np.frombuffer(matrix, np.int32)).tolist()
+    return MATRICES.get((a, b, c, d))
+
+
+def _frame_at(path: str | os.PathLike, time: int, max_pixels: int | None) -> av.VideoFrame | None:
+    """The frame with presentation time `time` (in the stream's time base), else the next one that decodes."""
+    last = None
+    # Some files' indices lead too far; then the only honest way is from the start.
+    for seek in (True, False):
+        with decoding.opened_video(path, max_pixels) as container:
+            stream = container.streams.video[0]
+            if seek:
+                container.seek(time, stream=stream, backward=True)
+            for frame in container.decode(stream):
+                last = frame
+                if frame.pts is not None and frame.pts >= time:
+                    break
+        if last is not None and last.pts == time:
+            break
+    return last
+
+
+def _frame_number(path: str | os.PathLike, index: int, max_pixels: int | None) -> av.VideoFrame | None:
+    last = None
+    with decoding.opened_video(path, max_pixels) as container, contextlib.suppress(StopIteration):
+        frames = container.decode(container.streams.video[0])
+        for _ in range(index + 1):
+            last = next(frames)
+    return last

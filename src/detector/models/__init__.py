@@ -1,0 +1,1 @@
+"""Networks: by name, on a device, over batches."""

@@ -1,0 +1,230 @@
+"""Packed images to batches on the device; flip and normalisation happen there."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import torch
+
+from detector.core.errors import DetectorError
+from detector.models import devices
+
+MEAN = (0.485, 0.456, 0.406)  # ImageNet, as in the study
+STD = (0.229, 0.224, 0.225)
+
+DIRECT, PREFETCHED, RESIDENT = "direct", "prefetched", "resident"  # how pixels reach the device
+AHEAD = 2  # batches that are gathered while the device works
+UPLOAD = 256  # images copied at a time when all are taken to the device
+
+
+def epoch_order(count: int, seed: int, epoch: int, stream: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The order of an epoch's images, and a number in [0, 1) for each that decides its flip.
+
+    Both depend on (seed, epoch, stream) alone, so a resumed training sees what an uninterrupted one would
+    have. Stages have streams of their own: fine-tuning that replayed the baseline's flips would see images
+    that are remembered exactly so.
+    Returns an int64 permutation (count,) and float32 (count,) by position in that order.
+    """
+    rng = np.random.default_rng([seed, epoch, stream])
+    return rng.permutation(count), rng.random(count, dtype=np.float32)
+
+
+class Batches:
+    """Images of several packed stores as one sequence.
+
+    `stores`: uint8 arrays (n, size, size, 3); `store` and `row`: for each image which array and which row of
+    it, int (count,); `label`: 1 = real, 0 = fake, (count,).
+
+    `feed` says how the bytes reach the device, and changes no number: DIRECT reads each batch when it is asked
+    for, PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the
+    device as bytes from the first use on. None chooses: DIRECT on a CPU, where gathering is a few thousandths
+    of a step and a thread would take the core that computes; on a GPU RESIDENT where the images take at most
+    half of the free memory, else PREFETCHED.
+    """
+
+    def __init__(
+        self,
+        stores: Sequence[np.ndarray],
+        store: np.ndarray,
+        row: np.ndarray,
+        label: np.ndarray,
+        device: torch.device,
+        feed: str | None = None,
+    ):
+        self._stores = [np.asarray(array) for array in stores]  # views of a map cost more than those of an array
+        self._store, self._row = np.asarray(store), np.asarray(row)
+        self._label = torch.from_numpy(np.array(label, dtype=np.float32))
+        self._device, self._feed = device, feed
+        self._resident: torch.Tensor | None = None
+        size = self._stores[0].shape[1]
+        layout = torch.channels_last if devices.channels_last(device.type, size) else torch.contiguous_format
+        self._layout = layout
+        # (x/255 - mean) / std as one multiplication and one addition; a line long, so that both run over memory
+        # in one piece in either layout
+        std = torch.tensor(STD).view(1, 3, 1, 1)
+        line = torch.empty((1, 3, 1, size), device=device).to(memory_format=layout)
+        self._scale = line.clone().copy_(1 / (255 * std))
+        self._shift = line.clone().copy_(-torch.tensor(MEAN).view(1, 3, 1, 1) / std)
+
+    @classmethod
+    def of(cls, images: pd.DataFrame, stores: Mapping[str, np.ndarray], device: torch.device) -> "Batches":
+        """The rows of a manifest, in its order; `stores`: the packed store of each source by name.
+
+        Raises `DetectorError` where `images` is empty: nothing can be trained on or tested with it.
+        """
+        if images.empty:
+            raise DetectorError("no images here; look at dataset_composition.csv for the split that is empty")
+        names = list(stores)
+        number = images["source"].map({name: i for i, name in enumerate(names)})
+        return cls([stores[n] for n in names], number, images["row"], images["label"], device)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def size(self) -> int:
+        """Side of the images in pixels."""
+        return self._stores[0].shape[1]
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """float32 (count,), on the CPU."""
+        return self._label
+
+    def gather(self, indices: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """uint8 (n, size, size, 3): these images, in this order; into `out` where it is given."""
+        if out is None:
+            out = np.empty((len(indices), *self._stores[0].shape[1:]), dtype=np.uint8)
+        which, rows = self._store[indices].tolist(), self._row[indices].tolist()
+        for place, (store, row) in enumerate(zip(which, rows, strict=True)):
+            out[place] = self._stores[store][row]
+        return out
+
+    def images(self, indices: np.ndarray, flip: np.ndarray | None = None) -> torch.Tensor:
+        """float32 (n, 3, size, size) on the device, normalised, channels_last where `devices.channels_last` says
+        so; `flip`: bool (n,) or None."""
+        raw = torch.from_numpy(self.gather(indices)).to(self._device)
+        return self._finish(raw, None if flip is None else torch.from_numpy(flip).to(self._device))
+
+    def train(
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        flip: float,
+        stream: int = 0,
+        *,
+        first: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """One epoch, each image once: batches of images and labels, float32 (n,), both on the device.
+
+        first: the number of the step to begin with. Of `ranks` processes that share each batch, number `rank`
+        gets its part. Which images make which batch is `steps`.
+        """
+        order, chance = epoch_order(len(self), seed, epoch, stream)
+        own = [slice(start + rank, stop, ranks) for start, stop in self.steps(batch_size, ranks)[first:]]
+        yield from self._epoch(order, chance < flip, own)
+
+    def steps(self, batch_size: int, ranks: int = 1) -> list[tuple[int, int]]:
+        """From and to which position of the epoch's order each training step goes.
+
+        A last batch of a single image joins the one before it: batch normalisation cannot train on one value
+        a channel, and dropping it would leave an image out of every epoch. So does one of fewer images than
+        `ranks`.
+        """
+        spans = _spans(len(self), batch_size)
+        if len(spans) > 1 and spans[-1][1] - spans[-1][0] < max(2, ranks):
+            spans[-2:] = [(spans[-2][0], spans[-1][1])]
+        return spans
+
+    def evaluate(
+        self, batch_size: int, *, rank: int = 0, ranks: int = 1
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """All images in order, without flips; of several processes each gets other batches."""
+        own = [slice(*span) for span in _spans(len(self), batch_size)[rank::ranks]]
+        yield from self._epoch(np.arange(len(self)), None, own)
+
+    def _epoch(
+        self, order: np.ndarray, flip: np.ndarray | None, parts: Sequence[slice]
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        # Order, labels and flips go to the device once an epoch: sending them with each batch would make a GPU
+        # wait for the CPU.
+        order_there = torch.from_numpy(order).to(self._device)
+        labels = self._label.to(self._device)[order_there]
+        flips = None if flip is None else torch.from_numpy(flip).to(self._device)
+        for part, raw in zip(parts, self._raw(order, order_there, parts), strict=True):
+            yield self._finish(raw, None if flips is None else flips[part]), labels[part]
+
+    def _raw(self, order: np.ndarray, order_there: torch.Tensor, parts: Sequence[slice]) -> Iterator[torch.Tensor]:
+        """The batches as bytes on the device, each a copy of its own."""
+        feed = self._feed or self._choose()
+        if feed == RESIDENT:
+            pixels = self._on_device()
+            yield from (pixels[order_there[part]] for part in parts)
+        elif feed == PREFETCHED:
+            jobs = [lambda chosen=order[part]: self._pinned(chosen) for part in parts]
+            yield from (raw.to(self._device, non_blocking=True) for raw in _ahead(jobs, AHEAD))
+        else:
+            yield from (torch.from_numpy(self.gather(order[part])) for part in parts)
+
+    def _choose(self) -> str:
+        """How to feed this device. No result depends on it, so it may look at the memory that is free now."""
+        if self._device.type != "cuda":
+            return DIRECT
+        if self._resident is not None:
+            return RESIDENT
+        free, _ = torch.cuda.mem_get_info(self._device)
+        free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
+        return RESIDENT if len(self) * self._stores[0][0].nbytes <= free / 2 else PREFETCHED
+
+    def _on_device(self) -> torch.Tensor:
+        """All images, uint8 (count, size, size, 3), on the device from the first call on."""
+        if self._resident is None:
+            shape = (len(self), *self._stores[0].shape[1:])
+            self._resident = torch.empty(shape, dtype=torch.uint8, device=self._device)
+            for start, stop in _spans(len(self), UPLOAD):
+                self._resident[start:stop] = torch.from_numpy(self.gather(np.arange(start, stop)))
+        return self._resident
+
+    def _pinned(self, indices: np.ndarray) -> torch.Tensor:
+        """`gather` into memory that the GPU can read while the CPU goes on (PyTorch hands it out again only when
+        the copy is done); ordinary memory for another device."""
+        shape = (len(indices), *self._stores[0].shape[1:])
+        out = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+        self.gather(indices, out.numpy())
+        return out
+
+    def _finish(self, raw: torch.Tensor, flip: torch.Tensor | None) -> torch.Tensor:
+        """Bytes (n, size, size, 3) to normalised floats; flips in `raw` itself."""
+        if flip is not None:
+            if raw.device.type == "cpu":
+                for place in flip.nonzero().flatten().tolist():  # on a CPU several times as fast as `where`
+                    raw[place] = raw[place].flip(1)
+            else:
+                raw = torch.where(flip.view(-1, 1, 1, 1), raw.flip(2), raw)
+        size = raw.shape[1]
+        x = torch.empty((len(raw), 3, size, size), device=raw.device, memory_format=self._layout)
+        x.copy_(raw.permute(0, 3, 1, 2))
+        return torch.addcmul(self._shift, x, self._scale, out=x)
+
+
+def _ahead(jobs: Sequence[Callable[[], torch.Tensor]], depth: int) -> Iterator[torch.Tensor]:
+    """The results of `jobs` in order; a thread works up to `depth` jobs ahead of what was taken."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        waiting = deque(pool.submit(job) for job in jobs[:depth])
+        try:
+            for number in range(len(jobs)):
+                if number + depth < len(jobs):
+                    waiting.append(pool.submit(jobs[number + depth]))
+                yield waiting.popleft().result()
+        finally:  # also where the consumer stops early
+            for job in waiting:
+                job.cancel()
+
+
+def _spans(count: int, size: int) -> list[tuple[int, int]]:
+    return [(start, min(start + size, count)) for start in range(0, count, size)]

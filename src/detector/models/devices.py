@@ -1,0 +1,115 @@
+"""Which device and arithmetic to use, decided by rule and with the reason in words."""
+
+import os
+from dataclasses import asdict, dataclass
+
+import torch
+
+from detector.core.errors import DetectorError
+from detector.core.machine import cpu_flags, keep_freed_memory
+from detector.models import gpus
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where a model runs and in which precision. `why` goes to the log and to meta.json."""
+
+    device: str  # cpu or cuda
+    precision: str  # fp32 or bf16 (autocast; weights stay fp32)
+    channels_last: bool
+    threads: int
+    why: str
+    memory: int  # MiB that the rule asks for
+    evaluation_batch: int | None  # images a pass where nothing is learned; None: by network, size and memory
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def place(self, model: torch.nn.Module) -> torch.nn.Module:
+        """The model on the device, in the planned memory layout."""
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return model.to(self.torch_device, memory_format=layout)
+
+    @property
+    def arithmetic(self) -> str:
+        """What of the plan shapes results, as part of a file's name; not which card, nor why."""
+        layout = "nhwc" if self.channels_last else "nchw"
+        return f"{self.device}-{self.precision}-{layout}-{self.threads}"
+
+    def as_dict(self) -> dict:
+        return asdict(self)
+
+
+BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+MEMORY = 8000  # MiB
+AUTO = "auto"
+LARGE = 128  # pixels a side from which on a CPU gains by bf16 (where it has it) and by channels_last
+
+
+def plan(
+    device: str,
+    precision: str,
+    threads: int,
+    image_size: int,
+    *,
+    memory: int = MEMORY,
+    evaluation_batch: int | str = AUTO,
+    alone: bool = False,
+) -> Plan:
+    """Choose device, precision and layout, set the number of threads, and ask torch for repeatable arithmetic.
+
+    A rule on hardware and image size, never a timing: a timing would differ from run to run, and with it the
+    results. On CUDA the process is on a GPU of its own from here on (`gpus.take`), unless it is one of a team,
+    whose launcher has taken theirs. Raises `DetectorError` where CUDA is asked for and not there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DetectorError(
+            "runtime.device: found cuda, but torch sees no CUDA device here; use auto or cpu, or run on a GPU"
+        )
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    torch.set_num_threads(threads)
+    if device == "cuda" and "RANK" not in os.environ:
+        (index,) = gpus.take(1, alone)
+        torch.cuda.set_device(index)
+    if device == "cpu":
+        # On CUDA this would rule out the fastest kernels; there results repeat only within rounding.
+        torch.use_deterministic_algorithms(True)
+        # With it torch fills every new tensor with NaN, to show who reads what nobody wrote: no result of ours.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        keep_freed_memory()
+    # PyTorch's convolutions round to TF32 on CUDA unless told otherwise; fp32 by name means fp32.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "auto"
+    chosen, why = _precision(device, image_size) if precision == "auto" else (precision, None)
+    why = why or f"{precision} as asked for in runtime.precision"
+    layout = channels_last(device, image_size)
+    if not layout:
+        why += f"; plain layout: on a CPU channels_last gains from {LARGE} px on"
+    batch = None if evaluation_batch == AUTO else int(evaluation_batch)
+    return Plan(device, chosen, layout, threads, why, memory, batch)
+
+
+def _precision(device: str, image_size: int) -> tuple[str, str]:
+    """fp32 or bf16, and why."""
+    if device == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16", f"bf16: {torch.cuda.get_device_name()} has it"
+        # Both came with compute capability 8.0; before it, PyTorch takes no notice of `allow_tf32`.
+        return "fp32", f"fp32: {torch.cuda.get_device_name()} has no bf16, and no TF32"
+    if not BF16_FLAGS & cpu_flags():
+        return "fp32", "fp32: this CPU has neither amx_bf16 nor avx512_bf16"
+    if image_size >= LARGE:
+        return "bf16", f"bf16: this CPU multiplies in it, and images are ≥ {LARGE} px"
+    return "fp32", f"fp32: below {LARGE} px bf16 gains nothing on a CPU"
+
+
+def channels_last(device: str, image_size: int) -> bool:
+    """Whether models and batches of this size are laid out channels_last on this device (`cpu` or `cuda`).
+
+    On a CPU it pays where convolutions rule. In small images the weights are as much memory as the activations,
+    and torch turns each weight's gradient from one layout into the other, twice a step.
+    """
+    return device != "cpu" or image_size >= LARGE

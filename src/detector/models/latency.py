@@ -1,0 +1,83 @@
+"""How long one forward pass takes, for several models in one interleaved run."""
+
+import time
+from collections.abc import Callable, Hashable, Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from detector.core import progress
+from detector.models.devices import channels_last
+
+LATENCY_COLUMNS = ("branch", "latency_ms_median", "latency_ms_p90", "batch", "rounds", "device", "threads")
+
+
+Pass = Callable[[], object]
+
+
+def interleaved(passes: Mapping[Hashable, Pass], warmup: int, rounds: int) -> dict[Hashable, dict[str, float]]:
+    """`latency_ms_median` and `latency_ms_p90` of each pass: a call that returns when the work is done.
+
+    Every round times every pass once, in an order that rotates from round to round: a machine that slows down
+    for a while slows all alike, and none is always the first after another. So ratios hold where times do not.
+    Just before it is timed, each pass runs once untimed: a model that is used again and again finds the caches
+    as it left them itself, not as another model did (which made the same network up to 15 % slower).
+    """
+    names = list(passes)
+    samples: dict[Hashable, list[float]] = {name: [] for name in names}
+    with progress.bar(warmup + rounds, "latency", unit="round") as bar:
+        for number in range(warmup + rounds):
+            turn = number % len(names)
+            for name in names[turn:] + names[:turn]:
+                passes[name]()
+                started = time.perf_counter()
+                passes[name]()
+                if number >= warmup:
+                    samples[name].append(1000 * (time.perf_counter() - started))
+            bar.update()
+    return {
+        name: {
+            "latency_ms_median": float(np.median(times)),
+            "latency_ms_p90": float(np.percentile(times, 90)),
+        }
+        for name, times in samples.items()
+    }
+
+
+def eager(model: nn.Module, image_size: int, batch_size: int, device: torch.device) -> Pass:
+    """A pass of a torch model, without autograd, over random normalised images that are on the device already.
+
+    In the memory layout that the model was trained in, the faster one of the two.
+    """
+    layout = torch.channels_last if channels_last(device.type, image_size) else torch.contiguous_format
+    model = model.to(device, memory_format=layout).eval()
+    shape = (batch_size, 3, image_size, image_size)
+    images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device, memory_format=layout)
+
+    @torch.inference_mode()
+    def forward() -> None:
+        model(images)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return forward
+
+
+def measure(
+    models: Mapping[str, nn.Module],
+    image_size: int,
+    batch_size: int,
+    warmup: int,
+    rounds: int,
+    device: torch.device,
+    threads: int,
+) -> list[dict]:
+    """A row for each model, columns `LATENCY_COLUMNS`; times in milliseconds a batch, eager fp32."""
+    torch.set_num_threads(threads)
+    passes = {name: eager(model, image_size, batch_size, device) for name, model in models.items()}
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return [
+        {"branch": name, **times, "batch": batch_size, "rounds": rounds, "device": where, "threads": threads}
+        for name, times in interleaved(passes, warmup, rounds).items()
+    ]

@@ -1,0 +1,65 @@
+"""What networks say of perturbed images, and where they look. Run once; tables and figures count what is saved."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from detector.core import progress
+from detector.data import splits
+from detector.imaging import perturbations
+from detector.imaging.perturbations import Steps
+from detector.models.batches import Batches
+from detector.models.devices import Plan
+from detector.models.inference import logits
+
+CHUNK = 256  # images perturbed and held at a time
+IMAGE_COLUMNS = ("source", "path", "generator", "group", "label")
+
+
+def choose(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+    """At most `most` rows of each source of a manifest, in its order.
+
+    Classes and generators keep their shares to within one image (`splits.subset`); the draw depends on paths and
+    seed alone.
+    """
+    kept = pd.Series(False, index=rows.index)
+    for _, part in rows.groupby("source"):
+        strata = list(zip(part["label"].tolist(), part["generator"], strict=True))
+        kept[part.index] = part["path"].isin(splits.subset(strata, list(part["path"]), most, seed))
+    return rows[kept]
+
+
+def perturbed_logits(
+    models: Mapping[str, nn.Module],
+    images: Batches,
+    rows: pd.DataFrame,
+    table: Mapping[str, Steps],
+    plan: Plan,
+) -> dict[str, dict[str, np.ndarray]]:
+    """By model and perturbation of `table` float32 (n,), one logit an image, in the order of `rows`.
+
+    `rows`: the manifest's rows that `images` were made of. Each image is perturbed once for all models. Memory:
+    the models and a chunk of images, however many there are.
+    """
+    seeds = [perturbations.seed_of(*key) for key in zip(rows["source"], rows["path"], strict=True)]
+    found = {name: {change: np.empty(len(rows), np.float32) for change in table} for name in models}
+    total = len(rows) * len(table)
+    # Pillow and numpy let go of the interpreter where they work, so threads do share this out.
+    with (
+        ThreadPoolExecutor(plan.threads) as pool,
+        progress.bar(total, "perturbed") as bar,
+    ):
+        for start in range(0, len(rows), CHUNK):
+            chunk = np.arange(start, min(start + CHUNK, len(rows)))
+            clean, none = images.gather(chunk), np.zeros(len(chunk), int)
+            for change, steps in table.items():
+                changed = list(pool.map(perturbations.apply, clean, repeat(steps), [seeds[i] for i in chunk]))
+                batch = Batches([np.stack(changed)], none, chunk - start, none, plan.torch_device)
+                for name, model in models.items():
+                    found[name][change][chunk] = logits(model, batch, plan)
+                bar.update(len(chunk))
+    return found

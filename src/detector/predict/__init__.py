@@ -1,0 +1,1 @@
+"""Prediction: verdicts of a bundle about any image. No torch."""

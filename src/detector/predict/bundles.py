@@ -1,0 +1,45 @@
+"""Bundles below a results folder, the newest first, and their checksums."""
+
+from pathlib import Path
+
+from detector.core.errors import DetectorError
+from detector.core.files import sha256
+
+SUMS = "SHA256SUMS"
+
+
+def bundles(results: Path | str) -> list[Path]:
+    """The finished bundles below a folder of results, the newest first."""
+    # Not "**": that would walk through all else that lies there, and does not follow links to other disks.
+    patterns = (f"{above}runs/*/seed*/*/bundle/{SUMS}" for above in ("", "*/", "*/*/"))
+    found = [path.parent for pattern in patterns for path in Path(results).glob(pattern)]
+    return sorted(found, key=lambda path: (-time_of(path), path))
+
+
+def time_of(bundle: Path) -> float:
+    """When it was finished, in seconds since 1970."""
+    return (bundle / SUMS).stat().st_mtime
+
+
+def newest(results: Path | str) -> Path:
+    """Raises `DetectorError` where there is no bundle."""
+    found = bundles(results)
+    if not found:
+        raise DetectorError(
+            f"{results}: found no bundle below it, expected one that snakemake made; name one with --model, or "
+            "see `detector doctor`"
+        )
+    return found[0]
+
+
+def check(path: Path) -> None:
+    """Raises `DetectorError` for a file of a bundle that is not what the bundle's checksum says."""
+    sums = path.with_name(SUMS)
+    if not sums.is_file():
+        return
+    expected = {line[66:]: line[:64] for line in sums.read_text().splitlines()}.get(path.name)
+    if expected is not None and (found := sha256(path)) != expected:
+        raise DetectorError(
+            f"{path}: found SHA-256 {found[:12]}…, expected {expected[:12]}… ({SUMS}): it is damaged or was "
+            "changed; copy the bundle again, or make it again: snakemake -R export"
+        )

@@ -1,0 +1,85 @@
+"""Where in an image a verdict comes from, from the ONNX file alone.
+
+The networks end in an average over all positions and one linear output. For these Grad-CAM at the last block
+(Selvaraju et al. 2017) is CAM (Zhou et al. 2016) up to a constant: the gradient of the logit is the output's
+weight at each position, so no gradient needs to be computed.
+"""
+
+import functools
+
+import numpy as np
+import onnx
+import onnxruntime
+from PIL import Image
+
+from detector.core.errors import DetectorError
+from detector.export import runtimes
+from detector.stats import decisions
+
+SHOWN = 256  # pixels: smaller images are shown larger, by a whole factor
+STRENGTH = 0.6  # of the colour where the map is highest
+# From nothing to yellow: also in grey the brighter, the more.
+COLOURS = np.array([[0, 0, 0], [90, 0, 80], [200, 40, 40], [255, 150, 0], [255, 255, 120]], np.float64)
+
+
+def check(model) -> None:
+    """Raises `DetectorError` for a model of which nothing can be shown: see `heat` and `overlay`."""
+    overlay(model, np.zeros((model.size, model.size, 3), np.uint8))
+
+
+def heat(model, pixels: np.ndarray) -> np.ndarray:
+    """float64 (positions, positions), 0 to 1: what speaks for the verdict that the network gives, real or fake.
+
+    `model`: a `model.Model`; `pixels`: uint8 (size, size, 3). All 0 where nothing does (the bias decides).
+
+    Raises `DetectorError` for a network without such an end.
+    """
+    features, weight = _maps(str(model.file), model.threads)(pixels[None])
+    evidence = np.tensordot(weight.reshape(-1).astype(np.float64), features[0].astype(np.float64), axes=1)
+    if not decisions.real(model.logits(pixels[None])[0]):
+        evidence = -evidence
+    evidence = np.maximum(evidence, 0)
+    return evidence / evidence.max() if evidence.max() > 0 else evidence
+
+
+def overlay(model, pixels: np.ndarray) -> np.ndarray:
+    """uint8 (n, n, 3), n a multiple of size: the pixels in grey, and in colour where the verdict comes from.
+
+    Raises `DetectorError` for a network whose last block has one position: there is no place to show.
+    """
+    found = heat(model, pixels)
+    if found.shape[0] < 2:
+        raise DetectorError(
+            f"{model.file}: at {model.size} pixels its last block has one position, so there is no place to show; "
+            "leave --explain out, or train with a larger images.size"
+        )
+    side = model.size * max(1, -(-SHOWN // model.size))
+    shown = Image.fromarray(pixels).convert("L").resize((side, side), Image.Resampling.NEAREST)
+    grey = np.asarray(shown, np.float64)[..., None]
+    map_ = np.asarray(Image.fromarray(found.astype(np.float32)).resize((side, side), Image.Resampling.BILINEAR))
+    at = map_.clip(0, 1) * (len(COLOURS) - 1)
+    low = np.minimum(at.astype(int), len(COLOURS) - 2)
+    part = (at - low)[..., None]
+    colour = COLOURS[low] * (1 - part) + COLOURS[low + 1] * part
+    share = STRENGTH * map_.clip(0, 1)[..., None]
+    return (grey * (1 - share) + colour * share).round().astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=4)
+def _maps(path: str, threads: int):
+    """A function from pictures to (what the last average is over, float (n, c, h, w); the output's weight)."""
+    model = onnx.load(path)
+    pools = [node for node in model.graph.node if node.op_type in ("ReduceMean", "GlobalAveragePool")]
+    outputs = [node for node in model.graph.node if node.op_type == "Gemm"]
+    if len(pools) != 1 or len(outputs) != 1:
+        raise DetectorError(
+            f"{path}: found {len(pools)} averages and {len(outputs)} linear layers, expected one of each; "
+            "this network's verdicts cannot be shown"
+        )
+    names = [pools[0].input[0], outputs[0].input[1]]
+    for name in names:  # also a weight can be an output, whatever it is stored as
+        model.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), runtimes.session_options(threads), providers=["CPUExecutionProvider"]
+    )
+    return lambda pictures: session.run(names, {"image": pictures})

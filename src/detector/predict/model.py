@@ -1,0 +1,250 @@
+"""Is a picture real or AI-generated? A bundle's answer, from the pixels that training would have seen. No torch.
+
+Pictures are decoded by threads (Pillow lets go of Python's lock while it decodes and resizes) while the model
+computes.
+"""
+
+import hashlib
+import io
+import itertools
+import json
+import math
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+from detector.core.errors import DetectorError
+from detector.core.files import sha256
+from detector.core.machine import cores
+from detector.experiment.formats import FILES
+from detector.export import runtimes
+from detector.imaging import decoding
+from detector.imaging.preprocessing import Preprocessing, decoded
+from detector.imaging.suffixes import VIDEO_SUFFIXES
+from detector.predict import verdicts
+from detector.predict.bundles import check
+from detector.predict.verdicts import FAKE, REAL, UNSURE, Answer, Band
+from detector.stats import decisions
+
+BATCH = 16  # pictures a pass: no slower than larger ones on a CPU, and a ResNet-50 at 224 px then needs 200 MB
+AHEAD = 4  # images a thread that are decoded, or about to be, while the model computes
+FRAME = 0.5  # of a video, where training saw none
+
+Item = str | os.PathLike | tuple[str, bytes]
+
+
+@dataclass(frozen=True)
+class Model:
+    """One file of a bundle, ready to be asked. Safe to share among threads."""
+
+    file: Path
+    name: str  # "resnet18 l1-40 seed 0, fp32"
+    size: int  # side of what the network sees, in pixels
+    temperature: float
+    band: Band | None  # of a bundle from before there was one
+    preprocessing: Preprocessing
+    frame: float  # which frame of a video: 0 = first, 1 = last
+    threads: int
+    facts: Mapping[str, str]  # all that the file says of itself
+    session: onnxruntime.InferenceSession
+
+    @classmethod
+    def open(
+        cls, bundle: Path | str, *, threads: int = 0, file: str | None = None, source: str | None = None
+    ) -> "Model":
+        """`bundle`: the folder, or one ONNX file in it. threads: 0 for all cores. file: a name in the folder.
+        source: as whose images pixels are made, where a training set had sources made in different ways.
+
+        Raises `DetectorError` for a file that is no such model, or not the one that its checksum is of.
+        """
+        path = Path(bundle)
+        if path.is_dir():
+            path = path / (file or FILES["onnx-fp32"])
+        if not path.is_file():
+            raise DetectorError(
+                f"{path}: found no such file, expected a bundle or an ONNX file in one; "
+                "see what there is with `detector doctor`"
+            )
+        check(path)
+        threads = threads or cores()
+        session = runtimes.open_session(path, threads)
+        facts = dict(session.get_modelmeta().custom_metadata_map)
+        try:
+            return cls(
+                file=path,
+                name=f"{facts['arch']} {facts['branch']} seed {facts['seed']}, {facts['precision']}",
+                size=int(facts["image_size"]),
+                temperature=float(facts["temperature"]),
+                band=Band.of(json.loads(facts["band"])) if "band" in facts else None,
+                preprocessing=_way(path, json.loads(facts["preprocessing"]), source),
+                frame=float(facts.get("frame", FRAME)),
+                threads=threads,
+                facts=facts,
+                session=session,
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise DetectorError(
+                f"{path}: found no usable {error} in its metadata, expected what the rule `export` writes; "
+                "export it again"
+            ) from error
+
+    @property
+    def card(self) -> str:
+        """The model card, Markdown; "" where the bundle has none."""
+        path = self.file.with_name("card.md")
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    @property
+    def caveats(self) -> list[str]:
+        """What whoever reads a verdict must know, one sentence each."""
+        if self.band is None:
+            return [
+                "this bundle says nothing about when it is sure, so no verdict is unsure for being a close call; "
+                "snakemake makes it again with that"
+            ]
+        if math.isnan(self.band.error):
+            return ["there were too few validation images to be sure of anything: every verdict is unsure"]
+        never = [
+            f"it is never sure that an image is {name}: too few validation images called so, or too many wrongly"
+            for name, cut in ((FAKE, self.band.fake), (REAL, self.band.real))
+            if math.isinf(cut)
+        ]
+        if not self.band.reached:
+            return never + [
+                f"of the images outside its unsure range up to {self.band.error:.1%} can be called wrongly; "
+                f"{self.band.wanted:.1%} was asked for, which its validation images cannot show"
+            ]
+        return never
+
+    def judge(self, image: str | os.PathLike | bytes, *, name: str = "image", fast: bool = False) -> Answer:
+        """One image: a path, or the bytes of a file. Never raises for what is wrong with the image."""
+        item = (name, image) if isinstance(image, bytes) else image
+        return self._answers([(_name(item), self._try_views(item, fast))], BATCH)[0]
+
+    def judge_many(self, items: Iterable[Item], *, batch: int = BATCH, fast: bool = False) -> Iterator[Answer]:
+        """Answers in the order of `items`: paths, or names and bytes. No more than a few are held in memory.
+
+        batch: pictures in one pass of the network. fast: leave out the look at changed copies of each.
+        """
+        items = iter(items)
+        waiting: deque[tuple[str, Future]] = deque()
+        together = max(1, batch // (1 if fast else 1 + len(verdicts.CHANGES)))
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
+
+        def fill() -> None:
+            for item in itertools.islice(items, together + AHEAD * self.threads - len(waiting)):
+                waiting.append((_name(item), pool.submit(self._try_views, item, fast)))
+
+        try:
+            fill()
+            while waiting:
+                ready = [waiting.popleft() for _ in range(min(together, len(waiting)))]
+                group = [(name, future.result()) for name, future in ready]
+                fill()
+                yield from self._answers(group, batch)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def pixels(self, item: Item) -> np.ndarray:
+        """uint8 (size, size, 3): what the network sees of an image.
+
+        Raises headers.BadImage, or whatever Pillow or FFmpeg raise.
+        """
+        return self.preprocessing.apply(self._rgb(item), self._hash(item))
+
+    def explain(self, item: Item) -> np.ndarray:
+        """uint8 (n, n, 3): what the network sees, and where in it its verdict comes from; see `explanation`."""
+        from detector.predict import explanation  # imported here: it needs onnx, which takes a while
+
+        return explanation.overlay(self, self.pixels(item))
+
+    def logits(self, pictures: np.ndarray, batch: int = BATCH) -> np.ndarray:
+        """float32 (n,) of uint8 (n, size, size, 3)."""
+        parts = [
+            self.session.run(None, {"image": pictures[start : start + batch]})[0]
+            for start in range(0, len(pictures), batch)
+        ]
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def probability_fake(self, logit: float) -> float:
+        # The same as 1 / (1 + exp(logit / temperature)), whose exp can be too large.
+        return (1 - math.tanh(logit / self.temperature / 2)) / 2
+
+    def _rgb(self, item: Item) -> Image.Image:
+        limit = self.preprocessing.max_pixels
+        if isinstance(item, tuple):
+            return decoded(io.BytesIO(item[1]), limit)
+        video = Path(item).suffix.lower() in VIDEO_SUFFIXES
+        return decoded(item, limit, self.frame if video else None)
+
+    def _hash(self, item: Item) -> str:
+        """SHA-256 of the file, where pixels depend on it."""
+        if not self.preprocessing.draws:
+            return ""
+        return hashlib.sha256(item[1]).hexdigest() if isinstance(item, tuple) else sha256(item)
+
+    def _try_views(self, item: Item, fast: bool) -> np.ndarray | str:
+        """uint8 (views, size, size, 3), the image itself first; or what is wrong with it."""
+        try:
+            image, digest = self._rgb(item), self._hash(item)
+            copies = [image] if fast else [image, *(change(image) for change in verdicts.CHANGES.values())]
+            return np.stack([self.preprocessing.apply(copy, digest) for copy in copies])
+        except DetectorError:  # not the file's fault
+            raise
+        except FileNotFoundError:
+            return "no such file"
+        except Exception as error:  # decoders raise almost anything on broken files
+            return decoding.reason(error, Path(_name(item)))
+
+    def _answers(self, group: list[tuple[str, np.ndarray | str]], batch: int) -> list[Answer]:
+        good = [views for _, views in group if not isinstance(views, str)]
+        logits = iter(self.logits(np.concatenate(good), batch).tolist()) if good else iter(())
+        return [
+            Answer(name, None, None, None, error=views)
+            if isinstance(views, str)
+            else self._answer(name, list(itertools.islice(logits, len(views))))
+            for name, views in group
+        ]
+
+    def _answer(self, name: str, logits: list[float]) -> Answer:
+        """`logits`: of the image, and of its changed copies if any."""
+        logit, *changed = logits
+        if not all(map(math.isfinite, logits)):
+            return Answer(name, None, None, None, error="the model gives no number for it")
+        verdict, why = (REAL if decisions.real(logit) else FAKE), ""
+        flipped = [
+            how
+            for how, other in zip(verdicts.CHANGES, changed, strict=False)
+            if decisions.real(other) != decisions.real(logit)
+        ]
+        if self.band is not None and self.band.fake < logit < self.band.real:
+            verdict, why = UNSURE, f"too close a call; rather {verdict}"
+        elif flipped:
+            verdict, why = UNSURE, f"{verdict}, but not once it is {' or '.join(flipped)}"
+        return Answer(name, verdict, self.probability_fake(logit), logit, why)
+
+
+def _way(path: Path, ways: Mapping[str, Mapping], source: str | None) -> Preprocessing:
+    """How pixels are made: as of `source`, or as of all where they are alike."""
+    if source is not None and source not in ways:
+        raise DetectorError(
+            f"--source: found {source}, expected one of {', '.join(ways)}, which {path} learned from"
+        )
+    chosen = [ways[source]] if source is not None else list(ways.values())
+    if any(way != chosen[0] for way in chosen):
+        raise DetectorError(
+            f"{path}: its training images were made into pixels in different ways, by source; "
+            f"say which an image is like: --source {' or '.join(ways)}"
+        )
+    return Preprocessing.of(chosen[0])
+
+
+def _name(item: Item) -> str:
+    return item[0] if isinstance(item, tuple) else os.fspath(item)

@@ -1,0 +1,73 @@
+"""Verdicts: what is said of one image, and when it is unsure."""
+
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from PIL import Image
+
+REAL, FAKE, UNSURE = "real", "fake", "unsure"
+
+
+def _smaller(image: Image.Image) -> Image.Image:
+    return image.resize([max(1, round(0.9 * side)) for side in image.size], Image.Resampling.BILINEAR)
+
+
+def _saved_again(image: Image.Image) -> Image.Image:
+    if max(image.size) > 65_500:  # what JPEG can hold
+        return image
+    with io.BytesIO() as file:
+        image.save(file, "JPEG", quality=90, comment=b"")  # else the image's own, which can be too long
+        with Image.open(file, formats=["JPEG"]) as again:
+            return again.convert("RGB")
+
+
+# What happens to any picture that is passed on, and must not change who made it.
+CHANGES: Mapping[str, Callable[[Image.Image], Image.Image]] = {
+    "made smaller by a tenth": _smaller,
+    "saved again as JPEG of quality 90": _saved_again,
+}
+
+
+@dataclass(frozen=True)
+class Band:
+    """Logits up to `fake` are surely fake, those from `real` on surely real, those in between unsure.
+
+    `error`: of the images beyond a cut, what share is called wrongly at most (upper confidence bound on validation
+    images, the worse of both cuts); `wanted`: what was asked for. A side that is never sure is -inf or inf, and
+    without bound.
+    """
+
+    fake: float
+    real: float
+    error: float
+    wanted: float
+
+    @property
+    def reached(self) -> bool:
+        return self.error <= self.wanted
+
+    @classmethod
+    def of(cls, facts: Mapping) -> "Band":
+        """From what `calibration.band` found."""
+        cuts = {name: facts[name]["cut"] for name in (FAKE, REAL)}
+        bounds = [facts[name]["bound"] for name in (FAKE, REAL) if facts[name]["cut"] is not None]
+        return cls(
+            fake=-math.inf if cuts[FAKE] is None else cuts[FAKE],
+            real=math.inf if cuts[REAL] is None else cuts[REAL],
+            error=max(bounds, default=math.nan),
+            wanted=facts["wanted"],
+        )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said of one image. With an `error` there is no verdict; `why` is the reason of an unsure one."""
+
+    name: str
+    verdict: str | None  # real, fake or unsure
+    probability_fake: float | None  # calibrated on validation images
+    logit: float | None  # above 0 = rather real
+    why: str = ""
+    error: str = ""

@@ -1,0 +1,87 @@
+"""The server process: its socket, its memory, and its run until a signal."""
+
+import contextlib
+import ctypes
+import ipaddress
+import logging
+import socket
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import uvicorn
+
+from detector.core import signals
+from detector.core.errors import DetectorError
+from detector.predict.model import Model
+from detector.serve.app import app
+from detector.serve.uploads import Limits
+
+log = logging.getLogger(__name__)
+CLOSING = 4  # seconds for requests under way when the server is told to stop
+M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0: any that is free. Raises DetectorError where it cannot be had."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=256)
+    except (OSError, OverflowError) as error:
+        raise DetectorError(
+            f"--host {host} --port {port}: cannot listen there ({getattr(error, 'strerror', None) or error}); "
+            "choose another --port"
+        ) from None
+
+
+def give_memory_back() -> None:
+    """Have blocks of a MiB and more returned to the system once they are free. By itself glibc keeps them after
+    the first few, and a server that saw two large images would hold their gigabyte for ever."""
+    with contextlib.suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 1 << 20)
+
+
+def is_local(host: str) -> bool:
+    """Whether only programs on this machine reach it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def run(model: Model, *, host: str, port: int, workers: int, limits: Limits, names: Sequence[str] = ()) -> None:
+    """Serve until SIGINT or SIGTERM; requests under way are finished, within CLOSING seconds."""
+    give_memory_back()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # they tell of an image's metadata
+    listener, pool = bound(host, port), ThreadPoolExecutor(workers, "judge")
+    if not is_local(host):
+        log.warning(
+            "--host %s: other machines reach this server, which asks nobody who they are and encrypts nothing",
+            host,
+        )
+    shown = f"[{host}]" if ":" in host else host
+    config = uvicorn.Config(
+        app(model, pool=pool, limits=limits, names=("localhost", host, socket.gethostname(), *names)),
+        loop="asyncio",
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        limit_concurrency=max(256, 4 * limits.requests),  # of connections, those that send nothing included
+        timeout_graceful_shutdown=CLOSING,
+    )
+    log.info("model: %s", model.name)
+    for caveat in model.caveats:
+        log.warning("%s", caveat)
+    log.info("open http://%s:%d (Ctrl-C stops it)", shown, listener.getsockname()[1])
+    with listener:
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        except signals.Stopped as stop:
+            log.info("stopped by %s", stop)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # images of requests that CLOSING was too short for

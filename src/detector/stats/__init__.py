@@ -1,0 +1,1 @@
+"""Statistics of saved logits: metrics, intervals, calibration, tests."""

@@ -1,0 +1,60 @@
+"""Numbers about accuracy, from saved logits. The positive class is FAKE (label 0) throughout."""
+
+import numpy as np
+
+from detector.core.errors import DetectorError
+from detector.core.labels import FAKE
+from detector.stats import decisions
+from detector.stats.intervals import wilson
+from detector.stats.ranking import auc
+
+POSITIVE = "fake"
+METRIC_COLUMNS = (
+    *("n", "accuracy", "accuracy_low", "accuracy_high", "precision", "recall", "f1", "auc"),
+    *("tp", "fp", "tn", "fn"),
+)
+
+
+def confusion(label: np.ndarray, logit: np.ndarray) -> dict[str, int]:
+    """Counts tp, fp, tn, fn. An image is called fake where its logit is below 0, P(real) below one half.
+
+    Raises `DetectorError` where a logit is no number; who reads it from a file says whose (`predictions.check`).
+    """
+    if odd := np.flatnonzero(~np.isfinite(logit)).tolist():
+        raise DetectorError(f"found no number as the logit of image {odd[0] + 1} of {len(logit)}, expected one")
+    fake = np.asarray(label) == FAKE
+    called = ~decisions.real(np.asarray(logit))
+    return {
+        "tp": int((called & fake).sum()),
+        "fp": int((called & ~fake).sum()),
+        "tn": int((~called & ~fake).sum()),
+        "fn": int((~called & fake).sum()),
+    }
+
+
+def measure(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
+    """`METRIC_COLUMNS` for one test set; `label` int (n,), 1 = real; `logit` float (n,), above 0 = real.
+
+    What is undefined is NaN, never 0: recall without fakes, precision where nothing is called fake, the area
+    under the ROC curve where one class is missing, and everything where there is no image.
+    """
+    label, logit = np.asarray(label), np.asarray(logit, dtype=np.float64)
+    counts = confusion(label, logit)
+    tp, fp, tn, fn = (counts[k] for k in ("tp", "fp", "tn", "fn"))
+    accuracy = _ratio(tp + tn, len(label))
+    low, high = wilson(accuracy, len(label))
+    return {
+        "n": len(label),
+        "accuracy": accuracy,
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "auc": auc(label, logit),
+        **counts,
+    }
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")

@@ -1,0 +1,41 @@
+"""What a logit says of an image: real from 0 on, fake below. No other place of the library decides it."""
+
+from typing import TypeVar
+
+from detector.core.labels import CLASSES, FAKE, REAL
+
+Numbers = TypeVar("Numbers")  # a float, an array or a tensor
+
+
+def real(logit: Numbers) -> Numbers:
+    """Whether an image is called real. What is no number would be called fake: `saved` refuses it first."""
+    return logit >= 0
+
+
+def right(label: Numbers, logit: Numbers) -> Numbers:
+    """Whether an image is called what it is; `label`: 1 = real, 0 = fake."""
+    return real(logit) == (label == REAL)
+
+
+REMEDY = (
+    "Give it more images, as many real as fake ones, more epochs and patience, or another learning rate, before "
+    "its numbers are read."
+)
+
+
+def doubt(reals: int, fakes: int, called_real: int, rights: int, images: str) -> str:
+    """What must be said of a network that never calls one class, or is right no more often than if it never did.
+
+    `reals` and `fakes` of `images` (what they are, in words), of which `called_real` were called real and `rights`
+    what they are. "" where there is no doubt, or where one class is missing.
+    """
+    count, most = reals + fakes, max(reals, fakes)
+    if not reals or not fakes:
+        return ""
+    always = f"{100 * most / count:.1f} % of these are {CLASSES[REAL if reals == most else FAKE]}"
+    if called_real in (0, count):
+        never, said = (CLASSES[REAL], CLASSES[FAKE]) if called_real == 0 else (CLASSES[FAKE], CLASSES[REAL])
+        return f"it never calls one of the {count:,} {images} {never}: all are {said} to it ({always})"
+    if rights <= most:
+        return f"it is right about {100 * rights / count:.1f} % of the {count:,} {images}, while {always}"
+    return ""

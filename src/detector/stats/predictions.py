@@ -1,0 +1,61 @@
+"""Saved logits that are counted or compared: each is a number, and what is compared is of the same images."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from detector.core.errors import DetectorError
+from detector.experiment.variants import COMBINED, VALID, Variant
+from detector.stats import decisions
+
+IMAGE = ["source", "path", "label"]  # what says which image a row is about
+Predictions = Mapping[Variant, Mapping[str, pd.DataFrame]]
+
+
+def right(table: pd.DataFrame, column: str = "logit") -> np.ndarray:
+    """Whether each image was called what it is, bool (n,)."""
+    return decisions.right(table["label"].to_numpy(), table[column].to_numpy())
+
+
+def check(found: Mapping[object, Mapping[str, pd.DataFrame]]) -> None:
+    """Raises `DetectorError` where a logit is no number, or two models' tables of one set are of other images.
+
+    `found`: by model and set, columns of `IMAGE` and logit.
+    """
+    first: dict[str, tuple[object, pd.DataFrame]] = {}
+    for model, sets in found.items():
+        for name, table in sets.items():
+            require_numbers(table, f"{model}, {name}")
+            other, theirs = first.setdefault(name, (model, table))
+            require_same_images(table, f"{model}, {name}", theirs, f"{other}, {name}")
+
+
+def require_numbers(table: pd.DataFrame, who: str, column: str = "logit") -> None:
+    """Raises `DetectorError` that names the model, `who`, and the first image whose logit is no number.
+
+    What is infinite is none: no probability comes of it.
+    """
+    odd = ~np.isfinite(table[column].to_numpy(dtype=np.float64))
+    if odd.any():
+        row = table.iloc[int(odd.argmax())]
+        raise DetectorError(
+            f"{who}: found {row[column]} as the {column} of {row['source']}: {row['path']} ({odd.sum()} of "
+            f"{len(table)} images), expected a number: the network overflows, or a file is damaged. Delete that "
+            "model's files and run snakemake again; if it comes back, train it with a lower learning rate"
+        )
+
+
+def require_same_images(ours: pd.DataFrame, who: str, theirs: pd.DataFrame, other: str) -> None:
+    """Raises `DetectorError` where two models' tables are not of the same images in the same order."""
+    if len(ours) != len(theirs) or (ours[IMAGE].to_numpy() != theirs[IMAGE].to_numpy()).any():
+        raise DetectorError(
+            f"{who} ({len(ours)} images) and {other} ({len(theirs)}) were not shown the same images in the same "
+            "order, which a paired comparison needs. Delete those files and run snakemake again"
+        )
+
+
+def with_combined(sets: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """The sets, and all test sets together as `combined`."""
+    tests = [table for name, table in sets.items() if name != VALID]
+    return {**sets, COMBINED: pd.concat(tests, ignore_index=True)}

@@ -1,0 +1,88 @@
+"""What a difference between two models on the same images can be taken for."""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+from scipy.special import bdtr, ndtr
+
+LEVEL = 0.05  # chance of calling a difference that is none, or of calling equivalent what is not
+POWER = 0.8  # of `images_needed`
+
+
+def mcnemar(gained: int, lost: int) -> float:
+    """Two-sided p of no difference: the exact test, binomial in the images that tell the two apart (McNemar 1947).
+
+    `gained`, `lost`: images that only the second model, or only the first, called right.
+    """
+    return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
+
+
+def equivalence(n: int, gained: int, lost: int, margin: float) -> float:
+    """p of two one-sided tests (Schuirmann 1987) of a difference of `margin` or more, in either direction.
+
+    `n` images, counts as in `mcnemar`, `margin` a fraction above 0. Small where the difference is smaller than the
+    margin. Each is the score test for paired proportions (Nam 1997, Tango 1998) with a continuity correction of
+    one half, which keeps its level also where models rarely differ. There the plain one is wrong in up to 7 % of
+    cases instead of 5 %, a Wald test with Bonett & Price's adjustment in up to 10 % (docs/statistics.md).
+    NaN where there is no image.
+    """
+    if not n:
+        return math.nan
+    return max(_no_worse(n, gained, lost, margin), _no_worse(n, lost, gained, margin))
+
+
+def _no_worse(n: int, gained: int, lost: int, margin: float) -> float:
+    """p of `lost` being more frequent than `gained` by `margin` or more."""
+    deviation = math.sqrt(n * _variance(gained / n, lost / n, margin))
+    return float(ndtr(-(gained - lost + n * margin - 0.5) / deviation))
+
+
+def _variance(gained: float, lost: float, margin: float) -> float:
+    """Of one image's difference, were `lost` more frequent by just the margin; the shares are those observed."""
+    # The most likely share of `lost` under that condition: the root of the likelihood's slope (Tango 1998).
+    linear = gained + lost + margin * (2 - gained + lost)
+    share = (linear + math.sqrt(max(0.0, linear**2 - 8 * lost * margin * (1 + margin)))) / 4
+    return 2 * share - margin * (1 + margin)
+
+
+def images_needed(n: int, gained: int, lost: int, margin: float) -> float:
+    """About how many images would show, in 4 of 5 cases, that two models without any difference are equivalent.
+
+    If they disagree on as large a share of images as they did on `n`, counts as in `mcnemar`; the share is counted
+    as in `paired_interval`. The sample size of the score test (Nam 1997), and what its continuity correction adds
+    (Fleiss 1981). For one comparison: with more branches it takes more. NaN where there is no image.
+    """
+    if not n:
+        return math.nan
+    share = (gained + lost + 2) / (n + 2)
+    normal = NormalDist().inv_cdf
+    deviation = math.sqrt(_variance(share / 2, share / 2, margin))
+    plain = ((normal(1 - LEVEL) * deviation + normal((1 + POWER) / 2) * math.sqrt(share)) / margin) ** 2
+    return math.ceil(plain / 4 * (1 + math.sqrt(1 + 2 / (plain * margin))) ** 2)
+
+
+def holm(p: Sequence[float]) -> np.ndarray:
+    """p of each of several tests such that one wrong call among all stays as rare as the level (Holm 1979).
+
+    Float (k,), in the order given.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    return adjusted
+
+
+def verdict(difference: float, p_different: float, p_equivalent: float, enough: bool) -> str:
+    """What the two corrected p say together; its first word is better, worse, equivalent or undecided.
+
+    A difference can be real and too small to matter: that is `equivalent`, with its direction behind a colon, and
+    never hidden. Where neither test rejects, nothing is known, which is not the same as no difference; `enough`:
+    whether there were as many images as equivalence takes.
+    """
+    direction = ("better" if difference > 0 else "worse") if p_different < LEVEL else ""
+    if p_equivalent < LEVEL:
+        return f"equivalent: {direction} within the margin" if direction else "equivalent"
+    return direction or ("undecided" if enough else "undecided: n too small")

@@ -1,0 +1,110 @@
+"""What a branch's gain over the baseline is made of: more training, and pruning. From saved logits, no torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from detector.experiment.variants import BASELINE, DENSE_CONTROL, MATCHED, VALID, Variant
+from detector.stats import crossed_effects
+from detector.stats.predictions import check, right, with_combined
+
+ABLATION_COLUMNS = (
+    *("arch", "seed", "branch", "testset", "part", "control", "same_settings", "n", "seeds", "difference"),
+    *("images_low", "images_high", "seeds_low", "seeds_high", "both_low", "both_high", "margin", "verdict"),
+)
+ALL = "all"  # in place of a seed
+_SETTINGS = ("optimizer", "learning_rate")
+
+
+def ablation(
+    predictions: Mapping[Variant, Mapping[str, pd.DataFrame]], metas: Mapping[Variant, Mapping], margin: float
+) -> list[dict]:
+    """Rows of ablation.csv: each branch's gain over the baseline, and by each control the two parts of it.
+
+    `predictions`: by variant and set (`valid` or a source's name), columns path, source, label and logit; `metas`:
+    the content of meta.json by variant; `margin`: the difference of accuracies, as a fraction, from which on it
+    matters.
+
+    `more training` is control less baseline, `pruning` branch less control: they add up to `total`. The controls
+    are the dense control and each matched one that had the branch's own optimizer and learning rate, in all seeds
+    that the row is about. Rows of each seed, then of all together. Raises `DetectorError` where two models saw
+    other images, or a logit is no number.
+    """
+    check(predictions)
+    right_of = {
+        (variant, name): right(table)
+        for variant, sets in predictions.items()
+        for name, table in with_combined(sets).items()
+        if name != VALID
+    }
+    rows = []
+    for arch in dict.fromkeys(variant.arch for variant in predictions):
+        seeds = list(dict.fromkeys(variant.seed for variant in predictions if variant.arch == arch))
+        names = list(dict.fromkeys(variant.branch for variant in predictions if variant.arch == arch))
+        controls = [name for name in names if _is_control(name)]
+        for branch in (name for name in names if name != BASELINE and name not in controls):
+            for testset in dict.fromkeys(name for _, name in right_of):
+                for seed in (*seeds, ALL):
+                    runs = seeds if seed == ALL else [seed]
+                    for part, control, second, first, same in _parts(metas, arch, runs, branch, controls):
+                        row = {"arch": arch, "seed": seed, "branch": branch, "testset": testset, "part": part}
+                        each = (
+                            [right_of[Variant(arch, run, name), testset] for run in runs]
+                            for name in (first, second)
+                        )
+                        rows.append({**row, "control": control, "same_settings": same, **_numbers(*each, margin)})
+    return rows
+
+
+def _parts(
+    metas: Mapping, arch: str, seeds: Sequence[int], branch: str, controls: Sequence[str]
+) -> Iterator[tuple[str, str, str, str, str]]:
+    """The part's name, its control, what is compared with what, and whether branch and control had one setting."""
+    yield "total", "", branch, BASELINE, ""
+    for control in controls:
+        ours, theirs = (
+            [metas[Variant(arch, seed, name)]["hyperparameters"] for seed in seeds] for name in (branch, control)
+        )
+        same = all(a[key] == b[key] for a, b in zip(ours, theirs, strict=True) for key in _SETTINGS)
+        said = "yes" if same else "no"
+        if same or control == DENSE_CONTROL:
+            yield "more training", control, control, BASELINE, said
+            yield "pruning", control, branch, control, said
+
+
+def _is_control(branch: str) -> bool:
+    return branch == DENSE_CONTROL or branch.startswith(MATCHED)
+
+
+def _numbers(first: Sequence[np.ndarray], second: Sequence[np.ndarray], margin: float) -> dict:
+    """Of one row; bool (n,) for each seed, whether each image was called right."""
+    differences = np.subtract(second, first, dtype=np.int8)
+    seeds, n = differences.shape
+    images, other_seeds, both = (
+        interval(differences)
+        for interval in (crossed_effects.over_images, crossed_effects.over_seeds, crossed_effects.over_both)
+    )
+    verdict = _verdict(*(both if seeds > 1 else images), margin)
+    if verdict and seeds == 1:
+        verdict += " (one training run)"
+    return {
+        "n": n,
+        "seeds": seeds,
+        "difference": differences.mean() if n else np.nan,
+        **dict(zip(("images_low", "images_high"), images, strict=True)),
+        **dict(zip(("seeds_low", "seeds_high"), other_seeds, strict=True)),
+        **dict(zip(("both_low", "both_high"), both, strict=True)),
+        "margin": margin,
+        "verdict": verdict,
+    }
+
+
+def _verdict(low: float, high: float, margin: float) -> str:
+    """What an interval says, in the words of significance.csv. Empty where there is no interval."""
+    if np.isnan(low):
+        return ""
+    direction = "better" if low > 0 else "worse" if high < 0 else ""
+    if -margin < low and high < margin:
+        return f"equivalent: {direction} within the margin" if direction else "equivalent"
+    return direction or "undecided"

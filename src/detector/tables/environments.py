@@ -1,0 +1,61 @@
+"""The table of environments: the libraries, the device and the commit that each variant was computed with."""
+
+from collections.abc import Mapping
+
+from detector.experiment.variants import Variant
+
+# The libraries that shape what a stage computes; another version of one of the others changes no number.
+LIBRARIES: Mapping[str, tuple[str, ...]] = {
+    "trained": ("torch", "torchvision", "numpy"),
+    "predicted": ("torch", "torchvision", "numpy"),
+    "exported": ("torch", "onnx", "onnxruntime", "numpy"),
+    "predicted_exported": ("onnxruntime", "openvino", "torch", "numpy"),
+}
+ENVIRONMENT_COLUMNS = (
+    *("arch", "seed", "branch", "stage", "differs", "python", "device", "precision"),
+    *dict.fromkeys(name for names in LIBRARIES.values() for name in names),
+    *("git_commit", "dirty"),
+)
+
+
+def environments(noted: Mapping[tuple[Variant, str], Mapping]) -> list[dict]:
+    """One row for each variant and stage (a key of `LIBRARIES`), in the order of `noted`.
+
+    `noted`: what the stage left of `provenance.record`, and `plan` (device, precision) where a network ran.
+    `differs` names what is not as it was for the first variant that has the stage; it is empty where nothing is.
+    """
+    rows, first = [], {}
+    for (variant, stage), record in noted.items():
+        shaping = _shaping(stage, record)
+        reference, expected = first.setdefault(stage, (variant, shaping))
+        differing = [
+            f"{name} {shaping[name] or 'none'} (that of {reference.branch}: {expected[name] or 'none'})"
+            for name in shaping
+            if shaping[name] != expected[name]
+        ]
+        rows.append(
+            {
+                **{"arch": variant.arch, "seed": variant.seed, "branch": variant.branch, "stage": stage},
+                **{"differs": "; ".join(differing), **shaping, "python": record["python"]},
+                **{"git_commit": record["git_commit"], "dirty": record.get("dirty")},
+            }
+        )
+    return rows
+
+
+def mixed(rows: list[dict]) -> list[str]:
+    """A sentence for each row that differs from the first of its stage."""
+    return [
+        f"{row['arch']} seed {row['seed']} {row['branch']}: {row['stage']} with {row['differs']}"
+        for row in rows
+        if row["differs"]
+    ]
+
+
+def _shaping(stage: str, record: Mapping) -> dict[str, str]:
+    plan, libraries = record.get("plan", {}), record["libraries"]
+    return {
+        "python": ".".join(record["python"].split(".")[:2]),
+        **{name: plan.get(name, "") for name in ("device", "precision")},
+        **{name: libraries.get(name, "") for name in LIBRARIES[stage]},
+    }

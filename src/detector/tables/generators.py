@@ -1,0 +1,75 @@
+"""per_generator.csv: the share called right, for each generator. No torch."""
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from detector.core.labels import CLASSES, FAKE, REAL
+from detector.experiment.variants import VALID, names
+from detector.stats.intervals import wilson, wilson_grouped
+from detector.stats.predictions import Predictions, check, right
+
+# In the column generator: all images of a test set, and its real ones. Before a generator of such a name: FAKES.
+ALL, REALS, FAKES = "all", CLASSES[REAL], f"{CLASSES[FAKE]}: "
+PER_GENERATOR_COLUMNS = (
+    *("arch", "seed", "branch", "testset", "generator", "held_out", "n"),
+    *("accuracy", "accuracy_low", "accuracy_high", "groups", "grouped_low", "grouped_high"),
+)
+
+
+def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> list[dict]:
+    """Rows of per_generator.csv: the share called right of all images of a source, of its real ones and of each
+    generator's, with an interval for single images and one for groups of images.
+
+    `hold_out`: generators kept from training; `held_out` is yes or no, and empty where images are not all fakes of
+    one generator. A generator that is called like another row stands behind `fake: `. `groups` and its interval
+    are empty where the source knows no groups.
+    """
+    check(predictions)
+    rows = []
+    for variant, sets in predictions.items():
+        for name, table in sets.items():
+            if name == VALID:
+                continue
+            real, maker = (table["label"] == REAL).to_numpy(), table["generator"]
+            correct, group = right(table), table["group"]
+            parts = [(ALL, "", np.ones(len(table), bool)), (REALS, "", real)]
+            for made_by in sorted(set(maker[~real])):
+                held = "yes" if made_by in hold_out else "no"
+                parts.append((_shown(made_by), held, ~real & (maker == made_by).to_numpy()))
+            for kind, held, chosen in parts:
+                if chosen.any():
+                    row = {"generator": kind, "held_out": held, **_share(correct[chosen], group[chosen])}
+                    rows.append({**names(variant), "testset": name, **row})
+    return rows
+
+
+def _shown(generator: str) -> str:
+    """A generator's name as no other row has it, whatever somebody called a folder."""
+    return f"{FAKES}{generator}" if generator in (ALL, REALS) or generator.startswith(FAKES) else generator
+
+
+def _share(correct: np.ndarray, group: pd.Series) -> dict:
+    low, high = wilson(share := float(correct.mean()), len(correct))
+    row = {"n": len(correct), "accuracy": share, "accuracy_low": low, "accuracy_high": high}
+    if (group == "").all():
+        return row
+    members = apart(group)
+    low, high = wilson_grouped(correct, members)
+    return row | {"groups": int(members.max()) + 1, "grouped_low": low, "grouped_high": high}
+
+
+def apart(groups: pd.Series) -> np.ndarray:
+    """int (n,): images that share a group, directly or through others, have one number; from 0 without gaps.
+
+    `groups`: names joined by |, as a swap's two people; an image without one is by itself.
+    """
+    names = groups.reset_index(drop=True).str.split("|").explode()
+    names = names[names != ""]
+    image, name = names.index.to_numpy(), pd.factorize(names)[0] + len(groups)
+    size = len(groups) + names.nunique()
+    edges = coo_array((np.ones(len(names), bool), (image, name)), shape=(size, size))
+    return np.unique(connected_components(edges, directed=False)[1][: len(groups)], return_inverse=True)[1]

@@ -1,0 +1,57 @@
+"""metrics.csv: more metrics of each variant, at two thresholds. No torch."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from detector.experiment.variants import VALID, names
+from detector.stats.calibration import probabilities, temperature
+from detector.stats.classification import POSITIVE, measure
+from detector.stats.predictions import Predictions, check, with_combined
+from detector.stats.ranking import best_cut, ranking
+
+METRICS_COLUMNS = (
+    *("arch", "seed", "branch", "testset", "threshold", "cut_logit", "n"),
+    *("accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "precision", "recall", "f1"),
+    *("auc", "auc_low", "auc_high", "average_precision", "eer", "tpr_at_1_percent_fpr", "temperature"),
+    *("brier", "brier_scaled", "log_loss", "log_loss_scaled", "ece", "ece_scaled", "positive"),
+)
+
+
+def metrics(predictions: Predictions) -> list[dict]:
+    """Rows of metrics.csv: each variant on each test set, at probability one half and at the cut of `valid`.
+
+    An image is called fake where its logit is below `cut_logit`. Cut and temperature come from the validation
+    images alone. Where these hold one class, there is no cut, and what depends on it is empty.
+    """
+    check(predictions)
+    rows = []
+    for variant, sets in predictions.items():
+        valid = sets[VALID]
+        cuts = {"0.5": 0.0, "valid": best_cut(valid["label"], valid["logit"])}
+        heat = temperature(valid["label"], valid["logit"]) if len(valid) else np.nan
+        for name, table in with_combined(sets).items():
+            if name == VALID:
+                continue
+            label, logit = table["label"].to_numpy(), table["logit"].to_numpy(dtype=np.float64)
+            scaled = probabilities(label, logit / heat)
+            same = {
+                **names(variant),
+                "testset": name,
+                "temperature": heat,
+                "positive": POSITIVE,
+                **ranking(label, logit),
+                **probabilities(label, logit),
+                **{f"{key}_scaled": value for key, value in scaled.items()},
+            }
+            whole = measure(label, logit)
+            for threshold, cut in cuts.items():
+                found = {key: whole[key] for key in ("n", "auc")} if np.isnan(cut) else measure(label, logit - cut)
+                rows.append({**same, **found, "threshold": threshold, "cut_logit": cut, **_balanced(found)})
+    return rows
+
+
+def _balanced(found: Mapping) -> dict[str, float]:
+    """The mean of the shares of fake and of real images that were called right, where there are both."""
+    reals = found.get("tn", 0) + found.get("fp", 0)
+    return {"balanced_accuracy": (found["recall"] + found["tn"] / reals) / 2} if reals else {}

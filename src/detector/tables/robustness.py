@@ -1,0 +1,149 @@
+"""What perturbed images cost each branch, and whether a branch loses more than its reference. No torch.
+
+A branch that is more often wrong on perturbed images need not be more brittle: it may have been worse before. So
+the question is about a difference of differences, on the same images (docs/robustness.md).
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from detector.core.labels import FAKE
+from detector.data import splits
+from detector.experiment.variants import BASELINE, COMBINED, DENSE_CONTROL
+from detector.imaging.perturbations import CLEAN, Steps, kind, text, value
+from detector.stats.changes import extra_equivalence, extra_interval, extra_p
+from detector.stats.intervals import paired_interval, wilson
+from detector.stats.predictions import require_numbers, require_same_images, right
+from detector.stats.ranking import auc
+from detector.stats.significance import holm, images_needed, verdict
+
+ROBUSTNESS_COLUMNS = (
+    *("arch", "seed", "branch", "testset", "perturbation", "kind", "value", "steps", "n"),
+    *("accuracy", "accuracy_low", "accuracy_high", "recall_fake", "recall_real", "auc"),
+    *("change", "change_low", "change_high", "auc_change", "reference", "reference_change"),
+    *("extra", "extra_low", "extra_high", "extra_p", "extra_p_holm"),
+    *("margin", "equivalence_p", "equivalence_p_holm", "n_needed", "verdict"),
+)
+
+
+def robustness(
+    runs: Mapping[tuple[str, int], pd.DataFrame],
+    table: Mapping[str, Steps],
+    margin: float,
+    sizes: Mapping[str, int],
+) -> list[dict]:
+    """Rows of robustness.csv: each branch on each perturbation and test set, once for each reference it has.
+
+    `runs`: by (architecture, seed) the logits of `probe`, a row for each branch and image, columns branch, source,
+    path, generator, label, `clean` and one for each perturbation of `table`. `margin`: the difference of changes,
+    as a fraction, from which on it matters. `sizes`: how many test images each source has, drawn or not. p are
+    corrected over branches and perturbations of one run, test set and reference. Raises `DetectorError` where the
+    branches of a run saw other images, or a logit is no number.
+    """
+    rows = []
+    for (arch, seed), logits in runs.items():
+        parts = {branch: part.reset_index(drop=True) for branch, part in logits.groupby("branch", sort=False)}
+        first = next(iter(parts), None)
+        for branch, part in parts.items():
+            who, other = (f"{arch}, seed {seed}, {name}, perturbed.parquet" for name in (branch, first))
+            require_same_images(part, who, parts[first], other)
+            for column in (CLEAN, *table):
+                require_numbers(part, who, column)
+        for source in logits["source"].unique():
+            chosen = {branch: part[part["source"] == source] for branch, part in parts.items()}
+            rows += [
+                {"arch": arch, "seed": seed, "testset": source, **row} for row in _of_set(chosen, table, margin)
+            ]
+        counted = _in_proportion(parts[first], sizes) if parts else None
+        together = {branch: part[counted] for branch, part in parts.items()}
+        rows += [
+            {"arch": arch, "seed": seed, "testset": COMBINED, **row} for row in _of_set(together, table, margin)
+        ]
+    return rows
+
+
+def _in_proportion(part: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
+    """Which images count where sources are taken together: of each the same share of its test images. Bool (n,).
+
+    Of a large source a smaller share was drawn. Counted with all that was drawn, the others would weigh more than
+    they do among all test images. With as many fewer of them what is counted is an even sample of these, and all
+    intervals and tests are those of such a sample. Classes and generators keep their shares.
+    """
+    drawn = part["source"].value_counts()
+    share = min(count / sizes[source] for source, count in drawn.items())
+    counted = pd.Series(False, index=part.index)
+    for source, rows in part.groupby("source"):
+        strata = list(zip(rows["label"].tolist(), rows["generator"], strict=True))
+        kept = splits.subset(strata, list(rows["path"]), round(share * sizes[source]), seed=0)
+        counted[rows.index] = rows["path"].isin(kept)
+    return counted.to_numpy()
+
+
+def _of_set(parts: Mapping[str, pd.DataFrame], table: Mapping[str, Steps], margin: float) -> list[dict]:
+    changes = {
+        branch: {name: right(part, name).astype(np.int64) - right(part, CLEAN) for name in table}
+        for branch, part in parts.items()
+    }
+    rows = []
+    for branch, part in parts.items():
+        possible = () if branch == BASELINE else (BASELINE, DENSE_CONTROL)
+        references = [name for name in possible if name in parts and name != branch]
+        for name in (CLEAN, *table):
+            row = {"branch": branch, **_measured(part, name, table)}
+            compared = references if name != CLEAN else []
+            rows += [row | _compared(changes, branch, other, name, margin) for other in compared] or [row]
+    for reference in (BASELINE, DENSE_CONTROL):
+        family = [row for row in rows if row.get("reference") == reference]
+        for column in ("extra_p", "equivalence_p"):
+            for row, p in zip(family, holm([row[column] for row in family]), strict=True):
+                row[f"{column}_holm"] = p
+        for row in family:
+            p = row["extra_p_holm"], row["equivalence_p_holm"]
+            row["verdict"] = _in_words(verdict(row["extra"], *p, row["n"] >= row["n_needed"]))
+    return rows
+
+
+def _measured(part: pd.DataFrame, name: str, table: Mapping[str, Steps]) -> dict:
+    """The numbers of one branch and perturbation that need no reference."""
+    before, after, label = right(part, CLEAN), right(part, name), part["label"].to_numpy()
+    accuracy = after.mean() if len(after) else math.nan
+    row = {"perturbation": name, "kind": CLEAN, "n": len(after), "accuracy": accuracy}
+    row["accuracy_low"], row["accuracy_high"] = wilson(accuracy, len(after))
+    for column, of_class in (("recall_fake", label == FAKE), ("recall_real", label != FAKE)):
+        row[column] = after[of_class].mean() if of_class.any() else math.nan
+    row["auc"] = auc(label, part[name])
+    if name != CLEAN:
+        steps = table[name]
+        row |= {"kind": kind(steps), "value": value(steps), "steps": text(steps)}
+        row["change"] = accuracy - before.mean() if len(before) else math.nan
+        row["change_low"], row["change_high"] = paired_interval(before, after)
+        row["auc_change"] = row["auc"] - auc(label, part[CLEAN])
+    return row
+
+
+def _compared(changes: Mapping, branch: str, reference: str, name: str, margin: float) -> dict:
+    ours, theirs = changes[branch][name], changes[reference][name]
+    extra = ours - theirs
+    low, high = extra_interval(extra)
+    n = len(extra)
+    return {
+        "reference": reference,
+        "reference_change": theirs.mean() if n else math.nan,
+        "extra": extra.mean() if n else math.nan,
+        "extra_low": low,
+        "extra_high": high,
+        "extra_p": extra_p(extra),
+        "margin": margin,
+        "equivalence_p": extra_equivalence(extra, margin),
+        "n_needed": images_needed(n, int((extra**2).sum()), 0, margin),
+    }
+
+
+def _in_words(found: str) -> str:
+    """A verdict about accuracies as one about their changes: what loses more is more brittle."""
+    for old, new in (("better", "less brittle"), ("worse", "more brittle"), ("equivalent", "as brittle")):
+        found = found.replace(old, new)
+    return found

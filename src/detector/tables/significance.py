@@ -1,0 +1,77 @@
+"""What saved logits prove: comparisons with a verdict, more metrics, and each generator by itself. No torch.
+
+Each function takes predictions by variant and set (`valid` or a source's name), columns path, source, generator,
+label and logit, and gives the rows of one table. It raises `DetectorError` where a logit is no number, or models
+saw other images. Selection looks at `valid` alone; test images are only counted.
+"""
+
+import numpy as np
+
+from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Variant, names
+from detector.stats.intervals import paired_interval
+from detector.stats.predictions import Predictions, check, right, with_combined
+from detector.stats.significance import equivalence, holm, images_needed, mcnemar, verdict
+
+SIGNIFICANCE_COLUMNS = (
+    *("arch", "seed", "branch", "testset", "reference", "n", "accuracy", "reference_accuracy"),
+    *(
+        "difference",
+        "difference_low",
+        "difference_high",
+        "both_wrong",
+        "only_branch_wrong",
+        "only_reference_wrong",
+    ),
+    *("mcnemar_p", "mcnemar_p_holm", "margin", "equivalence_p", "equivalence_p_holm", "n_needed", "verdict"),
+)
+
+
+def significance(predictions: Predictions, margin: float) -> list[dict]:
+    """Rows of significance.csv: each branch against its run's baseline and dense control, on each test set.
+
+    `margin`: the difference of accuracies, as a fraction, from which on it matters. p are corrected over the
+    branches of one run, test set and reference.
+    """
+    check(predictions)
+    families: dict[tuple, list[dict]] = {}
+    for variant, sets in predictions.items():
+        for reference in (BASELINE, DENSE_CONTROL):
+            other = Variant(*variant.run, reference)
+            if variant.branch in (BASELINE, reference) or other not in predictions:
+                continue
+            theirs = with_combined(predictions[other])
+            for name, table in with_combined(sets).items():
+                if name != VALID:
+                    row = _comparison(right(theirs[name]), right(table), margin)
+                    row |= {**names(variant), "testset": name, "reference": reference}
+                    families.setdefault((*variant.run, name, reference), []).append(row)
+    for family in families.values():
+        for column in ("mcnemar_p", "equivalence_p"):
+            for row, p in zip(family, holm([row[column] for row in family]), strict=True):
+                row[f"{column}_holm"] = p
+        for row in family:
+            enough = row["n"] >= row["n_needed"]
+            p = row["mcnemar_p_holm"], row["equivalence_p_holm"]
+            row["verdict"] = verdict(row["difference"], *p, enough)
+    return [row for family in families.values() for row in family]
+
+
+def _comparison(reference: np.ndarray, branch: np.ndarray, margin: float) -> dict:
+    """The numbers of one row; bool (n,) twice, whether each image was called right."""
+    n, gained, lost = len(branch), int((branch & ~reference).sum()), int((reference & ~branch).sum())
+    low, high = paired_interval(reference, branch)
+    return {
+        "n": n,
+        "accuracy": branch.mean() if n else np.nan,
+        "reference_accuracy": reference.mean() if n else np.nan,
+        "difference": (gained - lost) / n if n else np.nan,
+        "difference_low": low,
+        "difference_high": high,
+        "both_wrong": int((~branch & ~reference).sum()),
+        "only_branch_wrong": lost,
+        "only_reference_wrong": gained,
+        "mcnemar_p": mcnemar(gained, lost) if n else np.nan,
+        "margin": margin,
+        "equivalence_p": equivalence(n, gained, lost, margin),
+        "n_needed": images_needed(n, gained, lost, margin),
+    }

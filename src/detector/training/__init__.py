@@ -1,0 +1,1 @@
+"""Training: the loop, the search, resume states, several GPUs."""

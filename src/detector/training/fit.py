@@ -1,0 +1,334 @@
+"""One training run: epochs, early stopping on validation accuracy, best weights kept, resume after a kill."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from detector.core import progress, signals
+from detector.core.errors import DetectorError, Diverged
+from detector.core.labels import REAL
+from detector.models.batches import Batches
+from detector.models.devices import Plan
+from detector.models.networks import Passes, evaluation_batch, prunable
+from detector.pruning import masks as pruning
+from detector.stats import decisions
+from detector.training import distributed
+from detector.training.resume import ResumeState
+
+log = logging.getLogger(__name__)
+
+BASELINE, SEARCH, FINETUNE = 0, 1, 2  # streams
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. `patience` None trains every epoch; `momentum` is SGD's and ignored by Adam.
+
+    `stream` sets the order and flips of a stage apart from those of the others with the same seed.
+    """
+
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    patience: int | None
+    flip: float
+    seed: int
+    momentum: float = 0.0
+    stream: int = 0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of history.csv. Losses are means over images; seconds cover training and validation."""
+
+    epoch: int  # from 1
+    train_loss: float
+    train_accuracy: float
+    valid_loss: float
+    valid_accuracy: float
+    learning_rate: float
+    seconds: float
+    images_per_second: float  # training images over the time spent training
+    valid_called_real: float  # share of the validation images
+
+
+HISTORY_COLUMNS = [field.name for field in fields(Epoch)]
+
+
+@dataclass
+class Fit:
+    """What a run leaves: the weights of the epoch with the best validation accuracy (the first of equals)."""
+
+    weights: dict[str, torch.Tensor]
+    history: list[Epoch]
+    best: Epoch
+
+
+def make_optimizer(name: str, parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Adam or SGD with PyTorch's defaults otherwise, fused into one kernel a step."""
+    if name == "Adam":
+        return torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
+    if name == "SGD":
+        return torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
+    raise DetectorError(f"unknown optimizer {name!r}; expected Adam or SGD")
+
+
+def fit(
+    model: nn.Module,
+    train: Batches,
+    valid: Batches,
+    recipe: Recipe,
+    plan: Plan,
+    *,
+    masks: Sequence[torch.Tensor] | pruning.Gradual | None = None,
+    state: ResumeState | None = None,
+    title: str = "",
+    after_epoch: Callable[[Epoch], None] | None = None,
+) -> Fit:
+    """Train `model` in place and return its best weights and history.
+
+    `masks`: boolean, as `masks.make` gives them; the weights they drop are zero from the first step to the
+    last (checked at the end). `Gradual` makes new ones before each of its first epochs; epochs that have not
+    reached its sparsity are never the best ones, and no reason to stop early. `state`: where each finished
+    epoch is saved and, if something is there already, what to go on from. `after_epoch` is called with each row
+    that counts, on going on first with those that are there.
+
+    Where the process is asked to end (`interrupts`), it saves the steps done and raises `Stopped`. Raises
+    `Diverged`, a `DetectorError`, where the loss is no longer a number. Called in each process of a team
+    (`distributed`), all return the same; the first one saves.
+    The log warns of a network that never calls one class.
+    """
+    run = _Run(model, train, valid, recipe, plan, masks, state, title)
+    if after_epoch is not None:
+        for row in run.history[run.first - 1 :]:
+            after_epoch(row)
+    with signals.deferred():
+        while not _finished(run.history, recipe, run.first):
+            row = run.epoch()
+            if after_epoch is not None and row.epoch >= run.first:
+                after_epoch(row)
+            signals.check()
+    model.load_state_dict(run.best)
+    if wrong := run.violations():
+        raise RuntimeError(f"{title}: {wrong} pruned weights are not zero after training; this is a bug")
+    result = Fit(run.best, run.history, _best(run.history, run.first))
+    if said := _doubt(result, valid):
+        log.warning("%s: %s. %s", title, said, decisions.REMEDY)
+    return result
+
+
+def _doubt(result: Fit, valid: Batches) -> str:
+    """What to say of a network that never calls one class, in the epoch that is kept or in the last one."""
+    reals = int((valid.labels == REAL).sum())
+    for row in (result.best, result.history[-1]):
+        counts = (round(share * len(valid)) for share in (row.valid_called_real, row.valid_accuracy))
+        said = decisions.doubt(reals, len(valid) - reals, *counts, "validation images")
+        if said and (row is result.best or row.valid_called_real in (0, 1)):
+            return f"in epoch {row.epoch}, {'which is kept' if row is result.best else 'its last'}, {said}"
+    return ""
+
+
+def _best(history: Sequence[Epoch], first: int = 1) -> Epoch | None:
+    """The epoch with the best validation accuracy, the first of equals, of those from number `first` on."""
+    return max(history[first - 1 :], key=lambda row: row.valid_accuracy, default=None)
+
+
+def _finished(history: Sequence[Epoch], recipe: Recipe, first: int = 1) -> bool:
+    best = _best(history, first)
+    early = best is not None and recipe.patience is not None and len(history) - best.epoch >= recipe.patience
+    return early or len(history) >= recipe.epochs
+
+
+@dataclass
+class _Partial:
+    """The part of an epoch that is done: steps, and sums over their images (those of this process)."""
+
+    step: int
+    loss_sum: torch.Tensor
+    correct: torch.Tensor
+    seconds: float
+
+
+class _Run:
+    """A training under way: everything that changes from step to step, and how it is saved."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Batches,
+        valid: Batches,
+        recipe: Recipe,
+        plan: Plan,
+        masks: Sequence[torch.Tensor] | pruning.Gradual | None,
+        state: ResumeState | None,
+        title: str,
+    ):
+        self._train, self._valid, self._recipe, self._plan, self._title = train, valid, recipe, plan, title
+        self._team = distributed.team()
+        self._state = state if self._team.rank == 0 else None
+        self._model = plan.place(model)
+        self._weights = prunable(model)
+        # A ramp longer than the training ends with it: no run leaves a model that is pruned less than it says.
+        self._gradual = masks if isinstance(masks, pruning.Gradual) else None
+        if self._gradual is not None:
+            self._gradual = replace(self._gradual, epochs=min(self._gradual.epochs, recipe.epochs))
+        self._kept: list[torch.Tensor] | None = None
+        if masks is not None and self._gradual is None:
+            self._keep(masks)
+        self._optimizer = make_optimizer(recipe.optimizer, list(model.parameters()), recipe)
+        self._partial = self._fresh()
+        self.history: list[Epoch] = []
+        self.best: dict[str, torch.Tensor] = {}
+        if state is not None and (saved := state.load()):
+            self._restore(saved)
+        self._network = self._team.wrap(self._model)
+
+    @property
+    def first(self) -> int:
+        """Number of the first epoch that can be the best one: all pruning is done in it."""
+        return 1 if self._gradual is None else self._gradual.epochs
+
+    def violations(self) -> int:
+        """How many weights of the model are not zero that should be."""
+        if self._gradual is not None:  # which ones may have changed since the best epoch, not how many
+            zeros = sum(int((w == 0).sum()) for w in self._weights)
+            return max(0, round(self._gradual.sparsity * sum(w.numel() for w in self._weights)) - zeros)
+        return 0 if self._kept is None else pruning.violations(self._weights, self._kept)
+
+    def _keep(self, masks: Sequence[torch.Tensor]) -> None:
+        self._kept = pruning.like(self._weights, masks)
+        pruning.apply(self._weights, self._kept)
+
+    def epoch(self) -> Epoch:
+        """Train and validate one epoch, or what is left of it, and save."""
+        number = len(self.history) + 1
+        if self._gradual is not None and (number <= self._gradual.epochs or self._kept is None):
+            self._keep(self._gradual.masks(self._weights, number))
+        begun = time.perf_counter() - self._partial.seconds
+        self._steps(number, begun)
+        self._team.sum(self._partial.loss_sum, self._partial.correct)
+        # Sums stay on the device and are read once, here: reading a value makes a GPU wait for the CPU.
+        count = len(self._train)
+        loss, accuracy = self._partial.loss_sum.item() / count, self._partial.correct.item() / count
+        trained = time.perf_counter() - begun
+        valid_loss, valid_accuracy, called = _evaluate(self._model, self._valid, self._plan, self._stop_if_asked)
+        rate = self._recipe.learning_rate
+        if not (math.isfinite(loss) and math.isfinite(valid_loss)):
+            raise Diverged(
+                f"{self._title}: the loss is {loss} (validation {valid_loss}) in epoch {number}; "
+                f"lower the learning rate ({rate:g}) or set runtime.precision: fp32"
+            )
+        seconds = time.perf_counter() - begun
+        row = Epoch(number, loss, accuracy, valid_loss, valid_accuracy, rate, seconds, count / trained, called)
+        self.history.append(row)
+        if _best(self.history, self.first) is row:
+            self.best = {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}
+        self._partial = self._fresh()
+        self._save()
+        # Logged when it is safe: an epoch in the log is never trained again.
+        log.info(
+            "%s: epoch %d/%d  loss %.4f  accuracy %.4f  validation %.4f  %.0f images/s",
+            *(self._title, number, self._recipe.epochs, loss, accuracy, valid_accuracy, row.images_per_second),
+        )
+        return row
+
+    def _steps(self, number: int, begun: float) -> None:
+        """The training steps that this epoch still lacks; loss and accuracy count as the model was at each."""
+        recipe, team, partial = self._recipe, self._team, self._partial
+        self._network.train()
+        steps = self._train.steps(recipe.batch_size, team.size)
+        batches = self._train.train(
+            *(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream),
+            **{"first": partial.step, "rank": team.rank, "ranks": team.size},
+        )
+        bar = progress.bar(
+            len(self._train),
+            f"{self._title} epoch {number}",
+            initial=sum(stop - start for start, stop in steps[: partial.step]),
+            shown=team.rank == 0,
+        )
+        with bar:
+            for images, labels in batches:
+                self._optimizer.zero_grad(set_to_none=True)
+                with self._plan.autocast():
+                    logits = self._network(images).squeeze(1)
+                loss = binary_cross_entropy_with_logits(logits.float(), labels)
+                start, stop = steps[partial.step]
+                if team.size == 1:
+                    loss.backward()
+                else:
+                    # Gradients are averaged over the processes; so it is the mean over all images of the batch.
+                    (loss * (len(labels) * team.size / (stop - start))).backward()
+                self._optimizer.step()
+                if self._kept is not None:
+                    pruning.apply(self._weights, self._kept)
+                partial.loss_sum += loss.detach() * len(labels)
+                partial.correct += decisions.right(labels, logits.detach()).sum()
+                partial.step += 1
+                partial.seconds = time.perf_counter() - begun
+                bar.update(stop - start)
+                self._stop_if_asked()
+
+    def _fresh(self) -> _Partial:
+        return _Partial(0, *torch.zeros(2, device=self._plan.torch_device), 0.0)
+
+    def _stop_if_asked(self) -> None:
+        """Between two steps: save what is done and end."""
+        if signals.requested():
+            if self._team.size == 1:  # several processes would not agree on the step; they lose the epoch
+                self._save(self._partial)
+            signals.check()
+
+    def _save(self, partial: _Partial | None = None) -> None:
+        if self._state is None:
+            return
+        content = {"best": self.best, "history": [asdict(row) for row in self.history]}
+        if partial is None and _finished(self.history, self._recipe, self.first):
+            self._state.save(len(self.history), content, keep=1)
+            return
+        content |= {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        if partial is not None:
+            content["partial"] = vars(partial)
+        self._state.save(len(self.history), content, step=0 if partial is None else partial.step)
+
+    def _restore(self, saved: Mapping) -> None:
+        self.best, self.history = saved["best"], [Epoch(**row) for row in saved["history"]]
+        if "model" in saved:
+            self._model.load_state_dict(saved["model"])
+            self._optimizer.load_state_dict(saved["optimizer"])
+        if "partial" in saved:
+            device = self._plan.torch_device
+            self._partial = _Partial(**saved["partial"])
+            self._partial.loss_sum = self._partial.loss_sum.to(device)
+            self._partial.correct = self._partial.correct.to(device)
+        log.info("%s: going on after epoch %d, step %d", self._title, len(self.history), self._partial.step)
+
+
+@torch.inference_mode()
+def _evaluate(
+    model: nn.Module, valid: Batches, plan: Plan, stop_if_asked: Callable[[], None] = lambda: None
+) -> tuple[float, float, float]:
+    """Mean loss, accuracy and the share that is called real, over the validation images."""
+    model.eval()
+    team = distributed.team()
+    loss_sum = torch.zeros((), device=plan.torch_device)
+    correct = torch.zeros((), device=plan.torch_device)
+    called = torch.zeros((), device=plan.torch_device)
+    share = plan.memory // (team.size if plan.device == "cpu" else 1)
+    passes, batch = Passes(model), evaluation_batch(model, valid.size, replace(plan, memory=share))
+    for images, labels in valid.evaluate(batch, rank=team.rank, ranks=team.size):
+        with plan.autocast():
+            logits = passes(images).squeeze(1).float()
+        loss_sum += binary_cross_entropy_with_logits(logits, labels, reduction="sum")
+        correct += decisions.right(labels, logits).sum()
+        called += decisions.real(logits).sum()
+        stop_if_asked()
+    team.sum(loss_sum, correct, called)
+    return loss_sum.item() / len(valid), correct.item() / len(valid), called.item() / len(valid)

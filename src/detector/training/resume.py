@@ -1,0 +1,50 @@
+"""Resume states: what lets a killed job go on where it was."""
+
+import hashlib
+import io
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from detector.core.files import replacing
+
+log = logging.getLogger(__name__)
+
+_DIGEST_BYTES = 32
+
+
+class ResumeState:
+    """The newest whole state of a job, kept in `folder` as one file a step.
+
+    A file is the SHA-256 of what follows, then a `torch.save` of tensors and plain values. The last two are
+    kept, so that a rotten file costs what lies between them, not the job.
+    """
+
+    def __init__(self, folder: Path | str):
+        self.folder = Path(folder)
+
+    def save(self, epoch: int, state: Mapping, step: int = 0, keep: int = 2) -> None:
+        """`epoch`: how many are finished; `step`: how many steps of the next one; `keep`: how many states."""
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        payload = buffer.getbuffer()
+        with replacing(self.folder / f"{epoch:06d}-{step:09d}.state") as temporary, open(temporary, "wb") as file:
+            file.write(hashlib.sha256(payload).digest())
+            file.write(payload)
+        for old in self._files()[keep:]:
+            old.unlink()
+
+    def load(self) -> dict | None:
+        """The newest state whose checksum holds, tensors on the CPU; None if there is none."""
+        for path in self._files():
+            content = path.read_bytes()
+            digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+            if hashlib.sha256(payload).digest() == digest:
+                return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            log.warning("%s: damaged (its checksum does not hold); going back one step", path)
+        return None
+
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("*.state"), reverse=True)

@@ -1,0 +1,66 @@
+"""`detector summary --brief` gives three results, with the numbers of the tables, and one command to go on."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from detector.cli import brief, main
+from detector.core.errors import DetectorError
+from detector.predict import bundles
+from tests.support import ROOT
+
+FINISHED = ROOT / "docs/results/compression"
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    """The tables of a real run, and a bundle."""
+    tables = tmp_path / "mine/tables"
+    tables.mkdir(parents=True)
+    for name in ("final_accuracy", "significance", "deployment"):
+        shutil.copy(FINISHED / f"{name}.csv", tables)
+    bundle = tmp_path / "mine/runs/resnet18/seed0/l1-40/bundle"
+    bundle.mkdir(parents=True)
+    (bundle / bundles.SUMS).touch()
+    return tmp_path / "mine"
+
+
+def test_it_is_short_and_its_numbers_are_those_of_the_tables(results):
+    lines = brief.text(results).splitlines()
+    assert len(lines) <= 8
+    accuracy = pd.read_csv(results / "tables/final_accuracy.csv").set_index(["branch", "testset"])
+    baseline = accuracy.loc["baseline", "combined"]
+    assert f"{baseline.accuracy:.1%} of {baseline.n:,} test images" in lines[0]
+    pruned = pd.read_csv(results / "tables/significance.csv").query(
+        "testset == 'combined' and reference == 'l1-00'"
+    )
+    row = pruned.set_index("branch").loc["channels-98"]
+    assert f"channels-98, 98 % removed: {100 * row.difference:+.2f} points" in lines[1]
+    assert lines[1].endswith(f": {row.verdict}")
+    deployment = pd.read_csv(results / "tables/deployment.csv")
+    assert f"{deployment['file_mb'].min():.2f} MB" in lines[2]
+    assert lines[-1].endswith(f"detector serve --model {results}/runs/resnet18/seed0/l1-40/bundle")
+
+
+def test_what_was_not_asked_for_is_left_out(results):
+    for name in ("significance", "deployment"):
+        (results / f"tables/{name}.csv").unlink()
+    shutil.rmtree(results / "runs")
+    assert brief.text(results).splitlines()[1:] == ["", f"All tables and figures: {results / 'tables'}"]
+
+
+def test_an_unfinished_run_is_sent_to_the_summary(tmp_path):
+    with pytest.raises(DetectorError, match="says how far the run is"):
+        brief.text(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("called", "shown"), [(".venv/bin/detector", ".venv/bin/detector"), ("/x/detector", "detector")]
+)
+def test_the_command_is_called_as_it_was(results, monkeypatch, capsys, called, shown):
+    monkeypatch.setattr(sys, "argv", [called])
+    main.summary(main.argparse.Namespace(results=results, brief=True))
+    assert f": {shown} serve --model" in capsys.readouterr().out

@@ -1,0 +1,336 @@
+"""A half-done result is named by all that shapes the result, and by nothing else: each setting, image, line of
+code and library of a stage gives another name; logs, comments, another card or where files lie do not."""
+
+import argparse
+import importlib.util
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from detector.core import dependencies
+from detector.data import packing
+from detector.experiment.config import complete
+from detector.models import checkpoints, devices
+from detector.models import networks as networks_module
+from detector.models.dataset import Images
+from detector.pruning import start
+from detector.training import resume, search
+from detector.training import stage as stage_module
+from tests.support import ROOT
+
+SCRIPTS = ROOT / "workflow/scripts"
+# The stages that go on from a half-done state.
+FOLDERS = {"baseline": "training", "search": "training", "finetune": "training", "pack": "data"}
+RESUMED = tuple(FOLDERS)
+TRAINED = RESUMED[:3]
+
+
+# The code and the libraries of a stage.
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """key(stage), of a copy of the library and the scripts that may be edited."""
+    shutil.copytree(ROOT / "src/detector", tmp_path / "detector", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SCRIPTS, tmp_path / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def key(stage: str) -> str:
+        return dependencies.key(tmp_path / f"scripts/{FOLDERS[stage]}/{stage}.py", library=tmp_path / "detector")
+
+    return tmp_path, key
+
+
+def test_a_copy_elsewhere_has_the_same_key(copied):
+    _, key = copied
+    assert {stage: key(stage) for stage in RESUMED} == {
+        stage: dependencies.key(SCRIPTS / f"{FOLDERS[stage]}/{stage}.py") for stage in RESUMED
+    }
+    assert len({key(stage) for stage in RESUMED}) == len(RESUMED)
+
+
+@pytest.mark.parametrize("stage", RESUMED)
+def test_each_file_that_a_stage_reaches_shapes_its_key(stage, copied):
+    folder, key = copied
+    before = key(stage)
+    script = folder / f"scripts/{FOLDERS[stage]}/{stage}.py"
+    reached = dependencies.library_files(script, library=folder / "detector")
+    assert len(reached) >= 10
+    for path in [script, *reached]:
+        text = path.read_text()
+        path.write_text(f"{text}\nADDED = 1\n")
+        assert key(stage) != before, path.name
+        path.write_text(f"# a comment\n{text}")
+        assert key(stage) == before, f"a comment in {path.name}"
+        path.write_text(text)
+
+
+@pytest.mark.parametrize("stage", RESUMED)
+def test_what_a_stage_does_not_reach_or_what_people_only_read_leaves_its_key(stage, copied):
+    folder, key = copied
+    before = key(stage)
+    reached = dependencies.library_files(
+        folder / f"scripts/{FOLDERS[stage]}/{stage}.py", library=folder / "detector"
+    )
+    others = set((folder / "detector").rglob("*.py")) - set(reached)
+    assert {path.name for path in others} >= {"errors.py", "job.py", "signals.py", "locks.py", "study.py"}
+    for path in others:
+        path.write_text(f"{path.read_text()}\nADDED = 1\n")
+    assert key(stage) == before
+
+
+def test_an_edited_docstring_is_no_other_code(copied):
+    folder, key = copied
+    path = folder / "detector/training/fit.py"
+    before = key("baseline")
+    path.write_text(path.read_text().replace('"""How to train.', '"""In which way to train.'))
+    assert key("baseline") == before
+
+
+@pytest.mark.parametrize(
+    ("stage", "shapes"),
+    [
+        ("baseline", {"torch", "torchvision", "numpy"}),
+        ("search", {"torch", "torchvision", "numpy", "optuna", "torch_pruning"}),
+        ("finetune", {"torch", "torchvision", "numpy", "torch_pruning"}),
+        ("pack", {"PIL", "av", "cv2", "numpy"}),
+    ],
+)
+def test_another_version_of_a_library_that_computes_is_another_key(stage, shapes, monkeypatch):
+    script = SCRIPTS / f"{FOLDERS[stage]}/{stage}.py"
+    before, reached = dependencies.key(script), dependencies.packages(script)
+    assert shapes <= set(reached)
+    assert not {"tqdm", "pandas", "matplotlib", "onnxruntime"} & set(reached)
+    real = dependencies._version
+    for name in reached:
+        monkeypatch.setattr(
+            dependencies, "_version", lambda other, name=name: "0.0" if other == name else real(other)
+        )
+        assert dependencies.key(script) != before, name
+
+
+def test_versions_are_those_installed():
+    found = dependencies.versions(["torch", "PIL", "torch_pruning", "no_such_package"])
+    assert found["torch"] == importlib.metadata.version("torch")
+    assert found["PIL"] == importlib.metadata.version("pillow")
+    assert found["torch_pruning"] == importlib.metadata.version("torch-pruning")
+    assert found["no_such_package"] == ""
+
+
+# The settings and the images of a stage: each script runs up to the moment in which it would begin to work.
+
+
+class Captured(Exception):
+    """What a stage would have begun with: the name of its state."""
+
+
+@pytest.fixture(scope="module")
+def config():
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())
+    return complete(study, ROOT / "src/detector/experiment/config.schema.yaml")
+
+
+@pytest.fixture(scope="module")
+def images():
+    """16 images of two sources, 8 for training, 4 for validation, 4 for testing."""
+    rng = np.random.default_rng(0)
+    rows = pd.DataFrame(
+        {
+            "source": ["a"] * 8 + ["b"] * 8,
+            "path": [f"{i}.png" for i in range(16)],
+            "sha256": [f"{i:064d}" for i in range(16)],
+            "frame": np.float32("nan"),
+            "row": [*range(8), *range(8)],
+            "label": np.arange(16) % 2,
+            "split": (["train"] * 4 + ["valid"] * 2 + ["test"] * 2) * 2,
+        }
+    )
+    stores = {name: rng.integers(0, 256, (8, 8, 8, 3), dtype=np.uint8) for name in ("a", "b")}
+    return Images(rows, stores, {name: {"size": 8} for name in stores})
+
+
+@pytest.fixture(scope="module")
+def baseline_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("baseline") / "model.safetensors"
+    path.write_bytes(b"weights")
+    return path
+
+
+@pytest.fixture
+def named(tmp_path, config, images, baseline_file, monkeypatch):
+    """named(stage, …): what the state of that stage is named by, with some of its inputs replaced."""
+    (tmp_path / "best.json").write_text(json.dumps({"optimizer": "Adam", "learning_rate": 1e-4}))
+
+    def settings(stage: str) -> dict:
+        """As the rules give them (`section` in common.smk)."""
+        runtime = {"device": "cpu", "precision": "fp32", "memory": 16000, "evaluation_batch": "auto"}
+        if stage == "baseline":
+            train = {k: v for k, v in config["train"].items() if k != "gpus"}
+            return {"train": train, "runtime": runtime}
+        own = {k: v for k, v in config[stage].items() if k != "workers"}
+        more = {"momentum": config["search"]["momentum"]} if stage == "finetune" else {}
+        return {stage: own, "flip": config["train"]["flip"], "runtime": runtime, **more}
+
+    def name(stage: str, *, change=lambda settings: None, of=images, why="", **arguments: object) -> str:
+        chosen = json.loads(json.dumps(settings(stage)))
+        change(chosen)
+        values = {
+            **{"arch": "resnet18", "seed": 0, "threads": 1, "gpus": 1, "config": json.dumps(chosen)},
+            **{"manifest": None, "packs": [], "state": tmp_path / "state", "log": None},
+            **{"branch": "l1-40", "pruning": json.dumps({"method": "l1", "sparsity": 0.4})},
+            **{"baseline": baseline_file, "best": tmp_path / "best.json", "worker": None},
+            **{"journal": tmp_path / "journal.log", "model": tmp_path / "m", "meta": tmp_path / "n"},
+            **arguments,
+        }
+        spec = importlib.util.spec_from_file_location(stage, SCRIPTS / f"{FOLDERS[stage]}/{stage}.py")
+        script = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(script)
+
+        def fit(*_: object, state: resume.ResumeState, **__: object) -> None:
+            raise Captured(state.folder)
+
+        def run(*_: object, key: str, **__: object) -> None:
+            raise Captured(key)
+
+        monkeypatch.setattr(Images, "open", lambda *_: of)
+        plan = devices.plan
+        with monkeypatch.context() as patch:
+            patch.setattr(stage_module, "plan", lambda **given: replace(plan(**given), why=why))
+            for networks, function in (
+                (networks_module, "build"),
+                (networks_module, "load"),
+                (checkpoints, "load_weights"),
+            ):
+                patch.setattr(networks, function, lambda *_: None)
+            patch.setattr(start, "start", lambda *_: (None, None))
+            patch.setattr(script, "fit", fit)
+            patch.setattr(search, "run", run)
+            with pytest.raises(Captured) as caught:
+                script.main(argparse.Namespace(**values))
+        return str(caught.value.args[0])
+
+    name.settings = settings
+    return name
+
+
+def leaves(section: dict, path: tuple = ()):
+    """Each setting of a section: the keys that lead to it, and its value."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            yield from leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def other(value: object) -> object:
+    """Another value of the same kind."""
+    if isinstance(value, bool) or value is None:
+        return not value
+    if isinstance(value, list):
+        return value[::-1]
+    return f"{value}2" if isinstance(value, str) else value + 1
+
+
+@pytest.mark.parametrize("stage", TRAINED)
+def test_each_setting_of_a_stage_shapes_its_key(stage, named):
+    before = named(stage)
+    assert before == named(stage), "the same twice"
+    seen = []
+    for path, value in leaves(named.settings(stage)):
+        if path[0] == "runtime" or path == ("search", "trials"):
+            continue  # below
+
+        def change(settings, path=path, value=value):
+            for key in path[:-1]:
+                settings = settings[key]
+            settings[path[-1]] = "median" if path[-1] == "pruner" else other(value)
+
+        if path[-1] == "optimizer":
+            continue  # a name that is not known ends before the key
+        assert named(stage, change=change) != before, path
+        seen.append(path)
+    assert len(seen) >= 3
+
+
+@pytest.mark.parametrize("stage", TRAINED)
+def test_arguments_that_shape_a_result_shape_its_key_and_others_do_not(stage, named, tmp_path, baseline_file):
+    before = named(stage)
+    assert named(stage, seed=1) != before
+    if stage != "baseline":
+        for pruning in ({"method": "random", "sparsity": 0.4}, {"method": "l1", "sparsity": 0.3}):
+            assert named(stage, pruning=json.dumps(pruning)) != before
+        parent = tmp_path / "other.safetensors"
+        parent.write_bytes(b"others")
+        assert named(stage, baseline=parent) != before
+        same = shutil.copy(baseline_file, tmp_path / "same.safetensors")
+        assert named(stage, baseline=Path(same)) == before, "where the same weights lie"
+    assert named(stage, meta=tmp_path / "elsewhere.json", log=tmp_path / "a.log") == before
+    assert named(stage, why="bf16: another card has it") == before, "the card's name"
+
+
+def test_what_a_search_found_shapes_the_fine_tuning(named, tmp_path):
+    before = named("finetune")
+    (tmp_path / "best.json").write_text(json.dumps({"optimizer": "Adam", "learning_rate": 2e-4}))
+    assert named("finetune") != before
+
+
+@pytest.mark.parametrize("stage", TRAINED)
+def test_images_that_train_or_validate_shape_the_key_and_test_images_do_not(stage, named, images):
+    before = named(stage)
+
+    def with_row(row: int, **values: object) -> Images:
+        table = images.table.copy()
+        for column, value in values.items():
+            table.loc[row, column] = value
+        return replace(images, table=table)
+
+    trained, validated, tested = 0, 4, 6
+    for row in (trained, validated):
+        assert named(stage, of=with_row(row, sha256="f" * 64)) != before
+        assert named(stage, of=with_row(row, label=1 - images.table["label"][row])) != before
+        assert named(stage, of=with_row(row, split="test")) != before
+    assert named(stage, of=with_row(tested, sha256="f" * 64, label=0)) == before
+    other_pixels = replace(images, preprocessing={**images.preprocessing, "a": {"size": 9}})
+    assert named(stage, of=other_pixels) != before
+
+
+@pytest.mark.parametrize("stage", ["baseline", "finetune"])
+def test_a_training_goes_on_in_the_same_arithmetic_only(stage, named):
+    before = named(stage)
+    assert named(stage, threads=2) != before, "sums are added up in another order"
+    assert named(stage, change=lambda s: s["runtime"].update(precision="bf16")) != before
+    assert named(stage, change=lambda s: s["runtime"].update(evaluation_batch=8)) != before, (
+        "other validation sums"
+    )
+
+
+def test_workers_on_unlike_machines_share_one_study_and_resume_only_their_own_trials(named, monkeypatch):
+    """One study, so that there are as many trials as were asked for. A half-done trial goes on only in the
+    arithmetic that it began in."""
+    before = named("search")
+    assert named("search", threads=2) == before
+    assert named("search", worker=1) == before
+    assert named("search", change=lambda s: s["search"].update(trials=10)) == before, "more trials, the same study"
+    one = devices.plan("cpu", "fp32", 1, 32)
+    assert replace(one, why="another card").arithmetic == one.arithmetic
+    changes = ({"threads": 2}, {"precision": "bf16"}, {"device": "cuda"}, {"channels_last": True})
+    assert len({one.arithmetic, *(replace(one, **change).arithmetic for change in changes)}) == 5
+
+
+def test_packing_is_named_by_the_code_that_decodes(monkeypatch, tmp_path):
+    """The rest of what packing depends on is its plan: scan, settings, size (tests/data/test_packing.py)."""
+    spec = importlib.util.spec_from_file_location("pack", SCRIPTS / "data/pack.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    given = {}
+    monkeypatch.setattr(packing, "pack", lambda *_, **named: given.update(named))
+    monkeypatch.setattr(script.tabular, "read_parquet", lambda path: pd.DataFrame())
+    names = ("scan", "root", "images", "index", "bad", "state", "workers", "max_bad", "pairs")
+    script.main(argparse.Namespace(how='{"size": 8, "max_pixels": 9}', **dict.fromkeys(names)))
+    assert given["key"] == dependencies.key(SCRIPTS / "data/pack.py")
+    assert given["meta"]["libraries"]["PIL"] == importlib.metadata.version("pillow")

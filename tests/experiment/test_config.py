@@ -1,0 +1,322 @@
+"""config.yaml is the study, number for number, and whatever is wrong with a config is said in one error."""
+
+import copy
+import re
+
+import pytest
+import torch
+import yaml
+from pandas._libs.parsers import STR_NA_VALUES
+from snakemake import cli
+
+from detector.core.errors import DetectorError
+from detector.core.files import canonical
+from detector.experiment import branches, config
+from detector.models import networks
+from tests.support import ROOT
+
+SCHEMA = ROOT / "src/detector/experiment/config.schema.yaml"
+
+
+@pytest.fixture
+def study():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_plain_config_is_the_study(study):
+    full = config.complete(study, SCHEMA)
+    assert full["data"]["use"] == ["faces140k", "celebdf", "synthbuster"]
+    assert full["data"]["fractions"] == [0.8, 0.1, 0.1]
+    assert full["images"]["size"] == 224
+    assert full["architectures"] == ["resnet50"]
+    assert full["train"] == {
+        **{
+            "optimizer": "Adam",
+            "learning_rate": 1e-4,
+            "batch_size": 16,
+            "epochs": 100,
+            "patience": 3,
+            "flip": 0.5,
+        },
+        "gpus": 1,
+    }
+    assert full["prune"]["methods"] == {"l1": [0.1, 0.2, 0.3, 0.4]}
+    assert full["search"]["trials"] == 5
+    assert full["search"]["epochs"] == 10
+    assert full["search"]["batch_size"] == 64
+    assert full["search"]["optimizers"] == ["Adam", "SGD"]
+    assert full["search"]["learning_rate"] == [1e-6, 1e-4]
+    assert (full["finetune"]["epochs"], full["finetune"]["patience"]) == (100, 3)
+
+
+def test_the_schema_s_defaults_are_the_same_study(study):
+    """Leaving a section out changes nothing: config.yaml and the defaults cannot drift apart."""
+    sparse = {"data": study["data"]}
+    assert config.complete(sparse, SCHEMA) == config.complete(study, SCHEMA)
+
+
+def test_every_overlay_is_valid(study):
+    for path in sorted((ROOT / "configs").glob("*.yaml")):
+        config.complete(merge(study, yaml.safe_load(path.read_text())), SCHEMA)
+
+
+def test_the_dense_control_comes_first(study):
+    assert list(branches.branches(config.complete(study, SCHEMA))) == ["l1-00", "l1-10", "l1-20", "l1-30", "l1-40"]
+    full = config.complete(merge(study, {"prune": {"methods": {"random": [0.4]}}}), SCHEMA)
+    assert branches.branches(full)["random-40"] == {"method": "random", "sparsity": 0.4}
+    assert "gradual-90" not in branches.branches(full)
+    full = config.complete(merge(study, {"prune": {"methods": {"gradual": [0.9]}, "ramp": 3}}), SCHEMA)
+    assert branches.branches(full)["gradual-90"] == {"method": "gradual", "sparsity": 0.9, "ramp": 3}
+    full = config.complete(merge(study, {"prune": {"methods": {"matched": [0.4]}}}), SCHEMA)
+    matched, dense = branches.branches(full)["matched-40"], branches.branches(full)["l1-00"]
+    assert matched == {**dense, "hyperparameters_of": "l1-40"}, "pruned as the dense control is"
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"trian": {}}, "trian: unknown key; did you mean 'train'?"),
+        ({"train": {"epoch": 3}}, "train.epoch: unknown key; did you mean 'epochs'?"),
+        ({"train": {"epochs": "ten"}}, 'train.epochs: found "ten", expected integer'),
+        ({"train": {"learning_rate": "1e-4"}}, "write a decimal point"),
+        ({"train": {"epochs": 0}}, "train.epochs: found 0, expected at least 1"),
+        ({"prune": {"methods": {"l1": [1.0]}}}, "prune.methods.l1.0: found 1.0, expected less than 1"),
+        ({"prune": {"methods": {"l1": [-0.1]}}}, "prune.methods.l1.0: found -0.1, expected at least 0"),
+        ({"prune": {"methods": {"l1": [0.123]}}}, "expected whole percents"),
+        ({"prune": {"methods": {"l1": []}}}, "prune.methods.l1: found [], expected at least 1 item"),
+        ({"prune": {"methods": {"l2": [0.1]}}}, "l2"),
+        (
+            {"prune": {"methods": {"matched": [0.4, 0.5]}}},
+            "prune.methods.matched: [0.5], expected shares that l1 has",
+        ),
+        ({"seeds": []}, "seeds: found [], expected at least 1 item"),
+        ({"architectures": ["vgg"]}, "expected one of resnet10, resnet18, resnet34, resnet50"),
+        ({"data": {"use": ["nothing"]}}, "data.use: 'nothing' has no section"),
+        ({"data": {"fractions": [0.8, 0.1, 0.2]}}, "expected 1"),
+        ({"data": {"sources": {"celebdf": {"split": "offical"}}}}, "expected one of paper, official, identity"),
+        ({"data": {"sources": {"mine": {"root": "x"}}}}, "data.sources.mine: no `type`"),
+        (
+            {"data": {"use": ["valid"], "sources": {"valid": {"type": "folder", "root": "x"}}}},
+            "cannot be called 'valid'",
+        ),
+        ({"search": {"learning_rate": [1.0e-3, 1.0e-5]}}, "swap them"),
+        ({"deploy": {"branches": ["l1-41"]}}, "deploy.branches: no l1-41; there are baseline, l1-00, l1-10"),
+        (
+            {"deploy": {"branches": "l1-40"}},
+            '"l1-40", which is none of what it can be: Branches that are exported',
+        ),
+        ({"images": {"resize_to": 200}}, "images.resize_to: 200 is below images.size, 224"),
+        ({"images": {"resize_to": "no"}}, 'images.resize_to: found "no", expected integer or null'),
+        ({"images": {"preprocess": "crop"}}, "expected one of resize, center_crop, random_crop, texture_crop"),
+        (
+            yaml.safe_load("images: {recompress: {subsampling: 4:2:0}}"),
+            "found 14520, expected one of 4:4:4, 4:2:2",
+        ),
+        (yaml.safe_load("images: {recompress: {subsampling: 4:2:0}}"), "in quotes: YAML reads 4:2:0"),
+        ({"images": {"recompress": {"quality": [90, 60]}}}, "lowest 90 is above highest 60; swap them"),
+        (
+            {"images": {"recompress": {"quality": [0, 60]}}},
+            "images.recompress.quality.0: found 0, expected at least 1",
+        ),
+        ({"images": {"recompress": {"format": "WEBP", "subsampling": "4:4:4"}}}, "WEBP knows 4:2:0 alone"),
+        ({"deploy": {"runtimes": ["tensorrt"]}}, "expected one of onnxruntime, openvino"),
+        ({"seeds": [4294967296]}, "seeds.0: found 4294967296, expected at most 4294967295"),
+        ({"data": {"seed": -1}}, "data.seed: found -1, expected at least 0"),
+        ({"train.epochs": 2}, "train.epochs: unknown key; write sections as maps, as in train: {epochs: …}"),
+        ({"images": {"size": 32}, "train": {"batch_size": 1}}, "train.batch_size: found 1, expected at least 2"),
+        ({"images": {"size": 32}, "search": {"batch_size": 1}}, "search.batch_size: found 1, expected at least 2"),
+        ({"images": {"size": 8}, "finetune": {"batch_size": 1}}, "finetune.batch_size: found 1, expected at leas"),
+        ({"train": {"gpus": 20}}, "train.gpus: found 20, expected no more than train.batch_size, found 16"),
+    ],
+)
+def test_what_is_wrong_is_named(study, change, expected):
+    with pytest.raises(DetectorError) as caught:
+        config.complete(merge(study, change), SCHEMA)
+    assert expected in str(caught.value)
+
+
+def numeric_keys(part, schema, where=()):
+    """The place and the kind of each number of the config; of lists and maps of any length the first item."""
+    if "$ref" in part:
+        part = {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
+    kinds = part["type"] if isinstance(part.get("type"), list) else [part.get("type")]
+    if found := {"integer", "number"} & set(kinds):
+        yield where, found.pop()
+    for key, inner in part.get("properties", {}).items():
+        yield from numeric_keys(inner, schema, (*where, key))
+    for key, inner in (
+        ("l1" if "methods" in where else "some", part.get("additionalProperties")),
+        (0, part.get("items")),
+    ):
+        if isinstance(inner, dict):
+            yield from numeric_keys(inner, schema, (*where, key))
+
+
+def at(where, value):
+    """A config that has nothing but `value` at this place."""
+    for part in reversed(where):
+        value = [value] if part == 0 else {part: value}
+    return value
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 16.0], ids=["nan", "inf", "16.0"])
+def test_a_number_is_one_that_can_be_worked_with(study, monkeypatch, value):
+    """16.0 passes for an integer in JSON Schema, and NaN for a number within any bounds; both end in a job."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    keys = [where for where, kind in numeric_keys(schema, schema) if kind == "integer" or value != 16]
+    # A name for each: of a list only the last one that is put there would be left.
+    places = [tuple(f"some{n}" if part == "some" else part for part in where) for n, where in enumerate(keys)]
+    for where in places:
+        study = merge(study, at(where, value))
+    monkeypatch.setattr(config, "listing", "\n".join)  # all of them
+    with pytest.raises(DetectorError) as caught:
+        config.complete(study, SCHEMA)
+    found = {"nan": "NaN", "inf": "Infinity", "16.0": "16.0"}[str(value)]
+    said = str(caught.value)
+    for where in places:
+        assert f"{'.'.join(map(str, where))}: found {found}, expected " in said
+    assert said.count(f"found {found}, expected number") + said.count(f"found {found}, expected int") >= len(
+        places
+    )
+    assert {("images", "size"), ("seeds", 0), ("search", "batch_size"), ("data", "seed")} <= set(places)
+    assert len(places) > 25
+
+
+def test_a_home_is_found_in_every_path(study, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    mine = {"root": "~/set", "pairs": "~/photos", "type": "folder"}
+    change = {"results": "~/out", "data": {"use": ["mine"], "sources": {"mine": mine}}}
+    full = config.complete(merge(study, change), SCHEMA)
+    assert full["results"] == "/home/somebody/out"
+    assert full["data"]["sources"]["mine"]["root"] == "/home/somebody/set"
+    assert full["data"]["sources"]["mine"]["pairs"] == "/home/somebody/photos"
+    assert mine["root"] == "~/set", "what was given is left as it is"
+    schema = yaml.safe_load(SCHEMA.read_text())
+    folders = [
+        key
+        for part in (schema, schema["$defs"]["source"])
+        for key, value in part["properties"].items()
+        if value.get("description", "").startswith("Folder ")
+    ]
+    assert folders == ["results", "root", "pairs"], "another path needs its home, too"
+
+
+def spoken(*entries):
+    """What Snakemake makes of `--config`."""
+    return cli.parse_config(entries)
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        ('train={"epochs": 2}', {"train": {"epochs": 2}}),
+        ("train={epochs: 2, learning_rate: 1e-3}", {"train": {"epochs": 2, "learning_rate": 1e-3}}),
+        ("seeds=[1, 2]", {"seeds": [1, 2]}),
+        ("prune={dense_control: false}", {"prune": {"dense_control": False}}),
+        ("images={resize_to: null}", {"images": {"resize_to": None}}),
+        ("prune={methods: {l1: [0.5]}}", {"prune": {"methods": {"l1": [0.5]}}}),
+        ("architectures=[resnet18]", {"architectures": ["resnet18"]}),
+        ("data={hold_out: [2024]}", {"data": {"hold_out": ["2024"]}}),
+        ("results=out", {"results": "out"}),
+    ],
+)
+def test_what_is_said_on_the_command_line_is_what_it_would_be_in_a_file(study, entry, expected):
+    given = spoken(entry)
+    assert config.complete(merge(study, given), SCHEMA, given) == config.complete(merge(study, expected), SCHEMA)
+
+
+def test_text_stays_text_where_it_was_written_so(study):
+    """In a file `epochs: "2"` is a mistake, also beside something that was said on the command line."""
+    with pytest.raises(DetectorError, match='train.epochs: found "2", expected integer'):
+        config.complete(merge(study, {"train": {"epochs": "2"}}), SCHEMA, spoken("train={patience: 2}"))
+    given = spoken("train={epochs: two}")
+    with pytest.raises(DetectorError, match='train.epochs: found "two", expected integer'):
+        config.complete(merge(study, given), SCHEMA, given)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "resnet34", "resnet50"])
+def test_one_image_trains_where_its_last_layers_see_more_than_a_pixel(architecture):
+    network = networks.build(architecture).train()
+    with pytest.raises(ValueError, match="more than 1 value per channel"):
+        network(torch.zeros(1, 3, config.ONE_PIXEL, config.ONE_PIXEL))
+    network(torch.zeros(1, 3, config.ONE_PIXEL + 1, config.ONE_PIXEL + 1))
+    network(torch.zeros(2, 3, 8, 8))
+
+
+def test_recompression_is_off_unless_it_is_asked_for(study):
+    assert config.complete(study, SCHEMA)["images"]["recompress"] is None
+    full = config.complete(merge(study, {"images": {"recompress": {}}}), SCHEMA)
+    assert full["images"]["recompress"] == {"format": "JPEG", "quality": [60, 90], "subsampling": "4:2:0"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ("all", ["baseline", "l1-00", "l1-10", "l1-20", "l1-30", "l1-40"]),
+        (["l1-40"], ["baseline", "l1-40"]),
+        (["l1-40", "baseline", "l1-10"], ["baseline", "l1-10", "l1-40"]),
+        ([], []),
+    ],
+)
+def test_the_baseline_is_exported_with_any_branch(study, chosen, expected):
+    full = config.complete(merge(study, {"deploy": {"branches": chosen}}), SCHEMA)
+    assert branches.deployed(full) == expected
+
+
+def test_all_errors_come_at_once(study):
+    with pytest.raises(DetectorError, match="2 errors") as caught:
+        config.complete(merge(study, {"train": {"epoch": 3}, "seeds": []}), SCHEMA)
+    assert "train.epoch" in str(caught.value)
+    assert "seeds" in str(caught.value)
+
+
+def test_every_key_has_a_description():
+    schema = yaml.safe_load(SCHEMA.read_text())
+
+    def keys(part, where):
+        for key, value in part.get("properties", {}).items():
+            if "$ref" in value:
+                value = {**schema["$defs"][value["$ref"].removeprefix("#/$defs/")], **value}
+            yield f"{where}{key}", value
+            yield from keys(value, f"{where}{key}.")
+
+    found = [*keys(schema, ""), *keys(schema["$defs"]["source"], "source.")]
+    assert len(found) > 40
+    assert [name for name, value in found if "description" not in value and ".limit." not in name] == []
+
+
+def test_the_order_of_keys_does_not_matter(study):
+    reordered = dict(reversed(list(study.items())))
+    assert list(reordered) != list(study)
+    assert canonical(config.complete(reordered, SCHEMA)) == canonical(config.complete(study, SCHEMA))
+
+
+def merge(base, change):
+    """Deep merge, as Snakemake does with --configfile."""
+    result = copy.deepcopy(base)
+    for key, value in change.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = merge(result[key], value) if both else value
+    return result
+
+
+def read_as_nothing() -> list[str]:
+    """Names that the schema takes and that pandas reads in a CSV as a missing value."""
+    schema = yaml.safe_load(SCHEMA.read_text())
+    odd = sorted(STR_NA_VALUES)
+    assert "NULL" in odd
+    return [name for name in odd if re.search(schema["$defs"]["name"]["pattern"], name)]
+
+
+@pytest.mark.parametrize("name", [*config.RESERVED, *read_as_nothing()])
+def test_no_source_has_the_name_of_another_row_or_of_nothing(name, study):
+    study["data"] |= {"use": [name], "sources": {name: {"type": "folder", "root": "data/mine"}}}
+    with pytest.raises(DetectorError, match=f"data.use: a source cannot be called '{name}'.*rename it"):
+        config.complete(study, SCHEMA)
+
+
+@pytest.mark.parametrize("name", [*config.NO_PERTURBATION, *read_as_nothing()])
+def test_no_perturbation_has_the_name_of_another_column_or_of_nothing(name, study):
+    study["robustness"]["perturbations"][name] = [{"jpeg": 50}]
+    with pytest.raises(DetectorError, match=rf"robustness\.perturbations: {name}: .*choose others"):
+        config.complete(study, SCHEMA)

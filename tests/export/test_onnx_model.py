@@ -1,0 +1,161 @@
+"""An exported model says what the trained one says, takes pictures as bytes, and tells all one must know of it."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from detector.core.errors import DetectorError
+from detector.export import onnx_model, runtimes
+from detector.models import networks
+from detector.models.batches import Batches
+
+SIZE = 32
+FACTS = {"arch": "resnet18", "labels": {"0": "fake", "1": "real"}, "temperature": 1.5, "precision": "fp32"}
+
+
+def trained(arch="resnet18", seed=0):
+    """A network whose batch normalisation is not the identity, as after training."""
+    model = networks.build(arch, seed)
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.copy_(torch.randn(module.num_features, generator=generator) / 5)
+            module.running_var.copy_(1 + torch.rand(module.num_features, generator=generator))
+    return model.eval()
+
+
+def pictures(count=9, size=SIZE):
+    return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
+
+
+def logits(model, images):
+    """What the pipeline's own batches and the network make of packed images."""
+    count = len(images)
+    batches = Batches([images], np.zeros(count, int), np.arange(count), np.zeros(count), torch.device("cpu"))
+    with torch.inference_mode():
+        return model(batches.images(np.arange(count))).squeeze(1).numpy()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "model.onnx"
+    onnx_model.save_onnx(path, trained(), SIZE, FACTS)
+    return path
+
+
+@pytest.mark.parametrize("runtime", runtimes.RUNTIMES)
+def test_the_logits_are_torch_s_for_any_number_of_images(exported, runtime):
+    model = runtimes.load(exported, runtime, 1)
+    for count in (1, 2, 9):
+        images = pictures(count)
+        found = model(images)
+        assert found.dtype == np.float32
+        assert found.shape == (count,)
+        np.testing.assert_allclose(found, logits(trained(), images), atol=1e-5, rtol=0)
+
+
+@pytest.mark.long
+def test_a_resnet50_too(tmp_path):
+    model = trained("resnet50")
+    onnx_model.save_onnx(tmp_path / "m.onnx", model, SIZE, FACTS)
+    found = runtimes.load(tmp_path / "m.onnx", "onnxruntime", 1)(pictures())
+    np.testing.assert_allclose(found, logits(model, pictures()), atol=1e-4, rtol=0)
+
+
+def test_the_facts_are_in_the_file(exported):
+    told = runtimes.facts(exported)
+    assert told["arch"] == "resnet18"
+    assert json.loads(told["labels"]) == FACTS["labels"]
+    assert json.loads(told["temperature"]) == 1.5
+
+
+def test_equal_input_gives_equal_bytes_that_name_no_path(exported, tmp_path):
+    onnx_model.save_onnx(tmp_path / "again.onnx", trained(), SIZE, FACTS)
+    content = exported.read_bytes()
+    assert (tmp_path / "again.onnx").read_bytes() == content
+    model = onnx.load(exported)
+    del model.graph.initializer[:]  # whose numbers can be any bytes
+    assert b".py" not in model.SerializeToString()
+
+
+def test_half_the_bytes_and_almost_the_same_logits(exported, tmp_path):
+    onnx_model.save_half(tmp_path / "half.onnx", exported)
+    whole, half = exported.stat().st_size, (tmp_path / "half.onnx").stat().st_size
+    assert whole / half > 1.95
+    images = pictures()
+    expected = logits(trained(), images)
+    for runtime in runtimes.RUNTIMES:
+        found = runtimes.load(tmp_path / "half.onnx", runtime, 1)(images)
+        assert not np.array_equal(found, expected)
+        np.testing.assert_allclose(found, expected, atol=0.02 * expected.std() + 1e-3)
+    assert runtimes.facts(tmp_path / "half.onnx")["precision"] == "fp16"
+    assert runtimes.facts(exported)["precision"] == "fp32"
+
+
+def test_a_weight_beyond_fp16_stays_in_fp32(exported, tmp_path):
+    model = onnx.load(exported)
+    large = next(t for t in model.graph.initializer if len(t.dims) == 4)
+    values = onnx.numpy_helper.to_array(large).copy()
+    values.flat[0] = 1e6
+    large.CopyFrom(onnx.numpy_helper.from_array(values, large.name))
+    onnx_model.write(tmp_path / "large.onnx", model)
+    onnx_model.save_half(tmp_path / "half.onnx", tmp_path / "large.onnx")
+    kept = {t.name: t for t in onnx.load(tmp_path / "half.onnx").graph.initializer}
+    assert kept[large.name].data_type == onnx.TensorProto.FLOAT
+    found = runtimes.load(tmp_path / "half.onnx", "onnxruntime", 1)(pictures())
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("runtime", runtimes.RUNTIMES)
+def test_a_file_that_is_no_model_is_refused(tmp_path, runtime):
+    (tmp_path / "bad.onnx").write_bytes(b"no model")
+    with pytest.raises(DetectorError, match=r"bad\.onnx: not a model that"):
+        runtimes.load(tmp_path / "bad.onnx", runtime, 1)
+    with pytest.raises(DetectorError, match=r"none\.onnx: not a model that"):
+        runtimes.load(tmp_path / "none.onnx", runtime, 1)
+
+
+def test_a_model_of_another_kind_is_refused(tmp_path):
+    helper, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["y"])],
+        "other",
+        [helper.make_tensor_value_info("x", kind, [1])],
+        [helper.make_tensor_value_info("y", kind, [1])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "other.onnx")
+    with pytest.raises(DetectorError, match=r"found the inputs \[\('x', 'tensor\(float\)'\)\]"):
+        runtimes.load(tmp_path / "other.onnx", "onnxruntime", 1)
+
+
+def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fail)
+    with pytest.raises(OSError, match=r"m\.onnx"):
+        onnx_model.save_onnx(tmp_path / "m.onnx", trained(), SIZE, FACTS)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_images_stream_through_in_order(exported):
+    images = pictures(150)
+    model = runtimes.load(exported, "onnxruntime", 1)
+    found = runtimes.logits(model, len(images), lambda indices: images[indices])
+    np.testing.assert_allclose(found, model(images), atol=1e-5)
+
+
+def test_parity_finds_a_wrong_export():
+    expected = np.array([0.5, -300.0], np.float32)
+    assert runtimes.parity(expected, expected + np.float32(5e-5), "m.onnx", "valid") == pytest.approx(
+        5e-5, rel=0.3
+    )
+    assert runtimes.parity(np.empty(0), np.empty(0), "m.onnx", "valid") == 0
+    with pytest.raises(DetectorError, match=r"2 of 2 logits"):
+        runtimes.parity(expected, np.full(2, np.nan), "m.onnx", "valid")
+    with pytest.raises(DetectorError, match=r"m\.onnx: 1 of 2 logits on valid are not those of torch"):
+        runtimes.parity(expected, np.array([0.501, -300.01], np.float32), "m.onnx", "valid")

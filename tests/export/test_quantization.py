@@ -1,0 +1,155 @@
+"""int8 is a quarter of the bytes; where accuracy suffers, finer ways are tried, and the file says which one."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from onnxruntime.quantization.calibrate import HistogramCollector
+from torch import nn
+
+from detector.export import onnx_model, quantization, runtimes
+from tests.export.test_onnx_model import FACTS, SIZE, logits, pictures, trained
+
+
+def small_net():
+    """Seven convolutions and a logit: enough layers to leave some in fp32, and quick to quantise alone."""
+    torch.manual_seed(0)
+    widths = [3, *[8 * n for n in range(1, 8)]]
+    layers = [
+        layer for pair in zip(widths, widths[1:], strict=False) for layer in (nn.Conv2d(*pair, 3), nn.ReLU())
+    ]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 1)).eval()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    path = tmp_path_factory.mktemp("source") / "model.onnx"
+    onnx_model.save_onnx(path, small_net(), SIZE, FACTS)
+    return path
+
+
+def loss(path, model=None):
+    """Minus the mean distance of the logits from those of fp32: an accuracy that every rounding lowers."""
+    found = runtimes.load(path, "onnxruntime", 1)(pictures(16))
+    return -float(np.abs(found - logits(model or small_net(), pictures(16))).mean())
+
+
+def test_the_first_way_is_kept_where_it_will_do(tmp_path):
+    source, measured = tmp_path / "source/model.onnx", []
+    onnx_model.save_onnx(source, trained(), SIZE, FACTS)
+
+    def accuracy(path):
+        measured.append(loss(path, trained()))
+        return measured[-1]
+
+    done = quantization.save_int8(tmp_path / "int8.onnx", source, pictures(32), accuracy, -1.0)
+    assert len(measured) == 1
+    assert (done["method"], done["float_layers"], done["valid_accuracy"]) == ("minmax", [], measured[0])
+    assert source.stat().st_size / (tmp_path / "int8.onnx").stat().st_size > 3.8
+    told = runtimes.facts(tmp_path / "int8.onnx")
+    assert told["arch"] == "resnet18"
+    assert told["precision"] == "int8"
+    assert json.loads(told["quantization"])["method"] == "minmax"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["int8.onnx", "source"]
+    expected = logits(trained(), pictures(16))
+    for runtime in runtimes.RUNTIMES:
+        found = runtimes.load(tmp_path / "int8.onnx", runtime, 1)(pictures(16))
+        assert np.abs(found - expected).mean() < expected.std()
+
+
+def test_what_loses_accuracy_is_left_in_fp32(source, tmp_path):
+    """An accuracy that only the third step of mixed precision reaches."""
+    steps = iter([0.5, 0.6, 0.55, 0.61, 0.62, 0.9, 0.95])
+    done = quantization.save_int8(tmp_path / "int8.onnx", source, pictures(32), lambda _: next(steps), 0.89)
+    assert done["method"] == "percentile", "the best of the methods goes on"
+    names = quantization.layers(source)
+    assert len(done["float_layers"]) == 4
+    assert set(done["float_layers"]) < set(names)
+    assert [len(attempt["float_layers"]) for attempt in done["tried"]] == [0, 0, 0, 1, 2, 4]
+    assert loss(tmp_path / "int8.onnx") > -1
+    whole = source.stat().st_size / (tmp_path / "int8.onnx").stat().st_size
+    assert 1 < whole < 4, "some layers are in fp32"
+
+
+def test_each_layer_left_in_fp32_brings_the_logits_nearer(source, tmp_path):
+    done = quantization.save_int8(tmp_path / "int8.onnx", source, pictures(32), loss, 0.0)
+    tried = [attempt["valid_accuracy"] for attempt in done["tried"]]
+    assert tried[-1] > max(tried[:3]), "with most layers in fp32 it is closer than with none"
+    assert done["valid_accuracy"] == max(tried), "where nothing will do, the best is kept"
+
+
+def scales(path):
+    """The scales of weights and of activations in a quantised file: (n,) a layer, and one number a tensor."""
+    found = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer}
+    nodes = [n for n in onnx.load(path).graph.node if n.op_type == "DequantizeLinear"]
+    weights = [found[n.input[1]] for n in nodes if n.input[0] in found and found[n.input[0]].ndim == 4]
+    return weights, sorted(float(a) for name, a in found.items() if name.endswith("_scale") and a.ndim == 0)
+
+
+def test_no_sum_of_two_products_is_cut_off_on_a_processor_that_adds_in_16_bits(source, tmp_path):
+    """AVX2's VPMADDUBSW: two activations, at most 255, times two weights. All have the same logit."""
+    path = tmp_path / "int8.onnx"
+    quantization.save_int8(path, source, pictures(32), lambda path: 1.0, 0.0)
+    weights = [
+        numpy_helper.to_array(tensor).astype(int)
+        for tensor in onnx.load(path).graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
+    ]
+    assert len(weights) == len(quantization.layers(source))
+    assert 2 * 255 * max(np.abs(array).max() for array in weights) <= np.iinfo(np.int16).max
+    assert min(np.abs(array).max() for array in weights) > 32, "they use the bits that are left"
+
+
+def test_weights_have_a_scale_a_channel_and_methods_differ(source, tmp_path):
+    ranges = []
+    for method in quantization.METHODS:
+        quantization._quantize(tmp_path / "int8.onnx", source, pictures(32), method, [])
+        weights, activations = scales(tmp_path / "int8.onnx")
+        assert sorted(scale.size for scale in weights) == [8 * n for n in range(1, 8)]
+        ranges.append(activations)
+    assert ranges[0] != ranges[1] != ranges[2] != ranges[0]
+
+
+def test_the_layers_left_in_fp32_are_those_that_move_the_logits_most(source, tmp_path):
+    alone = {}
+    for name in quantization.layers(source):
+        quantization._quantize(tmp_path / "alone.onnx", source, pictures(32), "minmax", [], [name])
+        alone[name] = loss(tmp_path / "alone.onnx")
+    ranked = quantization._by_loss(tmp_path, source, pictures(32))
+    assert sorted(ranked) == sorted(alone)
+    assert alone[ranked[0]] < alone[ranked[-1]], "the first one moves them further"
+    assert ranked[0] in sorted(alone, key=alone.get)[:2]
+
+
+@pytest.mark.parametrize(("count", "batches"), [(100, 12), (256, 32), (9, 1), (24, 2), (5, 1)])
+def test_calibration_takes_batches_of_one_size_few_at_a_time(source, tmp_path, monkeypatch, count, batches):
+    reader = quantization._Images(pictures(count))
+    assert len(reader) == batches
+    assert len(reader) % reader.stride == 0
+    held = []
+    collect = HistogramCollector.collect
+
+    def spy(self, data):
+        held.append(len(next(iter(data.values()))))
+        collect(self, data)
+
+    monkeypatch.setattr(HistogramCollector, "collect", spy)
+    quantization._quantize(tmp_path / "int8.onnx", source, pictures(count), "percentile", [])
+    assert len(held) == batches / reader.stride
+    assert max(held) <= quantization.STRIDE
+
+
+def test_what_a_killed_attempt_left_goes(source, tmp_path):
+    (tmp_path / ".int8.onnx.attempts.1").mkdir()
+    (tmp_path / ".int8.onnx.attempts.1/0.onnx").write_bytes(b"half")
+    quantization.save_int8(tmp_path / "int8.onnx", source, pictures(32), loss, -1.0)
+    assert [p.name for p in tmp_path.iterdir()] == ["int8.onnx"]
+
+
+def test_it_repeats(source, tmp_path):
+    for name in ("a", "b"):
+        quantization.save_int8(tmp_path / name, source, pictures(32), loss, -1.0)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

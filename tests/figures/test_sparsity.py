@@ -1,0 +1,92 @@
+"""Accuracy against sparsity: seeds become a mean and an interval over them, differences are taken seed by seed,
+controls are no pruned branches, and a cliff does not hide what is near the baseline."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from detector.core.errors import DetectorError
+from detector.figures import sparsity
+from detector.stats.intervals import wilson
+
+
+def table(branches, seeds=1, **more):
+    rows = [
+        ("resnet18", seed, name, "a", 1000, share + 0.002 * seed)
+        for seed in range(seeds)
+        for name, share in branches.items()
+    ]
+    columns = ["arch", "seed", "branch", "testset", "n", "accuracy"]
+    found = pd.DataFrame(rows, columns=columns).assign(**more)
+    dense = found[found["branch"] == "l1-00"].set_index("seed")["accuracy"]
+    return found.assign(delta_vs_dense_control=found["accuracy"] - found["seed"].map(dense))
+
+
+def texts(path):
+    return re.findall(r"<text[^>]*>([^<]+)</text>", path.read_text())
+
+
+DENSE = {"baseline": 0.9, "l1-00": 0.91, "l1-40": 0.905}
+
+
+def points(rows):
+    parts = rows["branch"].str.extract(r"^(.+)-(\d+)$")
+    found = sparsity._points(rows.assign(method=parts[0], percent=parts[1].astype(float)))
+    return found.set_index("branch")
+
+
+def test_one_seed_has_an_interval_over_images():
+    row = points(table(DENSE)).loc["l1-40"]
+    assert (row["low"] / 100, row["high"] / 100) == pytest.approx(wilson(0.905, 1000))
+
+
+def test_several_seeds_have_a_mean_and_an_interval_over_them():
+    row = points(table(DENSE, seeds=3)).loc["l1-40"]
+    expected = stats.ttest_1samp(0.905 + 0.002 * np.arange(3), 0).confidence_interval(0.95)
+    assert row["mean"] == pytest.approx(90.7)
+    assert (row["low"] / 100, row["high"] / 100) == pytest.approx(tuple(expected))
+
+
+def test_seeds_that_go_up_and_down_together_do_not_blur_a_difference(tmp_path):
+    rows = table(DENSE, seeds=3)  # far apart, and l1-40 half a point below the dense control in each
+    sparsity.accuracy_by_sparsity(tmp_path / "x.svg", rows)
+    assert "less the dense control of the same seed" in texts(tmp_path / "x.svg")
+    assert any(text.startswith("−0.") for text in texts(tmp_path / "x.svg")), "an axis of differences"
+    paired = sparsity._points(
+        rows.assign(accuracy=rows["delta_vs_dense_control"], method="l1", percent=40.0), bounds=(-1.0, 1.0)
+    ).set_index("branch")
+    assert paired.loc["l1-40", ["low", "mean", "high"]].tolist() == pytest.approx([-0.5] * 3)
+    assert points(rows).loc["l1-40", "high"] - points(rows).loc["l1-40", "low"] > 0.9
+    sparsity.accuracy_by_sparsity(tmp_path / "one.svg", table(DENSE))
+    assert "less the dense control of the same seed" not in texts(tmp_path / "one.svg")
+
+
+@pytest.mark.parametrize(
+    ("more", "seeds", "expected", "absent"),
+    [
+        ({}, 1, "dense control", "matched control: nothing pruned,"),
+        ({"matched-40": 0.91}, 1, "matched control: nothing pruned,", "matched, pruned"),
+        ({"random-40": 0.88}, 2, "random, pruned", "gradual, pruned"),
+        ({}, 2, "one seed", "random, pruned"),
+        ({}, 1, "l1, pruned", "one seed"),
+    ],
+)
+def test_the_legend_names_what_is_drawn(more, seeds, expected, absent, tmp_path):
+    sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE | more, seeds))
+    assert expected in texts(tmp_path / "x.svg")
+    assert absent not in texts(tmp_path / "x.svg")
+
+
+@pytest.mark.parametrize(("worst", "n", "panels"), [(0.84, 1000, 0), (0.55, 1000, 1), (0.55, 9, 0)])
+def test_beside_a_cliff_the_baseline_is_enlarged(worst, n, panels, tmp_path):
+    """Of nine images no fall is a cliff."""
+    sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE | {"l1-95": worst}, n=n))
+    assert texts(tmp_path / "x.svg").count("near the baseline") == panels
+
+
+def test_a_table_without_numbers_is_refused(tmp_path):
+    with pytest.raises(DetectorError, match="no number"):
+        sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE, accuracy=np.nan))

@@ -1,0 +1,118 @@
+"""Batches hold each image once an epoch, flipped and normalised exactly as torchvision would, by every feed."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torchvision.transforms import v2
+
+from detector.core.errors import DetectorError
+from detector.models import devices
+from detector.models.batches import DIRECT, MEAN, PREFETCHED, RESIDENT, STD, Batches, epoch_order
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def stores():
+    rng = np.random.default_rng(0)
+    return {"a": rng.integers(0, 256, (7, 8, 8, 3), np.uint8), "b": rng.integers(0, 256, (5, 8, 8, 3), np.uint8)}
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(
+        {
+            "source": ["b", "a", "a", "b", "a", "b", "a"],
+            "row": [4, 0, 6, 1, 2, 0, 3],
+            "label": [0, 1, 1, 0, 1, 0, 0],
+        }
+    )
+
+
+def test_pixels_are_torchvision_s(stores, table):
+    batches = Batches.of(table, stores, CPU)
+    flip = np.array([True, False, True, False, True, False, False])
+    got = batches.images(np.arange(7), flip)
+    transform = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
+    for i, row in enumerate(table.itertuples()):
+        image = torch.from_numpy(stores[row.source][row.row]).permute(2, 0, 1)
+        expected = transform(v2.functional.horizontal_flip(image) if flip[i] else image)
+        torch.testing.assert_close(got[i], expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [8, devices.LARGE])
+def test_layout_is_the_plan_s_and_changes_no_value(size, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), np.uint8)
+    flip = np.array([True, False, True])
+
+    def images():
+        return Batches([pixels], np.zeros(3, int), np.arange(3), np.zeros(3), CPU).images(np.arange(3), flip)
+
+    planned = images()
+    wanted = devices.plan("cpu", "auto", 1, size).channels_last
+    assert planned.is_contiguous(memory_format=torch.channels_last if wanted else torch.contiguous_format)
+    monkeypatch.setattr(devices, "channels_last", lambda *_: not wanted)
+    assert torch.equal(planned, images())
+
+
+@pytest.mark.parametrize("feed", [PREFETCHED, RESIDENT])
+def test_every_feed_gives_the_same_bytes(stores, table, feed):
+    """On a GPU the feed depends on free memory, which must not show in results."""
+    number = table["source"].map({"a": 0, "b": 1})
+    arguments = (list(stores.values()), number, table["row"], table["label"], CPU)
+    plain, other = Batches(*arguments, feed=DIRECT), Batches(*arguments, feed=feed)
+    for epoch in (1, 2):
+        pairs = zip(plain.train(2, 0, epoch, 0.5), other.train(2, 0, epoch, 0.5), strict=True)
+        for (x, labels), (same, same_labels) in [*pairs, *zip(plain.evaluate(3), other.evaluate(3), strict=True)]:
+            assert torch.equal(x, same)
+            assert torch.equal(labels, same_labels)
+
+
+def test_an_epoch_may_end_early_while_batches_are_prefetched(stores, table):
+    number = table["source"].map({"a": 0, "b": 1})
+    batches = Batches(list(stores.values()), number, table["row"], table["label"], CPU, feed=PREFETCHED)
+    epoch = batches.evaluate(1)
+    next(epoch)
+    epoch.close()
+    assert len(list(batches.evaluate(1))) == len(table)
+
+
+def test_batches_leave_the_stores_as_they_are(stores, table):
+    before = {name: array.copy() for name, array in stores.items()}
+    list(Batches.of(table, stores, CPU).train(3, seed=0, epoch=1, flip=1.0))
+    assert all(np.array_equal(stores[name], before[name]) for name in stores)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 6, 7, 100])
+def test_an_epoch_has_each_image_once(stores, table, batch_size):
+    batches = Batches.of(table, stores, CPU)
+    seen = torch.cat([x for x, _ in batches.train(batch_size, seed=1, epoch=1, flip=0.0)])
+    everything = torch.cat([x for x, _ in batches.evaluate(4)])
+    assert sorted(seen.flatten(1).sum(1).tolist()) == sorted(everything.flatten(1).sum(1).tolist())
+
+
+def test_no_batch_of_one_in_training(stores, table):
+    """Batch normalisation cannot train on one value a channel."""
+    sizes = [len(y) for _, y in Batches.of(table, stores, CPU).train(3, seed=0, epoch=1, flip=0.5)]
+    assert sizes == [3, 4]
+
+
+def test_labels_stay_with_their_images(stores, table):
+    batches = Batches.of(table, stores, CPU)
+    by_image = {float(x.sum()): float(y) for x, y in batches.evaluate(1)}
+    for images, labels in batches.train(2, seed=3, epoch=2, flip=0.0):
+        for image, label in zip(images, labels, strict=True):
+            assert by_image[float(image[None].sum())] == float(label)
+
+
+def test_order_depends_on_seed_epoch_and_stream_alone():
+    assert np.array_equal(epoch_order(50, 1, 2)[0], epoch_order(50, 1, 2)[0])
+    each = [(seed, epoch, stream) for seed in (0, 1) for epoch in (1, 2) for stream in (0, 1)]
+    assert len({tuple(epoch_order(50, *which)[0]) for which in each}) == 8
+    assert len({tuple(epoch_order(50, *which)[1]) for which in each}) == 8
+
+
+def test_an_empty_split_is_an_error(stores, table):
+    with pytest.raises(DetectorError, match="no images"):
+        Batches.of(table[:0], stores, CPU)

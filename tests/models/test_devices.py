@@ -1,0 +1,43 @@
+"""The plan says what the device can do and does what it says, in each precision."""
+
+import pytest
+import torch
+
+from detector.models import devices, gpus
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A CUDA device that is not there, of a kind with bf16 (compute capability 8.0 and above), or before."""
+    allowed = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+    def make(bf16: bool):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: bf16)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: "Some GPU")
+        monkeypatch.setattr(torch.cuda, "set_device", lambda _: None)
+        monkeypatch.setattr(gpus, "take", lambda count, alone: [0])
+
+    yield make
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def tf32() -> tuple[bool, bool]:
+    return torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+
+
+def test_a_gpu_before_bf16_is_not_said_to_use_tf32(gpu):
+    """TF32 came with bf16: what has neither computes in fp32."""
+    gpu(bf16=False)
+    plan = devices.plan("cuda", "auto", torch.get_num_threads(), 224)
+    assert plan.precision == "fp32"
+    assert plan.why == "fp32: Some GPU has no bf16, and no TF32"
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_fp32_by_name_rounds_nothing_to_tf32(gpu, bf16):
+    gpu(bf16)
+    devices.plan("cuda", "auto", torch.get_num_threads(), 224)
+    assert tf32() == (True, True)
+    assert devices.plan("cuda", "fp32", torch.get_num_threads(), 224).precision == "fp32"
+    assert tf32() == (False, False)

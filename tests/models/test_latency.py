@@ -1,0 +1,76 @@
+"""Latency is measured on all models in turn, in milliseconds a batch, and tells a slow model from a fast one."""
+
+import time
+
+import torch
+from torch import nn
+
+from detector.core import machine
+from detector.models import latency
+
+
+class Sleeper(nn.Module):
+    """A model that takes a known time, and writes down when it is called."""
+
+    def __init__(self, name, seconds, calls):
+        super().__init__()
+        self.name, self.seconds, self.calls = name, seconds, calls
+
+    def forward(self, images):
+        self.calls.append(self.name)
+        time.sleep(self.seconds)
+        return images.flatten(1).sum(1, keepdim=True)
+
+
+def run(calls):
+    models = {"fast": Sleeper("fast", 0.002, calls), "slow": Sleeper("slow", 0.02, calls)}
+    return latency.measure(models, 8, 2, warmup=2, rounds=5, device=torch.device("cpu"), threads=1)
+
+
+def test_rows_say_what_was_measured():
+    fast, slow = run([])
+    assert tuple(fast) == latency.LATENCY_COLUMNS
+    assert (fast["branch"], fast["batch"], fast["rounds"], fast["device"]) == ("fast", 2, 5, "cpu")
+    assert fast["latency_ms_median"] >= 2.0
+    assert slow["latency_ms_median"] >= 20.0
+    assert fast["latency_ms_p90"] >= fast["latency_ms_median"]
+
+
+def test_models_are_interleaved_and_take_turns_at_being_first():
+    calls = []
+    run(calls)
+    rounds = [calls[i : i + 4] for i in range(0, len(calls), 4)]
+    assert len(rounds) == 7
+    assert all(sorted(names) == ["fast", "fast", "slow", "slow"] for names in rounds)
+    assert {names[0] for names in rounds} == {"fast", "slow"}
+
+
+def test_the_timed_pass_follows_one_of_the_same_model():
+    """A pass that is slow after another model, as one with cold caches is."""
+    last = []
+
+    def model(name):
+        def forward():
+            time.sleep(0.02 if last != [name] else 0.001)
+            last[:] = [name]
+
+        return forward
+
+    times = latency.interleaved({"a": model("a"), "b": model("b")}, warmup=1, rounds=5)
+    assert all(row["latency_ms_median"] < 10 for row in times.values())
+
+
+def test_the_cpu_is_named():
+    name, flags = machine.cpu()
+    assert name
+    assert set(flags.split()) <= set(machine.FLAGS)
+
+
+def test_the_layout_is_the_one_that_models_are_trained_in():
+    """Channels last from 128 px on: a plain layout would make torch look slow."""
+    seen = []
+    model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    model.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    for size in (16, 128):
+        latency.eager(model, size, 2, torch.device("cpu"))()
+    assert [images.is_contiguous(memory_format=torch.channels_last) for images in seen] == [False, True]

@@ -1,0 +1,32 @@
+"""A stage with a network starts without what only some work needs: its command line is read before that loads."""
+
+import subprocess
+import sys
+
+from tests.support import ROOT
+
+SCRIPTS = ROOT / "workflow/scripts"
+NETWORK = (
+    *("training/baseline", "training/search", "training/finetune"),
+    *("inference/predict", "inference/latency", "inference/probe"),
+    *("export/export", "export/predict_exported", "export/deployment_latency"),
+)
+UNUSED = {
+    "torchvision",
+    "torch._dynamo",
+    "torch._inductor",
+    "sympy",
+    "triton",
+    "captum",
+    "matplotlib",
+    "onnxscript",
+}
+
+
+def test_reading_a_command_line_loads_nothing_that_it_does_not_use():
+    program = "import runpy, sys\n"
+    program += f"for name in {NETWORK}: runpy.run_path(f'{SCRIPTS}/{{name}}.py')\n"
+    program += f"print(*sorted({UNUSED} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

@@ -1,0 +1,147 @@
+"""The documentation names what the project has: every key with its default, every rule, every package with its
+modules. And no relative link leads nowhere."""
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support import ROOT
+
+LIBRARY = ROOT / "src/detector"
+ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text()
+SCHEMA = yaml.safe_load((ROOT / "src/detector/experiment/config.schema.yaml").read_text())
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NONE = "—"  # a key without a default
+
+
+def keys(schema: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Each key that takes a value, with its default. A source's name is written NAME."""
+    for name, part in schema.get("properties", {}).items():
+        reached = SCHEMA["$defs"][part["$ref"].removeprefix("#/$defs/")] | part if "$ref" in part else part
+        inner = reached.get("additionalProperties")
+        if "properties" in reached:
+            yield from keys(reached, f"{prefix}{name}.")
+        elif isinstance(inner, dict) and "$ref" in inner:
+            source = SCHEMA["$defs"][inner["$ref"].removeprefix("#/$defs/")]
+            yield from keys(source, f"{prefix}{name}.NAME.")
+        else:
+            yield prefix + name, part.get("default", NONE)
+
+
+def documented() -> dict[str, object]:
+    """The tables of keys in configuration.md: key → default."""
+    found = {}
+    for line in CONFIGURATION.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if line.startswith("| `") and len(cells) == 5:
+            key, default = cells[0].strip("` "), cells[2]
+            assert key not in found, f"{key} stands there twice"
+            found[key] = NONE if default == NONE else yaml.safe_load(default.strip("`"))
+    return found
+
+
+def test_every_key_is_documented_with_its_default():
+    assert documented() == dict(keys(SCHEMA))
+
+
+def rules() -> set[str]:
+    files = (ROOT / "workflow/rules").glob("*.smk")
+    return {name for path in files for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
+
+
+def test_the_graph_shows_every_rule_and_no_other():
+    graph = re.search(r"```mermaid\n(.*?)```", ARCHITECTURE, re.DOTALL).group(1)
+    assert set(re.findall(r"(\w+)\[\1\]", graph)) == rules()
+
+
+def wings() -> dict[str, list[str]]:
+    """The picture of packages in architecture.md, from above to below: package → its modules."""
+    picture = ARCHITECTURE.split("## The wings of the library")[1].split("```mermaid")[1].split("```")[0]
+    boxes = re.findall(r"(\w+)\[\"<b>(\w+)</b><br/>([^\"]*)\"\]", picture)
+    arrows = re.findall(r"(\w+) --> (\w+)", picture)
+    names = [name for name, shown, _ in boxes if name == shown]
+    assert arrows == list(zip(names, names[1:], strict=False)), "one arrow from each package to the next"
+    return {name: modules.split(", ") for name, _, modules in boxes}
+
+
+def test_the_picture_of_the_library_is_the_tree():
+    tree = {
+        folder.name: sorted(
+            path.relative_to(folder).with_suffix("").as_posix()
+            for path in folder.rglob("*.py")
+            if path.name != "__init__.py" and path.parent.name != "templates"
+        )
+        for folder in LIBRARY.iterdir()
+        if (folder / "__init__.py").is_file()
+    }
+    assert wings() == tree
+
+
+def test_the_picture_has_the_order_that_lint_holds():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert list(wings()) == layers
+
+
+def test_packages_below_the_first_hold_a_docstring_and_nothing_else():
+    """No file that every stage depends on, and one place from which a name can be imported."""
+    for path in LIBRARY.glob("*/**/__init__.py"):
+        body = ast.parse(path.read_text()).body
+        assert [type(node) for node in body] == [ast.Expr], path
+
+
+def test_every_rule_file_is_included():
+    included = re.findall(r'^include: "(.+)"$', (ROOT / "Snakefile").read_text(), re.MULTILINE)
+    assert sorted(included) == sorted(
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "workflow/rules").glob("*.smk")
+    )
+
+
+def links(page: Path) -> list[str]:
+    """Relative links of a page, those in code left out."""
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", page.read_text(), flags=re.DOTALL)
+    found = re.findall(r"\]\(<?([^)\s>]+)[^)]*\)", text)  # [text](target) and ![text](target)
+    found += re.findall(r"^\[[^\]]+\]:\s*(\S+)", text, re.MULTILINE)  # [name]: target
+    found += re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+    return [link for link in found if not re.match(r"[a-z][a-z0-9+.-]*:", link)]
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a forge makes of a page's headings."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#{1,6} +(.+?) *#*$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def broken(page: Path) -> list[str]:
+    """The relative links of a page that lead nowhere, or out of the repository."""
+    wrong = []
+    for link in links(page):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        inside = target.is_relative_to(ROOT) and target.exists()
+        if not inside or (anchor and target.suffix == ".md" and anchor not in anchors(target)):
+            wrong.append(link)
+    return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_relative_link_resolves(page):
+    assert broken(page) == []
+
+
+def test_a_broken_link_is_found(tmp_path, monkeypatch):
+    """The check itself: of six links it reports the three that lead nowhere."""
+    monkeypatch.setitem(broken.__globals__, "ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A heading, here\n[a](page.md) [b](gone.md) ![c](<page.md>) [d](#a-heading-here) [e](#gone)\n"
+        '<img src="gone.png"> [f](https://example.org) `[g](code.md)`\n'
+    )
+    assert broken(page) == ["gone.md", "#gone", "gone.png"]

@@ -1,0 +1,75 @@
+"""Pruning drops the weights that PyTorch's own global L1 pruning drops, and training cannot revive them."""
+
+import pytest
+import torch
+from torch.nn.utils import prune
+
+from detector.core.errors import DetectorError
+from detector.models import networks
+from detector.pruning import masks
+
+# The study's Table 6.
+STUDY_NONZERO = {0.1: 21_111_264, 0.2: 18_765_568, 0.3: 16_419_872, 0.4: 14_074_176}
+
+
+def torch_masks(model, sparsity):
+    """What torch.nn.utils.prune.global_unstructured keeps."""
+    layers = [(m, "weight") for m in model.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    prune.global_unstructured(layers, pruning_method=prune.L1Unstructured, amount=sparsity)
+    return [layer.weight_mask.bool() for layer, _ in layers]
+
+
+def test_resnet50_has_the_study_s_counts():
+    model = networks.build("resnet50")
+    assert networks.parameter_count(model) == 23_510_081
+    weights = networks.prunable(model)
+    assert sum(w.numel() for w in weights) == 23_456_960
+    for sparsity, expected in STUDY_NONZERO.items():
+        assert sum(int(mask.sum()) for mask in masks.global_l1(weights, sparsity)) == expected
+
+
+def test_resnet50_masks_are_torch_s():
+    model = networks.build("resnet50", seed=1)
+    ours = masks.global_l1(networks.prunable(model), 0.4)
+    assert all(torch.equal(a, b) for a, b in zip(ours, torch_masks(model, 0.4), strict=True))
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.95])
+def test_masks_are_torch_s_also_where_magnitudes_tie(sparsity):
+    model = networks.build("resnet18")
+    with torch.no_grad():
+        for weight in networks.prunable(model):
+            weight.mul_(20).round_().div_(20)  # few distinct values: thousands of ties at the threshold
+    ours = masks.global_l1(networks.prunable(model), sparsity)
+    assert all(torch.equal(a, b) for a, b in zip(ours, torch_masks(model, sparsity), strict=True))
+
+
+def test_memory_layout_does_not_matter():
+    model = networks.build("resnet18")
+    before = masks.global_l1(networks.prunable(model), 0.3)
+    after = masks.global_l1(networks.prunable(model.to(memory_format=torch.channels_last)), 0.3)
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_random_control_drops_as_many_but_others():
+    weights = networks.prunable(networks.build("resnet18"))
+    chosen = masks.make("random", weights, 0.4, seed=3)
+    magnitude = masks.make("l1", weights, 0.4, seed=3)
+    assert sum(int(m.sum()) for m in chosen) == sum(int(m.sum()) for m in magnitude)
+    assert not all(torch.equal(a, b) for a, b in zip(chosen, magnitude, strict=True))
+    again = masks.make("random", weights, 0.4, seed=3)
+    assert all(torch.equal(a, b) for a, b in zip(chosen, again, strict=True))
+
+
+def test_violations_counts_revived_weights():
+    weights = [torch.ones(4, 4)]
+    kept = masks.global_l1(weights, 0.5)
+    assert masks.violations(weights, kept) == 8
+    masks.apply(weights, masks.like(weights, kept))
+    assert masks.violations(weights, kept) == 0
+
+
+@pytest.mark.parametrize("sparsity", [-0.1, 1.0])
+def test_impossible_sparsity_is_refused(sparsity):
+    with pytest.raises(DetectorError, match="sparsity"):
+        masks.global_l1([torch.ones(3)], sparsity)

@@ -1,0 +1,5 @@
+"""What tests share: small files, workspaces, other processes. `ROOT` is the project's folder."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]

@@ -1,0 +1,119 @@
+"""A branch's gain is split into more training and pruning: the parts add up, each control is the right one, and
+seeds have an interval only where there are several."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.core import tabular
+from detector.core.errors import DetectorError
+from detector.experiment.variants import Variant
+from detector.stats.intervals import paired_interval
+from detector.stats.predictions import right
+from detector.tables.ablation import ABLATION_COLUMNS, ablation
+
+BRANCHES = ("baseline", "l1-00", "l1-40", "l1-90", "matched-40")
+ADAM, SGD = {"optimizer": "Adam", "learning_rate": 1e-4}, {"optimizer": "SGD", "learning_rate": 1e-6}
+WRONG = {"baseline": 120, "l1-00": 119, "l1-40": 80, "l1-90": 300, "matched-40": 60}
+
+
+def images(wrong, seed):
+    """400 images of which as many are called wrong, others for each seed."""
+    rng = np.random.default_rng([wrong, seed])
+    label = np.arange(400) % 2
+    logit = np.where(label == 1, 1.0, -1.0)
+    logit[rng.choice(400, wrong + seed, replace=False)] *= -1
+    return pd.DataFrame({"path": [f"{i}" for i in range(400)], "source": "s", "label": label, "logit": logit})
+
+
+def study(seeds):
+    predictions = {
+        Variant("resnet18", seed, branch): {"valid": images(9, 0), "faces": images(WRONG[branch], seed)}
+        for seed in range(seeds)
+        for branch in BRANCHES
+    }
+    metas = {
+        variant: {}
+        if variant.branch == "baseline"
+        else {"hyperparameters": SGD if variant.branch == "l1-00" else ADAM}
+        for variant in predictions
+    }
+    metas[Variant("resnet18", seeds - 1, "l1-90")] = {"hyperparameters": SGD}
+    return predictions, metas
+
+
+def written(rows, folder):
+    tabular.write_csv(rows, ABLATION_COLUMNS, folder / "ablation.csv")
+    return pd.read_csv(folder / "ablation.csv", dtype={"seed": str}, keep_default_na=False, na_values={"n": ""})
+
+
+def test_the_parts_add_up_and_every_control_fits(tmp_path):
+    table = written(ablation(*study(3), 0.005), tmp_path)
+    assert table["branch"].unique().tolist() == ["l1-40", "l1-90"], "a control is no branch of its own"
+    assert table["seed"].unique().tolist() == ["0", "1", "2", "all"]
+    assert table["testset"].unique().tolist() == ["faces", "combined"]
+    for (branch, seed, control), rows in table.groupby(["branch", "seed", "control"]):
+        if control:
+            same = control == "matched-40" or (branch, seed) == ("l1-90", "2")
+            assert rows["part"].tolist() == ["more training", "pruning"] * 2
+            assert set(rows["same_settings"]) == {"yes" if same else "no"}
+    parts = table.groupby(["branch", "testset", "seed", "control"])["difference"].sum().unstack()
+    assert parts["l1-00"].to_numpy() == pytest.approx(parts[""].to_numpy(), abs=2e-6)
+    matched = parts["matched-40"].dropna()
+    assert matched.to_numpy() == pytest.approx(parts.loc[matched.index, ""].to_numpy(), abs=2e-6)
+    found = set(table.loc[table["control"] == "matched-40", ["branch", "seed"]].itertuples(index=False, name=None))
+    assert ("l1-40", "all") in found
+    assert ("l1-90", "1") in found, "it happened to find the same settings"
+    assert ("l1-90", "2") not in found, "it did not"
+    assert ("l1-90", "all") not in found
+
+
+def test_a_seed_s_numbers_are_those_of_its_networks(tmp_path):
+    predictions, metas = study(2)
+    table = written(ablation(predictions, metas, 0.005), tmp_path)
+    row = table[(table["seed"] == "1") & (table["part"] == "pruning") & (table["control"] == "l1-00")].iloc[0]
+    first, second = (right(predictions[Variant("resnet18", 1, name)]["faces"]) for name in ("l1-00", "l1-40"))
+    assert (row["branch"], row["n"], row["seeds"]) == ("l1-40", 400, 1)
+    assert row["difference"] == pytest.approx(40 / 400 - 1 / 400)
+    assert (row["images_low"], row["images_high"]) == pytest.approx(paired_interval(first, second), rel=1e-5)
+    assert row["verdict"] == "better (one training run)"
+    assert set(row[["seeds_low", "seeds_high", "both_low", "both_high"]]) == {""}
+
+
+def test_all_seeds_have_intervals_over_both(tmp_path):
+    table = written(ablation(*study(3), 0.005), tmp_path)
+    row = table[(table["seed"] == "all") & (table["branch"] == "l1-90") & (table["part"] == "total")].iloc[0]
+    assert row["difference"] == pytest.approx(-180 / 400)
+    assert float(row["both_low"]) <= float(row["images_low"]) < row["difference"]
+    assert (row["seeds"], row["verdict"]) == (3, "worse")
+    wide = written(ablation(*study(3), 0.9), tmp_path)
+    assert wide.loc[row.name, "verdict"] == "equivalent: worse within the margin"
+
+
+def test_a_gain_that_hangs_on_one_seed_is_not_called_a_gain(tmp_path):
+    predictions, metas = study(3)
+    for variant, sets in predictions.items():
+        wrong = 120 - {0: 60, 1: 2, 2: 1}[variant.seed] * (variant.branch == "l1-40")
+        table = sets["faces"]
+        right_way = np.where(table["label"] == 1, 1.0, -1.0)
+        sets["faces"] = table.assign(logit=np.where(np.arange(400) < wrong, -right_way, right_way))
+    table = written(ablation(predictions, metas, 0.005), tmp_path)
+    row = table[(table["seed"] == "all") & (table["branch"] == "l1-40") & (table["part"] == "total")].iloc[0]
+    assert float(row["images_low"]) > 0, "by the images of these networks alone it would be one"
+    assert float(row["both_low"]) < 0
+    assert row["verdict"] == "undecided"
+
+
+def test_one_seed_says_nothing_of_others(tmp_path):
+    table = written(ablation(*study(1), 0.005), tmp_path)
+    rows = table[table["seed"] == "all"]
+    assert (rows[["seeds_low", "seeds_high", "both_low", "both_high"]] == "").all(axis=None)
+    assert rows["verdict"].str.endswith("(one training run)").all()
+
+
+def test_other_images_are_refused():
+    predictions, metas = study(2)
+    some = Variant("resnet18", 1, "l1-40")
+    predictions[some] = {**predictions[some], "faces": predictions[some]["faces"].iloc[::-1]}
+    with pytest.raises(DetectorError, match=r"resnet18, seed 1, l1-40, faces .*400 images.* same images"):
+        ablation(predictions, metas, 0.005)

@@ -1,0 +1,277 @@
+"""The difference of differences is counted as documented, its interval and tests hold their levels, also where
+models rarely differ, and robustness.csv says of each branch what its logits say."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.core import tabular
+from detector.core.errors import DetectorError
+from detector.stats.changes import extra_equivalence, extra_interval, extra_p
+from detector.stats.intervals import paired_interval, wilson
+from detector.stats.ranking import auc
+from detector.stats.significance import holm
+from detector.tables.robustness import ROBUSTNESS_COLUMNS, robustness
+
+SIZES = {"faces": 300, "made": 60}  # all test images are drawn
+TABLE = {"jpeg-50": [{"jpeg": 50}], "chat": [{"scale": 0.5}, {"jpeg": 75}]}
+
+
+def logits(seed=0, n=300, branches=("baseline", "l1-00", "l1-40", "l1-90")):
+    """A run on one source with both classes and one of fakes; each branch is more brittle than the last."""
+    rng = np.random.default_rng(seed)
+    names = pd.DataFrame({"source": ["faces"] * n + ["made"] * 60, "path": [f"{i}.png" for i in range(n + 60)]})
+    names["label"] = np.concatenate([np.arange(n) % 2, np.zeros(60, int)])
+    names["generator"] = np.where(names["label"] == 1, "", "gan")
+    shared = rng.normal(np.where(names["label"] == 1, 2, -2), 1.2)
+    parts = []
+    for i, branch in enumerate(branches):
+        clean = shared + rng.normal(0, 0.1, len(names))
+        changed = {name: clean + 0.5 * i + rng.normal(0, 0.4, len(names)) for name in TABLE}
+        parts.append(names.assign(branch=branch, clean=clean, **changed))
+    return pd.concat(parts, ignore_index=True)
+
+
+def right(part, name):
+    return (part[name] >= 0).to_numpy() == (part["label"] == 1).to_numpy()
+
+
+def test_a_worked_example():
+    """100 images: 20 of +1, 8 of -1, 2 of -2, the others 0."""
+    extra = np.repeat([1, -1, -2, 0], [20, 8, 2, 70])
+    mean = (20 - 8 - 4) / 102
+    variance = ((20 + 8 + 8 + 2) / 102 - mean**2) / 102
+    assert extra_interval(extra) == pytest.approx(
+        (mean - 1.959964 * variance**0.5, mean + 1.959964 * variance**0.5)
+    )
+    assert extra_p(extra) == pytest.approx(math.erfc(mean / math.sqrt(2 * variance)))
+
+
+def test_against_a_reference_that_does_not_change_it_is_the_paired_interval():
+    rng = np.random.default_rng(1)
+    before, after = rng.random(200) < 0.8, rng.random(200) < 0.7
+    assert extra_interval(after.astype(int) - before) == pytest.approx(paired_interval(before, after), rel=1e-9)
+
+
+# Shares of images whose difference is -2, -1, +1, +2.
+SHARES = [
+    (0.003, 0.11, 0.11, 0.003),
+    (0, 0.25, 0.05, 0),
+    (0.15, 0.16, 0.16, 0.15),
+    (0.03, 0, 0, 0.03),
+    (0, 0.005, 0, 0),
+]
+
+
+def drawn(n, shares, rounds, seed):
+    """Counts of -2, -1, 1, 2 and 0 in each of `rounds` sets of n images."""
+    return np.random.default_rng(seed).multinomial(n, [*shares, 1 - sum(shares)], size=rounds)
+
+
+def images(counts):
+    return np.repeat([-2, -1, 1, 2, 0], counts)
+
+
+@pytest.mark.parametrize("n", [50, 300, 2000])
+@pytest.mark.parametrize("shares", SHARES)
+def test_the_interval_covers_at_its_level_and_the_test_keeps_its_size(n, shares):
+    rounds = 1500
+    true = np.dot([-2, -1, 1, 2], shares)
+    covered = rejected = 0
+    for counts in drawn(n, shares, rounds, n):
+        extra = images(counts)
+        low, high = extra_interval(extra)
+        covered += low <= true <= high
+        rejected += extra_p(extra) < 0.05
+    assert covered / rounds >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / rounds)
+    if true == 0:
+        assert rejected / rounds <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / rounds)
+
+
+@pytest.mark.parametrize("n", [541, 728, 2000, 10000])
+@pytest.mark.parametrize("rare", [0, 0.001, 0.005, 0.02])
+def test_what_differs_by_the_margin_is_rarely_called_as_brittle(n, rare):
+    margin, rounds = 0.005, 1000
+    shares = (0.1 * rare, margin + 0.9 * rare, 0.9 * rare, 0.1 * rare)
+    called = np.mean([extra_equivalence(images(counts), margin) < 0.05 for counts in drawn(n, shares, rounds, n)])
+    assert called <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / rounds)
+
+
+def test_the_least_number_of_images_is_that_of_the_other_test_of_equivalence():
+    """`significance.equivalence` needs 725 images that never differ for a margin of 0.005."""
+    zeros = np.zeros(725, int)
+    assert extra_equivalence(zeros[:724], 0.005) >= 0.05 > extra_equivalence(zeros, 0.005)
+    assert extra_equivalence(np.zeros(20000, int), 0.005) < 1e-6
+    assert extra_equivalence(np.repeat([0, 1], [1000, 1000]), 0.005) > 0.99
+
+
+def test_without_images_there_is_nothing():
+    none = np.zeros(0, int)
+    assert all(math.isnan(x) for x in (*extra_interval(none), extra_p(none), extra_equivalence(none, 0.1)))
+
+
+@pytest.fixture
+def table(tmp_path):
+    rows = robustness({("resnet18", 0): logits()}, TABLE, 0.02, SIZES)
+    assert {name for row in rows for name in row} == set(ROBUSTNESS_COLUMNS)
+    tabular.write_csv(rows, ROBUSTNESS_COLUMNS, tmp_path / "table.csv")
+    return pd.read_csv(tmp_path / "table.csv")
+
+
+def test_which_rows_there_are(table):
+    assert table["testset"].unique().tolist() == ["faces", "made", "combined"]
+    faces = table[table["testset"] == "faces"]
+    found = list(zip(faces["branch"], faces["perturbation"], faces["reference"].fillna(""), strict=True))
+    expected = []
+    for branch, references in (
+        ("baseline", [""]),
+        ("l1-00", ["baseline"]),
+        ("l1-40", ["baseline", "l1-00"]),
+        ("l1-90", ["baseline", "l1-00"]),
+    ):
+        expected.append((branch, "clean", ""))
+        expected += [(branch, name, reference) for name in TABLE for reference in references]
+    assert found == expected
+    assert table["verdict"].isna().equals(table["reference"].isna())
+    named = table.set_index("perturbation")
+    assert set(named.loc["chat", "steps"]) == {"scale 0.5, jpeg 75"}
+    assert set(named.loc["chat", "kind"]) == {"chain"}
+    assert named.loc["chat", "value"].isna().all()
+    assert set(named.loc["jpeg-50", "value"]) == {50}
+
+
+def test_the_numbers_of_a_row(table):
+    run = logits()
+    row = table.set_index(["testset", "branch", "perturbation", "reference"]).loc[
+        ("faces", "l1-90", "chat", "l1-00")
+    ]
+    ours, theirs = (run[(run["branch"] == name) & (run["source"] == "faces")] for name in ("l1-90", "l1-00"))
+    before, after = right(ours, "clean"), right(ours, "chat")
+    change, other = after.astype(int) - before, right(theirs, "chat").astype(int) - right(theirs, "clean")
+    assert row["n"] == 300
+    assert row["accuracy"] == pytest.approx(after.mean(), rel=1e-5)
+    assert (row["accuracy_low"], row["accuracy_high"]) == pytest.approx(wilson(after.mean(), 300), rel=1e-5)
+    label = ours["label"].to_numpy()
+    assert row["recall_fake"] == pytest.approx(after[label == 0].mean(), rel=1e-5)
+    assert row["recall_real"] == pytest.approx(after[label == 1].mean(), rel=1e-5)
+    assert row["auc"] == pytest.approx(auc(label, ours["chat"]), rel=1e-5)
+    assert row["auc_change"] == pytest.approx(auc(label, ours["chat"]) - auc(label, ours["clean"]), rel=1e-4)
+    assert row["change"] == pytest.approx(change.mean(), rel=1e-4)
+    assert (row["change_low"], row["change_high"]) == pytest.approx(paired_interval(before, after), rel=1e-4)
+    assert row["reference_change"] == pytest.approx(other.mean(), rel=1e-4)
+    assert row["extra"] == pytest.approx((change - other).mean(), rel=1e-4)
+    assert (row["extra_low"], row["extra_high"]) == pytest.approx(extra_interval(change - other), rel=1e-4)
+    assert row["extra_p"] == pytest.approx(extra_p(change - other), rel=1e-4)
+    assert row["equivalence_p"] == pytest.approx(extra_equivalence(change - other, 0.02), rel=1e-4)
+
+
+def test_combined_holds_all_and_a_set_of_fakes_has_no_auc(table):
+    n = table.groupby("testset")["n"].unique().map(list).to_dict()
+    assert n == {"faces": [300], "made": [60], "combined": [360]}
+    made = table[table["testset"] == "made"]
+    assert made[["auc", "auc_change", "recall_real"]].isna().all(axis=None)
+    assert (made["recall_fake"] == made["accuracy"]).all()
+
+
+def drawn_from(big, small, seed=0, most=2000):
+    """A run that was shown `most` of `big` images of one source, half of them real, and all `small` fakes of
+    another; what it would have said of all images, and how many there are of each source."""
+    rng = np.random.default_rng(seed)
+    label = np.concatenate([np.arange(big) % 2, np.zeros(small, int)])
+    names = pd.DataFrame({"source": ["faces"] * big + ["made"] * small, "label": label, "generator": ""})
+    names["path"] = [f"{i}.png" for i in range(big + small)]
+    right = rng.random(big + small) < np.where(names["source"] == "faces", 0.95, 0.6)
+    clean = np.where(right == (label == 1), 1.0, -1.0)
+    whole = names.assign(branch="baseline", clean=clean, **dict.fromkeys(TABLE, clean))
+    shown = rng.permutation(big)[:most]
+    return whole[(whole["source"] == "made") | whole.index.isin(shown)], whole, {"faces": big, "made": small}
+
+
+def test_combined_weighs_sources_as_all_test_images_do():
+    """Of the large source a tenth was drawn, of the small one all: together, a tenth of each counts."""
+    run, whole, sizes = drawn_from(20000, 2400)
+    rows = robustness({("resnet18", 0): run}, TABLE, 0.02, sizes)
+    clean = {row["testset"]: row for row in rows if row["perturbation"] == "clean"}
+    assert [clean[name]["n"] for name in ("faces", "made", "combined")] == [2000, 2400, 2240]
+    combined = clean["combined"]
+    assert combined["accuracy"] == pytest.approx(right(whole, "clean").mean(), abs=4 * (0.09 * 0.91 / 2240) ** 0.5)
+    assert abs(combined["accuracy"] - right(run, "clean").mean()) > 0.1, "all that was drawn weighs otherwise"
+    assert (combined["accuracy_low"], combined["accuracy_high"]) == pytest.approx(
+        wilson(combined["accuracy"], 2240)
+    )
+    both = {0: combined["recall_fake"], 1: combined["recall_real"]}
+    share = (whole["label"] == 1).mean()
+    assert share * both[1] + (1 - share) * both[0] == pytest.approx(combined["accuracy"], abs=1e-3)
+
+
+def test_the_interval_of_combined_holds_the_accuracy_on_all_test_images():
+    held = 0
+    for seed in range(100):
+        run, whole, sizes = drawn_from(600, 60, seed, most=200)
+        rows = robustness({("resnet18", 0): run}, {}, 0.02, sizes)
+        (row,) = [row for row in rows if row["testset"] == "combined"]
+        held += row["accuracy_low"] <= right(whole, "clean").mean() <= row["accuracy_high"]
+    assert held / 100 >= 0.95 - 3 * math.sqrt(0.05 * 0.95 / 100)
+
+
+def test_all_branches_are_counted_on_the_same_part():
+    run, _, sizes = drawn_from(20000, 2400)
+    other = run.assign(branch="l1-40", clean=-run["clean"])
+    rows = robustness({("resnet18", 0): pd.concat([run, other])}, TABLE, 0.02, sizes)
+    accuracies = [
+        row["accuracy"] for row in rows if row["testset"] == "combined" and row["perturbation"] == "clean"
+    ]
+    assert sum(accuracies) == pytest.approx(1)
+
+
+def test_p_are_corrected_over_branches_and_perturbations():
+    rows = robustness({("a", 0): logits(), ("a", 1): logits(1)}, TABLE, 0.02, SIZES)
+    table = pd.DataFrame([row for row in rows if "reference" in row])
+    families = table.groupby(["seed", "testset", "reference"])
+    assert families.ngroups == 12
+    for (_, _, reference), family in families:
+        assert len(family) == (6 if reference == "baseline" else 4)
+        for column in ("extra_p", "equivalence_p"):
+            assert family[f"{column}_holm"].tolist() == pytest.approx(holm(family[column]))
+
+
+def test_verdicts_in_words(table):
+    faces = table[table["testset"] == "faces"].set_index(["reference", "branch", "perturbation"])["verdict"]
+    assert faces["baseline", "l1-90", "chat"] == "more brittle"
+    turned = logits()
+    turned["branch"] = turned["branch"].map(
+        {"baseline": "l1-90", "l1-00": "l1-00", "l1-40": "l1-40", "l1-90": "baseline"}
+    )
+    rows = robustness({("a", 0): turned}, TABLE, 0.02, SIZES)
+    found = {
+        (r["branch"], r["testset"], r["perturbation"]): r["verdict"]
+        for r in rows
+        if r.get("reference") == "baseline"
+    }
+    assert found["l1-90", "faces", "chat"] == "less brittle"
+    same = pd.concat([logits(n=4000).query("branch == 'l1-00'").assign(branch=b) for b in ("baseline", "l1-40")])
+    found = {
+        row["verdict"]
+        for row in robustness({("a", 0): same}, TABLE, 0.02, {"faces": 4000, "made": 60})
+        if "verdict" in row
+    }
+    assert found == {"as brittle", "undecided: n too small"}, "60 images of the fakes prove nothing"
+
+
+def test_other_images_are_refused():
+    run = logits()
+    missing = run.drop(run[run["branch"] == "l1-40"].index[:1])
+    with pytest.raises(
+        DetectorError, match=r"l1-40, \S+ \(359 images\) and .*, baseline, \S+ \(360\) were not shown"
+    ):
+        robustness({("resnet18", 0): missing}, TABLE, 0.02, SIZES)
+    run.loc[run["branch"] == "l1-90", "path"] = run.loc[run["branch"] == "l1-90", "path"].to_numpy()[::-1]
+    with pytest.raises(DetectorError, match="same images in the same order"):
+        robustness({("resnet18", 0): run}, TABLE, 0.02, SIZES)
+
+
+def test_no_images_give_an_empty_table():
+    rows = robustness({("a", 0): logits().iloc[:0]}, TABLE, 0.02, SIZES)
+    assert rows == []

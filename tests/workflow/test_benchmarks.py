@@ -1,0 +1,103 @@
+"""Every benchmark runs, at a size that takes seconds, and prints its section; the peer prunes as it should."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from benchmarks import common, first_run, naive
+from tests.support import ROOT
+
+SMALL = {
+    "feeding": ["--sizes", "32", "--files", "8", "--megabytes", "1", "--repeats", "1"],
+    "step": ["--size", "32", "--batch", "4", "--files", "8", "--turns", "1", "--repeats", "1"],
+    "masks": ["--arch", "resnet18", "--repeats", "1"],
+    "end_to_end": [
+        *("--sizes", "16", "--images", "16", "--repeats", "1", "--cores", "1", "--epochs", "1"),
+        *("--trials", "1", "--trial-epochs", "1", "--finetune-epochs", "1"),
+    ],
+    "pruning_search": ["--searches", "3"],
+    "predicting": ["--size", "32", "--stored", "32", "--images", "32", "--repeats", "1"],
+}
+LONG = {"end_to_end", "step", "masks"}
+
+
+def run(name: str, *arguments: object) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long) if name in LONG else name for name in SMALL]
+)
+def test_it_runs_and_prints_its_section(name):
+    section = run(name, *SMALL[name])
+    assert section.startswith("## ") or "\n## " in section
+    assert "| --- |" in section
+    assert "met" in section
+
+
+def test_curves_are_recorded_and_replayed(tmp_path):
+    images = tmp_path / "images"
+    common.write_pictures(images, {"train": 8}, 16)
+    (images / "train/real").rename(images / "train/REAL")
+    (images / "train/fake").rename(images / "train/FAKE")
+    out = tmp_path / "curves.csv"
+    options = ("--train", 8, "--valid", 8, "--size", 16, "--rates", 2, "--epochs", 2, "--baseline-epochs", 1)
+    run("curves", images / "train", *options, "--out", out)
+    table = pd.read_csv(out, comment="#")
+    assert len(table) == 2 * 2 * 2  # optimizers, rates, epochs
+    assert "Search with a pruner" in run("pruning_search", "--curves", out, "--searches", 2)
+
+
+def test_the_peer_s_pruned_weights_stay_zero():
+    model = naive.pruned(naive.make_model("resnet18"), 0.4)
+    optimizer = naive.make_optimizer("Adam", model, 1e-3)
+    naive.train_step(model, optimizer, torch.rand(2, 3, 32, 32), torch.tensor([0, 1]))
+    for module, name in naive.prunable(model):
+        naive.prune.remove(module, name)
+    zeros = sum(int((module.weight == 0).sum()) for module, _ in naive.prunable(model))
+    assert zeros == round(0.4 * sum(module.weight.numel() for module, _ in naive.prunable(model)))
+
+
+def test_sides_take_turns_and_the_ratio_is_that_of_medians():
+    turns = []
+
+    def side(name, values):
+        values = iter(values)
+        return lambda: turns.append(name) or next(values)
+
+    measured = common.interleave({"a": side("a", [9.0, 2.0, 4.0]), "b": side("b", [9.0, 1.0, 1.0])}, repeats=2)
+    assert "".join(turns) == "ababab"
+    assert measured == {"a": [2.0, 4.0], "b": [1.0, 1.0]}
+    assert common.ratio(measured["a"], measured["b"]) == (3.0, "3.00 (2.00–4.00)")
+    assert np.isclose(common.ratio([1.0], [4.0])[0], 0.25)
+
+
+def test_the_first_run_s_section_counts_the_seconds_of_its_log():
+    log = (
+        "The demo makes its own images\n"
+        "   0:04     1 of 3  scan synthbuster                                     1.5 s\n"
+        "   1:27     2 of 3  baseline resnet10 seed 0                             1:02\n"
+        "                     warning: baseline: something\n"
+        "   1:29     3 of 3  scan faces140k                                       2.0 s\n"
+        "all 3 stages are done, in 1:29\n"
+    )
+    text = first_run.section(log, 95.4)
+    assert "took 95 s on 2 cores (target ≤ 300 s: met)" in text
+    assert "3 stages, two at a time, were at work for 66 s" in text
+    assert "| baseline | 1 | 62 |\n| scan | 2 | 4 |\n| all others | 0 | 0 |" in text
+    with pytest.raises(ValueError, match="no line"):
+        first_run.section("nothing", 1)

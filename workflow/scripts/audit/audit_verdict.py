@@ -1,0 +1,34 @@
+"""Ask whether metadata alone tell real from fake, and say in one line what the whole audit found."""
+
+import argparse
+import logging
+from pathlib import Path
+
+import pandas as pd
+
+from detector.audit import shortcuts
+from detector.core import job, tabular
+from detector.core.files import read_json
+
+COLUMNS = ("check", "source", "verdict", "sentence")
+
+
+def main(args: argparse.Namespace) -> None:
+    rows = shortcuts.shortcuts(
+        tabular.read_parquet(args.splits), {name: tabular.read_parquet(path) for name, path in args.scans}
+    )
+    tabular.write_parquet(pd.DataFrame(rows, columns=shortcuts.COLUMNS), args.shortcuts)
+    verdicts = read_json(args.verdicts) + shortcuts.verdicts(rows)
+    tabular.write_csv(verdicts, COLUMNS, args.output)
+    bad = [row["sentence"] for row in verdicts if row["verdict"] in ("leak", "shortcut", "part")]
+    logging.info("audit: %s", "; ".join(bad) or "no leak found, and metadata alone separate nothing")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--splits", required=True, help="parquet of all images with their splits")
+    parser.add_argument("--scans", type=job.pair, nargs="+", required=True, help="SOURCE=scan.parquet")
+    parser.add_argument("--verdicts", required=True, help="JSON: what was found about leaks, in words")
+    parser.add_argument("--shortcuts", required=True, help="parquet to write: what metadata alone reach")
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write: the verdicts")
+    job.run(main, parser)

@@ -1,0 +1,121 @@
+"""Export one variant: ONNX in fp32, fp16 and int8, and files that leave pruned weights out."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import torch
+
+from detector.core import job, provenance, tabular
+from detector.core.files import read_json, sha256, write_json
+from detector.experiment.formats import EXPORTED, FILES
+from detector.export import onnx_model, quantization, runtimes, sparse
+from detector.models import checkpoints, devices, inference, networks
+from detector.models.dataset import Images
+from detector.stats import calibration, decisions
+from detector.stats.predictions import require_numbers, require_same_images
+
+THRESHOLD = 0.5  # of the probability that an image is real
+
+
+def main(args: argparse.Namespace) -> None:
+    origin = provenance.record()
+    settings, meta = json.loads(args.config), read_json(args.meta)
+    images = Images.open(args.manifest, args.packs)
+    weights = checkpoints.load_weights(args.model)
+    network = networks.load(args.arch, weights)
+    valid = tabular.read_parquet(args.predictions)
+    rows = images.part("valid")
+    require_numbers(valid, str(args.predictions))
+    require_same_images(valid, str(args.predictions), rows, str(args.manifest))
+    label, logit = valid["label"].to_numpy(), valid["logit"].to_numpy()
+    reference = float(decisions.right(label, logit).mean())
+    facts = {
+        **{key: meta[key] for key in ("arch", "seed", "branch", "image_size", "preprocessing", "labels")},
+        "logit": "above 0 means real; P(real) = 1 / (1 + exp(-logit / temperature))",
+        "threshold": THRESHOLD,
+        "temperature": calibration.temperature(label, logit),
+        "band": calibration.band(label, logit, settings["sure_error"]),
+        "frame": frame(images.part("train")["frame"].dropna()),
+        "trained_at": meta["git_commit"],
+        "trained_dirty": meta.get("dirty"),  # None: trained before this was noted
+        "data_fingerprint": meta["data_fingerprint"],
+        "model_sha256": sha256(args.model),
+    }
+    files = {name: args.folder / FILES[name] for name in EXPORTED}
+    onnx_model.save_onnx(files["onnx-fp32"], network, meta["image_size"], {**facts, "precision": "fp32"})
+    onnx_model.save_half(files["onnx-fp16"], files["onnx-fp32"])
+
+    learned = images.batches(images.part("train"), torch.device("cpu"))
+    chosen = np.linspace(0, len(learned) - 1, min(settings["calibration_images"], len(learned))).astype(int)
+    checked = images.batches(rows, torch.device("cpu"))
+
+    batch = settings["evaluation_batch"]
+    if batch == devices.AUTO:
+        batch = networks.images_at_once(network, images.size, settings["memory"], runtimes.BATCH)
+    measured = []
+
+    def accuracy(path: Path) -> float:
+        model = runtimes.load(path, "onnxruntime", args.threads)
+        found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}", batch)
+        require_numbers(inference.predictions(rows, found), f"{args.folder / FILES['onnx-int8']}, valid")
+        measured.append(found)
+        return float(decisions.right(label, found).mean())
+
+    int8 = quantization.save_int8(
+        *(files["onnx-int8"], files["onnx-fp32"], learned.gather(chosen), accuracy),
+        wanted=reference - settings["max_drop"],
+    )
+    # Rounded logits have a temperature and a band of their own: those of the attempt which was kept.
+    kept = measured[int8["tried"].index({k: int8[k] for k in ("method", "float_layers", "valid_accuracy")})]
+    own = {
+        "temperature": calibration.temperature(label, kept),
+        "band": calibration.band(label, kept, settings["sure_error"]),
+    }
+    int8 |= own
+    model = onnx.load(files["onnx-int8"])
+    onnx_model.set_facts(model, own)
+    onnx_model.write(files["onnx-int8"], model)
+    for precision in ("fp16", "int8"):
+        sparse.save(files[f"sparse-{precision}"], weights, precision, facts)
+    for name, path in files.items():
+        logging.info("%s: %.2f MB", name, path.stat().st_size / 1e6)
+    write_json(
+        args.facts,
+        {
+            **facts,
+            **{key: meta[key] for key in ("total_parameters", "nonzero_weights", "macs")},
+            "valid_accuracy": reference,
+            "int8": int8,
+            **origin,
+        },
+    )
+
+
+def frame(positions: pd.Series) -> float:
+    """Which frame of a video training saw (0 = first, 1 = last); the middle one where it saw none."""
+    return float(positions.iloc[0]) if len(positions) else 0.5
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--branch", required=True, help="its name, for the progress bar")
+    parser.add_argument("--model", type=Path, required=True, help="model.safetensors of the variant")
+    parser.add_argument("--meta", type=Path, required=True, help="meta.json of the variant")
+    parser.add_argument("--predictions", type=Path, required=True, help="its logits on the validation images")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument(
+        "--config",
+        required=True,
+        help="JSON: calibration_images, max_drop, sure_error, evaluation_batch, memory in MiB",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--folder", type=Path, required=True, help="where the exported files go")
+    parser.add_argument("--facts", type=Path, required=True, help="JSON to write: what was exported")
+    job.run(main, parser)

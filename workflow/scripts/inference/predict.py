@@ -1,0 +1,47 @@
+"""One logit for each validation and test image of one variant."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from detector.core import job, provenance, tabular
+from detector.core.files import write_json
+from detector.models import checkpoints, devices, inference, networks
+from detector.models.dataset import Images
+from detector.stats.predictions import require_numbers
+
+
+def main(args: argparse.Namespace) -> None:
+    origin = provenance.record()
+    images = Images.open(args.manifest, args.packs)
+    where = devices.plan(
+        precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
+    )
+    model = networks.load(args.arch, checkpoints.load_weights(args.model))
+    sets = {"valid": images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
+    for name, rows in sets.items():
+        values = np.empty(0, np.float32)
+        if rows.empty:
+            logging.warning("%s: no images; its numbers will be empty", name)
+        else:
+            values = inference.logits(model, images.batches(rows, where.torch_device), where, name)
+        table = inference.predictions(rows, values)
+        require_numbers(table, f"{args.model}, {name}")
+        tabular.write_parquet(table, args.folder / f"{name}.parquet")
+        logging.info("%s: %d images", name, len(rows))
+    write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--model", type=Path, required=True, help="model.safetensors of the variant")
+    parser.add_argument("--runtime", required=True, help="JSON: device, evaluation_batch, and memory in MiB")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--folder", type=Path, required=True, help="where valid.parquet and SOURCE.parquet go")
+    job.run(main, parser)

@@ -1,0 +1,99 @@
+"""What the networks of one run say of perturbed test images, and where they look."""
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from torch import nn
+
+from detector.core import job, tabular
+from detector.imaging.perturbations import CLEAN
+from detector.models import checkpoints, devices, gradcam
+from detector.models import networks as networks_module
+from detector.models.dataset import Images
+from detector.models.perturbed import IMAGE_COLUMNS, choose, perturbed_logits
+from detector.stats.predictions import require_numbers
+
+
+def main(args: argparse.Namespace) -> None:
+    settings = json.loads(args.config)
+    images = Images.open(args.manifest, args.packs)
+    where = devices.plan(precision="fp32", threads=args.threads, image_size=images.size, **settings["runtime"])
+    networks = {
+        name: networks_module.load(args.arch, checkpoints.load_weights(path)) for name, path in args.models
+    }
+    said = {name: read(Path(folder), list(images.stores)) for name, folder in args.predictions}
+    tested = {name: networks[name] for name in args.perturb}
+    tabular.write_parquet(perturbed(tested, said, images, settings, where), args.perturbed)
+    looked_at = {name: networks[name] for name in args.explain}
+    tabular.write_parquet(maps(looked_at, said, images, settings["seed"], where), args.maps)
+
+
+def read(folder: Path, sources: list[str]) -> pd.DataFrame:
+    """The saved logits of all test images."""
+    table = pd.concat([tabular.read_parquet(folder / f"{name}.parquet") for name in sources], ignore_index=True)
+    require_numbers(table, str(folder))
+    return table
+
+
+Networks, Said = Mapping[str, nn.Module], Mapping[str, pd.DataFrame]  # by branch
+
+
+def perturbed(
+    tested: Networks, said: Said, images: Images, settings: Mapping, where: devices.Plan
+) -> pd.DataFrame:
+    """A row for each branch and image, a column for each perturbation, `clean` the first."""
+    rows = choose(images.part("test"), settings["images"], settings["seed"])
+    if not tested or not settings["perturbations"] or rows.empty:
+        return pd.DataFrame(columns=["branch", *IMAGE_COLUMNS, CLEAN, *settings["perturbations"]])
+    logging.info("%d images, %d perturbations", len(rows), len(settings["perturbations"]))
+    batches = images.batches(rows, where.torch_device)
+    found = perturbed_logits(tested, batches, rows, settings["perturbations"], where)
+    names = rows[list(IMAGE_COLUMNS)].reset_index(drop=True)
+    tables = []
+    for branch, columns in found.items():
+        before = said[branch].set_index(["source", "path"])["logit"]
+        clean = before.loc[pd.MultiIndex.from_frame(names[["source", "path"]])].to_numpy()
+        table = names.assign(**{CLEAN: clean}, **columns).assign(branch=branch)
+        for column in settings["perturbations"]:
+            require_numbers(table, f"{branch}, perturbed images", column)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)[["branch", *tables[0].columns.drop("branch")]]
+
+
+def maps(looked_at: Networks, said: Said, images: Images, seed: int, where: devices.Plan) -> pd.DataFrame:
+    """A row for each example of each branch and source, its map as a list of rows."""
+    tables = []
+    places = images.part("test").set_index(["source", "path"])["row"]
+    for branch, model in looked_at.items():
+        for _, part in said[branch].groupby("source", sort=False):
+            chosen = gradcam.examples(part, seed)
+            keys = pd.MultiIndex.from_frame(chosen[["source", "path"]])
+            chosen = chosen.assign(branch=branch, row=places.loc[keys].to_numpy())
+            batches = images.batches(chosen, where.torch_device)
+            pixels = batches.images(range(len(chosen)))
+            found = gradcam.heat_maps(model, pixels, chosen["logit"].to_numpy(), where)
+            tables.append(chosen.assign(map=[each.tolist() for each in found])[list(gradcam.MAP_COLUMNS)])
+    logging.info("maps of %d examples", sum(map(len, tables)))
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(gradcam.MAP_COLUMNS))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
+    parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--models", type=job.pair, nargs="+", required=True, help="BRANCH=model.safetensors")
+    parser.add_argument("--predictions", type=job.pair, nargs="+", required=True, help="BRANCH=folder of logits")
+    parser.add_argument("--perturb", nargs="*", default=[], help="branches that are shown perturbed images")
+    parser.add_argument("--explain", nargs="*", default=[], help="branches whose maps are made")
+    parser.add_argument(
+        "--config", required=True, help="JSON: perturbations, images (at most, a source), seed, runtime"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--perturbed", type=Path, required=True, help="parquet to write: logits")
+    parser.add_argument("--maps", type=Path, required=True, help="parquet to write: maps")
+    job.run(main, parser)

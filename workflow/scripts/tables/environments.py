@@ -1,0 +1,47 @@
+"""Table of the libraries, device and commit that computed each variant; says, or refuses, where they are mixed."""
+
+import argparse
+import logging
+from pathlib import Path
+
+from detector.core import job, tabular
+from detector.core.errors import DetectorError, listing
+from detector.core.files import read_json
+from detector.experiment.variants import Variant
+from detector.tables import environments
+
+FILES = {
+    "trained": "meta.json",
+    "predicted": "predictions/provenance.json",
+    "exported": "export.json",
+    "predicted_exported": "exported/provenance.json",
+}
+
+
+def main(args: argparse.Namespace) -> None:
+    folders = {"trained": args.variants, "predicted": args.variants}
+    folders |= {"exported": args.exported, "predicted_exported": args.exported}
+    noted = {
+        (Variant.of(folder), stage): read_json(folder / FILES[stage])
+        for stage, of in folders.items()
+        for folder in of
+    }
+    rows = environments.environments(noted)
+    if found := environments.mixed(rows):
+        text = f"not all variants were computed with the same libraries and arithmetic:\n{listing(found)}"
+        remedy = "delete the results of those that differ, or set statistics.on_mixed: warn"
+        if args.on_mixed == "fail":
+            raise DetectorError(f"{text}\nTo compare like with like, {remedy}.")
+        logging.warning("%s", text)
+    tabular.write_csv(rows, environments.ENVIRONMENT_COLUMNS, args.output)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variants", type=Path, nargs="+", required=True, help="folders of variants")
+    parser.add_argument("--exported", type=Path, nargs="*", default=[], help="folders of those that are exported")
+    parser.add_argument(
+        "--on-mixed", choices=("warn", "fail"), required=True, help="what to do where they are mixed"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    job.run(main, parser)

@@ -1,0 +1,34 @@
+"""Build the table of what perturbed images cost each branch."""
+
+import argparse
+import json
+from pathlib import Path
+
+from detector.core import job, tabular
+from detector.tables.robustness import ROBUSTNESS_COLUMNS, robustness
+
+
+def main(args: argparse.Namespace) -> None:
+    runs = {run(path): tabular.read_parquet(path) for path in args.inputs}
+    images = tabular.read_parquet(args.manifest)
+    sizes = images.loc[images["split"] == "test", "source"].value_counts().to_dict()
+    rows = robustness(runs, dict(json.loads(args.perturbations)), args.margin, sizes)
+    tabular.write_csv(rows, ROBUSTNESS_COLUMNS, args.output)
+
+
+def run(path: Path) -> tuple[str, int]:
+    """Architecture and seed of a file in runs/{arch}/seed{seed}/."""
+    arch, seed = path.parts[-3:-1]
+    return arch, int(seed.removeprefix("seed"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="perturbed.parquet of each run")
+    parser.add_argument(
+        "--manifest", type=Path, required=True, help="manifest.parquet: how many test images there are"
+    )
+    parser.add_argument("--perturbations", required=True, help="JSON: pairs of name and steps")
+    parser.add_argument("--margin", type=float, required=True, help="of equivalence, as a fraction of 1")
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    job.run(main, parser)

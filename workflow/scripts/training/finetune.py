@@ -1,0 +1,65 @@
+"""Prune the baseline again and fine-tune it with the best that its search found."""
+
+import argparse
+import json
+from pathlib import Path
+
+from detector.core import dependencies, job, provenance
+from detector.core.files import read_json, sha256
+from detector.models import checkpoints, networks
+from detector.pruning import start
+from detector.training import distributed, resume, stage
+from detector.training.fit import FINETUNE, Recipe, fit
+
+
+def main(args: argparse.Namespace) -> None:
+    if distributed.launch(args.gpus):
+        return
+    origin = provenance.record()
+    settings, pruning = json.loads(args.config), json.loads(args.pruning)
+    found = read_json(args.best)
+    images, where, train, valid = stage.prepare(args, settings)
+    baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline))
+    model, kept = start.start(baseline, pruning, args.seed)
+    recipe = Recipe(
+        **settings["finetune"],
+        optimizer=found["optimizer"],
+        learning_rate=found["learning_rate"],
+        momentum=settings["momentum"],
+        flip=settings["flip"],
+        seed=args.seed,
+        stream=FINETUNE,
+    )
+    parent = sha256(args.baseline)
+    processes = distributed.team().size
+    key = dependencies.key(
+        *(__file__, args.arch, settings, pruning, found, args.seed),
+        *(processes, where.arithmetic, images.fingerprint(), parent),
+    )
+    state = resume.ResumeState(args.state / key)
+    title = f"finetune {args.branch} seed {args.seed}"
+    result = fit(model, train, valid, recipe, where, masks=kept, state=state, title=title)
+    stage.write_variant(
+        *(args, key, model, result, images, where),
+        branch=args.branch,
+        **pruning,
+        parameters_removed=1 - networks.parameter_count(model) / networks.parameter_count(baseline),
+        channels_removed=1 - networks.channel_count(model) / networks.channel_count(baseline),
+        config=settings,
+        hyperparameters=found,
+        baseline_sha256=parent,
+        **origin,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    stage.add_arguments(parser)
+    parser.add_argument("--branch", required=True, help="its name, for the log and meta.json")
+    parser.add_argument("--pruning", required=True, help="JSON: method, sparsity, ramp")
+    parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
+    parser.add_argument("--best", type=Path, required=True, help="best.json of the branch's search")
+    parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
+    parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row an epoch")
+    job.run(main, parser)

@@ -1,0 +1,94 @@
+"""Search the optimizer and learning rate that fine-tune one pruned branch best, alone or with other workers."""
+
+import argparse
+import copy
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from detector.core import dependencies, job
+from detector.core.files import finish_state, replacing, sha256, write_json
+from detector.models import checkpoints, networks
+from detector.pruning import start
+from detector.training import resume, search, stage
+from detector.training.fit import SEARCH, Recipe, fit
+
+
+def main(args: argparse.Namespace) -> None:
+    settings, pruning = json.loads(args.config), json.loads(args.pruning)
+    images, where, train, valid = stage.prepare(args, settings)
+    pruned, kept = start.start(
+        networks.load(args.arch, checkpoints.load_weights(args.baseline)), pruning, args.seed
+    )
+    space = settings["search"]
+    # How many trials there are does not change one of them, and workers on unlike machines share one study.
+    study = {**settings, "search": {name: value for name, value in space.items() if name != "trials"}}
+    key = dependencies.key(
+        *(__file__, args.arch, study, pruning, args.seed, images.fingerprint(), sha256(args.baseline))
+    )
+    title = f"search {args.branch} seed {args.seed}"
+
+    def objective(number: int, values: Mapping, report: Callable[[int, float], None]) -> tuple[float, int]:
+        """One trial: fine-tune the pruned baseline; the best validation accuracy counts."""
+        recipe = Recipe(
+            **values,
+            batch_size=space["batch_size"],
+            epochs=space["epochs"],
+            patience=search.PATIENCE_OF_TRIALS[space["pruner"]],
+            flip=settings["flip"],
+            seed=args.seed,
+            momentum=space["momentum"],
+            stream=SEARCH,
+        )
+        result = fit(
+            *(copy.deepcopy(pruned), train, valid, recipe, where),
+            masks=kept,
+            state=resume.ResumeState(args.state / key / f"trial-{number}-{where.arithmetic}"),
+            title=f"{title} trial {number + 1}",
+            after_epoch=lambda row: report(row.epoch, row.valid_accuracy),
+        )
+        return result.best.valid_accuracy, len(result.history)
+
+    outcome = search.run(
+        args.journal,
+        search.Space(tuple(space["optimizers"]), tuple(space["learning_rate"])),
+        space["trials"],
+        args.seed,
+        objective,
+        title,
+        key=key,
+        pruner=space["pruner"],
+        worker=args.worker or 0,
+        machine={"device": where.device, "precision": where.precision},
+        lock_of=lambda worker: job.lock_of(args.state, worker or None),
+    )
+    if args.worker:
+        return
+    with replacing(args.trials) as temporary:
+        table = pd.DataFrame(outcome.trials, columns=search.TRIAL_COLUMNS)
+        table.to_csv(temporary, index=False, lineterminator="\n")
+    best = outcome.best
+    write_json(
+        args.best,
+        {
+            "branch": args.branch,
+            **{name: best[name] for name in ("trial", "optimizer", "learning_rate", "valid_accuracy")},
+            "trials": len(outcome.trials),
+        },
+    )
+    finish_state(args.state, key)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    stage.add_arguments(parser)
+    parser.add_argument("--branch", required=True, help="its name, for the log and best.json")
+    parser.add_argument("--pruning", required=True, help="JSON: method, sparsity, ramp")
+    parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
+    parser.add_argument("--journal", type=Path, required=True, help="Optuna's journal, made or gone on with")
+    parser.add_argument("--worker", type=int, help="number, from 1, of one that only adds trials")
+    parser.add_argument("--best", type=Path, help="JSON to write; not by a worker")
+    parser.add_argument("--trials", type=Path, help="CSV to write, one row a trial; not by a worker")
+    job.run(main, parser)
