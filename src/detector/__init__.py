@@ -1,4 +1,7 @@
-"""Train, compress and evaluate detectors of AI-generated images. Knows nothing of Snakemake."""
+"""Training, compression and evaluation of detectors of AI-generated images.
+
+The library knows nothing of Snakemake; the workflow calls it through `workflow/scripts/`.
+"""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What a run shows on the terminal: what is to do, a line for each stage that is done, and all that went wrong.
+"""Snakemake logger plugin: what is to do, a line per finished stage, and all errors, on the terminal.
 
 Snakemake finds this package by its name; profiles/default asks for it (`logger: detector`). What is not shown is
 in Snakemake's own log, whose path is said at the end, and in the logs of the stages.

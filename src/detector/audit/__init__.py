@@ -1,1 +1,1 @@
-"""Audit of data: copies in several splits, and what metadata alone reach."""
+"""Data audit: duplicates across splits, and what metadata alone reveal of the class."""

@@ -1,4 +1,4 @@
-"""Which pictures are the same or nearly the same: hashes of packed pixels, and pairs of close hashes. No torch.
+"""Image hashes for finding duplicates: exact, and perceptual with pairs of near hashes. No torch.
 
 Exact: the first 64 bits of SHA-256 of the pixels. Of a million images two different ones share them with a chance
 of 3e-8. Near: the 64-bit perceptual hash of the library ImageHash (`phash`: which of the lowest frequencies

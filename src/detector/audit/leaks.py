@@ -1,4 +1,4 @@
-"""What stands in two places at once: pictures and groups in several splits or under both labels. No torch.
+"""Leak detection: images and groups that occur in several splits or under both labels. No torch.
 
 A **leak** is a picture of a later split (test after valid after train) that is the same as, or nearly the same as,
 one of an earlier split, whatever their labels and sources; and a picture that one split has under both labels.

@@ -1,4 +1,4 @@
-"""What becomes of the leaks that the audit found: a manifest without them, with them, or none at all."""
+"""Leak policy: the manifest without the leaking images, with them, or an error (`audit.on_leak`)."""
 
 import logging
 from collections.abc import Mapping, Sequence

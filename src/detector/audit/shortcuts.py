@@ -1,4 +1,4 @@
-"""Can metadata alone win? What a classifier that sees no pixel makes of format, size and compression. No torch.
+"""Metadata shortcuts: how well format, size and compression alone tell the classes apart. No torch.
 
 A detector trained on such data may have learned the file format and nothing else, and a test set that has the same
 accident calls it accurate (Grommelt et al. 2024, "Fake or JPEG? Revealing common biases in generated image

@@ -1,1 +1,1 @@
-"""Commands of `detector`."""
+"""Command line: the subcommands of `detector`."""

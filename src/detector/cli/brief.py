@@ -1,4 +1,4 @@
-"""What matters most of a finished run, in three results, and one command that goes on from there."""
+"""Run brief: the three results of a finished run that matter most, and the next command."""
 
 from pathlib import Path
 

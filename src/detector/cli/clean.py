@@ -1,4 +1,4 @@
-"""Cleaning of a results folder: what can be made again is found, shown with its size, and deleted where wanted."""
+"""`detector clean`: lists the files of a results folder that can be made again, and deletes them on request."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""`detector doctor`: what is installed, what the machine can do, which data and bundles are there, what is next.
+"""`detector doctor`: checks packages, machine, data and bundles, and names the next step.
 
 It looks and never stops: what cannot be looked at is a line that says why. No torch.
 """

@@ -1,4 +1,4 @@
-"""`detector …`: what people type. The pipeline itself is run by Snakemake."""
+"""Command line of `detector`: judges images, checks the set-up, reports on runs. Snakemake runs the pipeline."""
 
 import argparse
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""`detector predict`: the images that are meant, the rows that come out, and what the exit code says."""
+"""`detector predict`: collects images, prints one row per verdict, sets the exit code."""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""Progress of a run that is not finished: what is there by its files, and what its jobs last said."""
+"""Progress of an unfinished run, from the files that exist and the last lines of its jobs' logs."""
 
 import re
 from collections.abc import Iterator

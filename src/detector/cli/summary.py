@@ -1,4 +1,4 @@
-"""The main tables of a results folder as text for a terminal, where the rest is, and how far a run is."""
+"""`detector summary`: the main tables of a results folder as text, where the rest is, and how far the run is."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""The ground: errors, files, locks, signals, tables on disk, the frame of a script."""
+"""Foundations: errors, files, locks, signals, tables on disk, the entry point of scripts."""

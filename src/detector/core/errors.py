@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read, and how one tells want of memory from other errors."""
+"""Errors: `DetectorError`, whose message users read, and the recognition of out-of-memory errors."""
 
 import errno
 import re

@@ -1,5 +1,4 @@
-"""Packages that only some commands need: which extra of pyproject.toml brings them, and the one sentence where one
-is not installed."""
+"""Optional packages: which extra of pyproject.toml provides a module, and the error where it is not installed."""
 
 from importlib.util import find_spec
 

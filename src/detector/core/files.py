@@ -1,5 +1,7 @@
-"""Files that are whole or not there, after a power cut too: every output is written beside its place, synced, and
-moved in at the end."""
+"""Atomic file writes: temporary sibling, fsync, then rename.
+
+A file under its final name is complete, after a power cut too.
+"""
 
 import errno
 import glob

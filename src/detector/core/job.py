@@ -1,4 +1,4 @@
-"""What every script does around its work: a log, errors that people can read, one process a job, clean stops."""
+"""Entry point of scripts: log file, readable errors, exit codes, one process per job, clean stops."""
 
 import argparse
 import codecs

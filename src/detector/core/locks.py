@@ -1,4 +1,4 @@
-"""Locks between processes that the system lets go of when their holder dies, however it dies (`flock`)."""
+"""File locks between processes (`flock`): the system releases one when its holder ends, however it ends."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""What the machine says of its processor."""
+"""Machine facts and memory settings: CPU name, feature flags, usable cores, glibc's allocator."""
 
 import ctypes
 import os

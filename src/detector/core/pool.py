@@ -1,4 +1,4 @@
-"""Chunks of work spread over processes, with progress that suits a terminal and a log file alike."""
+"""Process pool: runs a function on many chunks of work, and names the work of a worker that was killed."""
 
 import contextlib
 import itertools

@@ -1,4 +1,4 @@
-"""Progress bars: on a terminal, and nothing at all where there is none."""
+"""Progress display: bars on a terminal, plain lines in a log file."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions of what computed it, and the commit of the code.
+"""Provenance of a result: versions of Python and the libraries, and the git commit of the code.
 
 Read when a stage starts: hours later the checkout may be at another commit, and the code that runs is the old one.
 """

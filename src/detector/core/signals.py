@@ -1,4 +1,4 @@
-"""Stopping a job from outside: by SIGTERM (pre-emption, a time limit), by Ctrl-C, or because Snakemake is gone.
+"""Job termination: SIGTERM (pre-emption, a time limit), Ctrl-C, or the end of Snakemake.
 
 A stop raises `Stopped` in the main thread, or, inside `deferred()`, sets a flag that the work looks at between
 two steps, so that it can save what it has. Whatever the main thread is busy with, the process is gone `GRACE`

@@ -1,4 +1,4 @@
-"""Tables as files: Parquet for images, CSV for people."""
+"""Tables on disk: Parquet with one row per image, CSV for people."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""What a run of the workflow replaces, kept until the run has succeeded: an error costs nothing that was there.
+"""Undo of a failed run: what it replaces is kept until it succeeds, and put back if it does not.
 
 Snakemake deletes the outputs of a job before it starts it, and notes a failed job's settings as if it were done.
 So a run first keeps, of each job that it is going to start, the files that are there and Snakemake's notes about

@@ -1,1 +1,1 @@
-"""Data: sources, scans, splits, the manifest, the packed stores."""
+"""Data: kinds of sources, scans, splits, the manifest, packed stores."""

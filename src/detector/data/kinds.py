@@ -1,4 +1,4 @@
-"""Data sets: one module a kind, each turning a folder into a list of `Record`.
+"""Registry of the kinds of data sets: each is a module of `sources` that lists a folder as `Record`s.
 
 A source module holds
 

@@ -1,4 +1,4 @@
-"""The table of images: `scan_source` lists a data set, `build` joins the lists into the one manifest.
+"""Manifest: the one table of images and splits, which `build` makes from the scans of all sources.
 
 A scan has one row for each file of one source, in the order of their paths. The manifest has one row for
 each image that is used:

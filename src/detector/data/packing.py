@@ -1,4 +1,4 @@
-"""Decode and resize a source once, into one file of pixels that every later stage maps into memory.
+"""Packing: decodes and resizes each image of a source once, into one array that later stages memory-map.
 
 A packed store is `NAME.npy`, uint8 (N, size, size, 3), with N the rows of the source's scan (rows of bad
 files are black), and a JSON index beside it. Packing can be killed at any time: chunks of pixels go to a work

@@ -1,4 +1,4 @@
-"""Records: one image or video as a data set lists it."""
+"""Records: one image or video, as a kind of data set lists it."""
 
 import os
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Scans: the files of one source with their headers; no pixel is decoded."""
+"""Scans: labels, headers and hashes of all files of one source. No pixel is decoded."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which image goes to train, valid or test, decided by a hash and never by the order of files.
+"""Split assignment: train, valid or test by a hash of each image's key, whatever the order of files.
 
 Items are ordered by sha256 of "{seed}:{key}" and then cut. The order of one item against another depends on
 the seed and their two keys alone, so a file system's order, the platform or an added item never reshuffles

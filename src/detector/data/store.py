@@ -1,4 +1,4 @@
-"""The packed store of a source: opened as a memory map, and checked against its index."""
+"""Packed stores: opens a source's array as a memory map and checks it against its index."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""Listing folders, with errors that say what is missing: shared by the source modules."""
+"""Folder listing for source modules, with errors that say what is missing."""
 
 import os
 from collections.abc import Iterable, Iterator

@@ -1,1 +1,1 @@
-"""The demo's data, made from nothing."""
+"""Demo data: synthetic images in the official layouts."""

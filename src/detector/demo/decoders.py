@@ -1,4 +1,4 @@
-"""The demo's generators: small autoencoders that leave the traces of learned upsampling. Sources are in `demo`."""
+"""Demo generators: small autoencoders that leave the traces of learned upsampling (references in `generate`)."""
 
 import numpy as np
 import torch

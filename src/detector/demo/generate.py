@@ -1,4 +1,4 @@
-"""Small data in the three official layouts, made from nothing: no download, no photograph, no licence.
+"""Demo data sets in the three official layouts, synthesised: no download, no photograph, no licence.
 
 Real: photographs of "dead leaves" (Lee, Mumford & Huang 2001), opaque textured shapes with power-law sizes that
 occlude each other, which share the edges and the 1/f spectrum of natural images; then a lens and a noisy sensor.

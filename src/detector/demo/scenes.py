@@ -1,4 +1,4 @@
-"""The demo's photographs: "dead leaves" scenes, behind a lens and on a noisy sensor. Sources are in `demo`."""
+"""Demo photographs: "dead leaves" scenes behind a lens, on a noisy sensor (references in `generate`)."""
 
 import math
 

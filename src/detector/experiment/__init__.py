@@ -1,1 +1,1 @@
-"""Experiments: the checked config, its branches and variants, the files of a variant."""
+"""Experiment: the validated config, its branches and variants, the files of a variant."""

@@ -1,4 +1,4 @@
-"""Branches of a config: what is pruned, deployed, perturbed and explained."""
+"""Branches of a config: which are pruned, deployed, perturbed and explained."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""config.yaml against its schema: defaults filled in, and one readable error for all that is wrong."""
+"""Config validation: config.yaml against its schema, defaults filled in, all errors in one message."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""The files that a variant leaves, by format and precision."""
+"""Exported files of a variant, by format and precision."""
 
 from pathlib import Path
 

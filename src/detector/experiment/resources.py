@@ -1,4 +1,7 @@
-"""What a stage asks for as its data set grows. No stage imports this: what a job is given changes no result."""
+"""Memory and time requests of a stage, by the size of its data set.
+
+No stage imports this: what a job is given changes no result.
+"""
 
 import os
 from pathlib import Path

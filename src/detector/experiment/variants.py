@@ -1,4 +1,4 @@
-"""Variants: trained models by architecture, seed and branch, and the names of branches."""
+"""Variants: trained networks by architecture, seed and branch, and the grammar of branch names."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The model card of one variant, from the files of its run: what it is, what it can do and what not. No torch.
+"""Model card: what a variant is, what it can do and what not, from the files of its run. No torch.
 
 The text is in a template; here are the numbers and the words that depend on them. Undefined is "–", never 0.
 """

@@ -1,4 +1,4 @@
-"""A trained network as one ONNX file: pictures as bytes in, one logit each out, and all one must know in it."""
+"""ONNX export: uint8 images in, one logit per image out, preprocessing and calibration in the metadata."""
 
 import json
 import warnings

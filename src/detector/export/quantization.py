@@ -1,4 +1,4 @@
-"""int8 from an exported model: calibrated on training images, with ever more care until the accuracy holds."""
+"""int8 quantization: calibrated on training images, with layers kept in fp32 where accuracy would fall."""
 
 import glob
 import logging

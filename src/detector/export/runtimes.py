@@ -1,4 +1,4 @@
-"""Exported models in a runtime: ONNX Runtime, or OpenVINO where it is installed. No torch."""
+"""Inference runtimes for exported models: ONNX Runtime, and OpenVINO where it is installed. No torch."""
 
 from collections.abc import Callable
 from pathlib import Path

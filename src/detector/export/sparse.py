@@ -1,4 +1,4 @@
-"""Weights in files that are small because pruned ones are not stored. docs/formats.md describes each byte."""
+"""Sparse weight files: pruned weights are not stored (byte layout in docs/formats.md)."""
 
 import json
 import math

@@ -1,1 +1,1 @@
-"""Images: headers, bounded decoding, preprocessing, crops, perturbations."""
+"""Imaging: headers, bounded decoding, preprocessing, crops, perturbations."""

@@ -1,4 +1,4 @@
-"""How large the pictures are that are coded in an AVIF, whatever its boxes say: decoders allocate by that."""
+"""AVIF sizes: width and height as coded in the AV1 stream, which decoders allocate by, whatever the boxes say."""
 
 import struct
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Square windows of an image that keep its native pixels, and draws that depend on the file alone."""
+"""Square crops that keep an image's native pixels, and draws that depend on the file alone."""
 
 import hashlib
 import math

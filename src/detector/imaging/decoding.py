@@ -1,4 +1,4 @@
-"""Decoding: the one way to open an image or a video, with what a decoder allocates bounded before it decodes."""
+"""Decoding: the one way to open an image or video; what a decoder would allocate is bounded before it decodes."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""A square around the largest face of an image."""
+"""Face crops: a square around the largest face of an image."""
 
 import threading
 from pathlib import Path

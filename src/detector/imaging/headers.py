@@ -1,7 +1,4 @@
-"""What a file says about itself before any pixel is decoded: size in pixels, format, JPEG settings, EXIF, hash.
-
-The one way to open an image or a video: what a decoder would allocate is bounded here, before it decodes.
-"""
+"""File headers: size in pixels, format, JPEG settings, EXIF and SHA-256; no pixel is decoded."""
 
 import hashlib
 from collections.abc import Sequence

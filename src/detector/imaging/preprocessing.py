@@ -1,4 +1,4 @@
-"""From a file to pixels, in one documented way, `Preprocessing`: packing and a predictor do alike."""
+"""Preprocessing: a file to square RGB pixels, the same in packing and in prediction."""
 
 import io
 import os

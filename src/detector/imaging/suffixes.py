@@ -1,4 +1,4 @@
-"""Suffixes of files that are looked at as images and as videos."""
+"""File suffixes that count as images and as videos."""
 
 IMAGE_SUFFIXES = frozenset(
     {

@@ -1,4 +1,4 @@
-"""One frame of a video as an image."""
+"""Video frames: the frame at a position of a video, as an image."""
 
 import contextlib
 import os

@@ -1,1 +1,1 @@
-"""Networks: by name, on a device, over batches."""
+"""Models: networks by name, devices, batches, inference."""

@@ -1,4 +1,4 @@
-"""Packed images to batches on the device; flip and normalisation happen there."""
+"""Batches of packed images: gathered by row, flipped and normalised on the device."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence

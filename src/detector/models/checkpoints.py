@@ -1,4 +1,4 @@
-"""Weights as safetensors, and the state that lets a killed job go on where it was."""
+"""Weights on disk: safetensors with a checksum."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""The data set of a job: the manifest and the packed stores."""
+"""Data set of a job: the manifest with the packed stores of its sources."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which device and arithmetic to use, decided by rule and with the reason in words."""
+"""Device plan: device, precision, memory layout and threads, chosen by rule, with the reason in words."""
 
 import os
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Which GPUs of this machine a job has: each job others, however many of them run at a time.
+"""GPU allocation: locks that give each job on a machine GPUs of its own.
 
 Snakemake counts GPUs (`--resources gpu=4`) and does not say which. A job takes free ones by locks that bear the
 GPUs' own identity: numbers are no names where a cluster gives each job its own GPUs, all of them called 0 there.

@@ -1,4 +1,4 @@
-"""Grad-CAM: maps of what speaks for a network's call, and the examples to show."""
+"""Grad-CAM: maps of what supports a network's call, and the choice of examples to show."""
 
 import numpy as np
 import pandas as pd

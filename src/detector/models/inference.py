@@ -1,4 +1,4 @@
-"""Logits of a model over packed images. All numbers about accuracy come from these, later and on a CPU."""
+"""Inference: logits of a network for packed images. All accuracies are computed from these later."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""How long one forward pass takes, for several models in one interleaved run."""
+"""Latency: the time of one forward pass, of several models in turn."""
 
 import time
 from collections.abc import Callable, Hashable, Mapping

@@ -1,4 +1,4 @@
-"""Networks by name. Every one ends in ONE logit: above 0 means real (label 1), below 0 fake (label 0)."""
+"""Network registry: architectures by name, each ending in one logit (above 0: real; below 0: fake)."""
 
 import copy
 import logging

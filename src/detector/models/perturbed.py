@@ -1,4 +1,4 @@
-"""What networks say of perturbed images, and where they look. Run once; tables and figures count what is saved."""
+"""Inference on perturbed images: logits by model and perturbation."""
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor

@@ -1,1 +1,1 @@
-"""Prediction: verdicts of a bundle about any image. No torch."""
+"""Prediction: verdicts of a bundle on any image. No torch."""

@@ -1,4 +1,4 @@
-"""Bundles below a results folder, the newest first, and their checksums."""
+"""Bundles: finds those below a results folder, the newest first, and verifies their checksums."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Where in an image a verdict comes from, from the ONNX file alone.
+"""Explanation of a verdict: a map of the image regions behind it, from the ONNX file alone.
 
 The networks end in an average over all positions and one linear output. For these Grad-CAM at the last block
 (Selvaraju et al. 2017) is CAM (Zhou et al. 2016) up to a constant: the gradient of the logit is the output's

@@ -1,4 +1,4 @@
-"""Is a picture real or AI-generated? A bundle's answer, from the pixels that training would have seen. No torch.
+"""Bundle inference: image files to verdicts, from the pixels that training would have seen. No torch.
 
 Pictures are decoded by threads (Pillow lets go of Python's lock while it decodes and resizes) while the model
 computes.

@@ -1,4 +1,4 @@
-"""Verdicts: what is said of one image, and when it is unsure."""
+"""Verdicts: real, fake or unsure, with probability and reason, from a logit."""
 
 import io
 import math

@@ -1,1 +1,1 @@
-"""The server of `detector serve`."""
+"""HTTP server: the page and API of `detector serve`."""

@@ -1,5 +1,7 @@
-"""`detector serve`: a page and an API that judge images, for this machine. Nothing of an image is written to a
-disk or a log."""
+"""Web application of `detector serve`: a page and a JSON API that judge images.
+
+Nothing of an image is written to a disk or a log.
+"""
 
 import asyncio
 import base64

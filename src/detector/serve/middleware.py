@@ -1,4 +1,4 @@
-"""Which requests `detector serve` answers at all, and how it refuses: before the app, and around it."""
+"""Request guards of `detector serve`: which requests are answered, and the errors for all others."""
 
 import asyncio
 import ipaddress

@@ -1,4 +1,4 @@
-"""The server process: its socket, its memory, and its run until a signal."""
+"""Server process of `detector serve`: socket, workers, memory, and the run until a signal."""
 
 import contextlib
 import ctypes

@@ -1,5 +1,4 @@
-"""What is sent to `detector serve`: the images of a multipart form, kept in memory and nowhere else, and how much
-of it is taken at once."""
+"""Uploads: images of a multipart form, held in memory only, with limits on size and number."""
 
 from collections.abc import AsyncIterable, Iterator
 from contextlib import contextmanager

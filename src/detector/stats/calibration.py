@@ -1,4 +1,4 @@
-"""How sure a logit is: temperature scaling, fitted on validation images."""
+"""Calibration: temperature scaling of logits and the band of unsure verdicts, fitted on validation images."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar

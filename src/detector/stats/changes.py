@@ -1,4 +1,4 @@
-"""Changes: how much more one model changed than another, with intervals and tests."""
+"""Difference of differences: how much more one model changed than another, with intervals and tests."""
 
 import math
 from statistics import NormalDist

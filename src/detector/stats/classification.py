@@ -1,4 +1,4 @@
-"""Numbers about accuracy, from saved logits. The positive class is FAKE (label 0) throughout."""
+"""Classification metrics at a threshold, from saved logits. The positive class is FAKE (label 0)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Intervals of a mean difference between two models, for other images, other training runs, or both.
+"""Crossed random effects: intervals of a mean difference over images, training seeds, or both.
 
 The same test images are seen by the networks of every seed: two crossed random factors, as readers and cases in
 radiology, where this analysis comes from (Dorfman, Berbaum & Metz 1992). `differences`: (seeds, images)

@@ -1,4 +1,4 @@
-"""What a logit says of an image: real from 0 on, fake below. No other place of the library decides it."""
+"""Decision rule: a logit of 0 or more means real, below 0 fake. No other module decides it."""
 
 from typing import TypeVar
 

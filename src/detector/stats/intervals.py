@@ -1,4 +1,4 @@
-"""Intervals of proportions and of paired differences."""
+"""Confidence intervals of proportions and of paired differences."""
 
 import math
 from statistics import NormalDist

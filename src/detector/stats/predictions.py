@@ -1,4 +1,4 @@
-"""Saved logits that are counted or compared: each is a number, and what is compared is of the same images."""
+"""Checks of saved predictions: every logit is a number, and compared models saw the same images."""
 
 from collections.abc import Mapping
 

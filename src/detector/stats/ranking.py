@@ -1,4 +1,4 @@
-"""How well logits rank images and how true their probabilities are, whatever the threshold. Positive is FAKE.
+"""Ranking metrics: ROC, AUC, average precision, equal error rate, best cut. The positive class is FAKE (label 0).
 
 `label` int (n,), 1 = real, and `logit` float (n,), the more below 0 the more fake, throughout. What is undefined
 is NaN. scikit-learn has most of this, after three seconds of imports; the tests compare.

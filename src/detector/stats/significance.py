@@ -1,4 +1,4 @@
-"""What a difference between two models on the same images can be taken for."""
+"""Significance: tests of difference and of equivalence between two models on the same images, and verdicts."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The mean spectrum of images: what regular traces generators leave, seen without a network. No torch."""
+"""Mean spectra of images: the regular traces that generators leave. No torch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

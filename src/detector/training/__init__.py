@@ -1,1 +1,1 @@
-"""Training: the loop, the search, resume states, several GPUs."""
+"""Training: the loop, hyperparameter search, resume states, several GPUs."""

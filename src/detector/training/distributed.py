@@ -1,4 +1,4 @@
-"""One model trained by several processes, one GPU each: torchrun starts them, DistributedDataParallel joins them.
+"""Data-parallel training: one process per GPU, started by torchrun, joined by DistributedDataParallel.
 
 The processes share each batch, and batch normalisation sees the whole of it, so the training is the one that a
 single process would do with the same batch size, but for rounding.

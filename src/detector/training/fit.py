@@ -1,4 +1,4 @@
-"""One training run: epochs, early stopping on validation accuracy, best weights kept, resume after a kill."""
+"""Training loop: epochs, early stopping on validation accuracy, best weights kept, resume after a kill."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""Resume states: what lets a killed job go on where it was."""
+"""Resume states: a killed job continues from the newest one whose checksum holds."""
 
 import hashlib
 import io

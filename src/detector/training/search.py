@@ -1,4 +1,4 @@
-"""The Optuna study of one branch: which optimizer and learning rate fine-tune a pruned model best.
+"""Hyperparameter search: the Optuna study of one branch, over optimizer and learning rate.
 
 Any number of workers may run one study at once; the journal is all that they share.
 """

@@ -1,4 +1,4 @@
-"""What the training jobs have in common: the images they read and the files they leave."""
+"""Training stages, what they share: command-line arguments, the images they read, the files they write."""
 
 import argparse
 import logging
