@@ -96,6 +96,10 @@ def test_the_dense_control_comes_first(study):
         ({"data": {"sources": {"celebdf": {"split": "offical"}}}}, "expected one of paper, official, identity"),
         ({"data": {"sources": {"mine": {"root": "x"}}}}, "data.sources.mine: no `type`"),
         (
+            {"data": {"sources": {"mine": {"root": "x", "type": "cifak"}}}},
+            "data.sources.mine.type: found 'cifak', expected one of celebdf, cifake, faces140k, fold",
+        ),
+        (
             {"data": {"use": ["valid"], "sources": {"valid": {"type": "folder", "root": "x"}}}},
             "cannot be called 'valid'",
         ),

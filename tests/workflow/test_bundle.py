@@ -88,7 +88,6 @@ def complete(folder: Path, branch: str = BRANCH) -> subprocess.CompletedProcess:
         **{"table": folder / "deployment.csv", "predictions": folder / "fp32", "int8": folder / "int8"},
         **{"runtime": "onnxruntime", "sets": "mine"},
         "sources": json.dumps({"mine": {"type": "folder", "split": "auto"}}),
-        "licences": ROOT / "src/detector/data/sources/licences.yaml",
         "template": ROOT / "src/detector/export/templates/card.md",
         **{"example": EXAMPLE, "folder": folder / "bundle"},
     }

@@ -151,6 +151,12 @@ def code(script, *modules):
     return [str(path.relative_to(ROOT)) for path in files]
 
 
+# Modules of the kinds of sources in use, which stages import by name.
+SOURCE_MODULES = sorted(
+    {f"detector.data.sources.{options['type']}" for options in SOURCES.values()}
+)
+
+
 def inference(memory, **more):
     """How a stage runs a network that learns nothing."""
     chosen = {k: v for k, v in RUNTIME.items() if k != "precision"}
@@ -193,7 +199,7 @@ def fingerprint(source):
     if workflow.exec_mode != ExecMode.DEFAULT:
         return ""  # a job on a cluster runs because the plan said so; it need not look at the data
     options = SOURCES[source]
-    lists = getattr(kinds.module(options["type"]), "LISTS", None)
+    lists = kinds.module(options["type"]).LISTS
     found = []
     for root, names in ((options["root"], lists), (options["pairs"], ())):
         if root:

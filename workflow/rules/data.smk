@@ -91,15 +91,7 @@ rule pack:
 rule split:
     input:
         script="workflow/scripts/data/split.py",
-        code=code(
-            "workflow/scripts/data/split.py",
-            *sorted(
-                {
-                    f"detector.data.sources.{options['type']}"
-                    for options in SOURCES.values()
-                }
-            ),
-        ),
+        code=code("workflow/scripts/data/split.py", *SOURCE_MODULES),
         scans=expand(f"{DATA}/scan.parquet", source=SOURCES),
         bad=expand(f"{DATA}/bad.csv", source=SOURCES),
     output:

@@ -234,10 +234,9 @@ rule figure_deployment:
 rule bundle:
     input:
         script="workflow/scripts/export/bundle.py",
-        code=code("workflow/scripts/export/bundle.py"),
+        code=code("workflow/scripts/export/bundle.py", *SOURCE_MODULES),
         template="src/detector/export/templates/card.md",
         example="src/detector/export/templates/example.py",
-        licences="src/detector/data/sources/licences.yaml",
         manifest=MANIFEST,
         table=f"{TABLE_DIR}/deployment.csv",
         facts=f"{VARIANT}/export.json",
@@ -284,7 +283,6 @@ rule bundle:
         " --runtime {params.runtime}"
         " --sets {params.sets:q}"
         " --sources {params.sources:q}"
-        " --licences {input.licences:q}"
         " --template {input.template:q}"
         " --example {input.example:q}"
         " --folder {params.folder:q}"

@@ -3,7 +3,9 @@
 A source module holds
 
 * `TITLE`, `LAYOUT`, `OBTAIN`: text for people (what it is, the folder layout expected, how to get it),
+* `TERMS`: under which terms the images are given, and where that is said; model cards quote it,
 * `SPLITS`: the split strategies it knows, the default first,
+* `SHARED`: `{split: text}`, what training and test may share although no image is in both ({} if nothing),
 * `OFFICIAL`: `{(split, label): count}` of the complete data set ({} if it has no fixed size); split is the
   data set's own (`Record.official`) where each item has one, else what the default strategy gives with the
   study's fractions `STUDY_FRACTIONS`,
@@ -17,32 +19,32 @@ Only the standard library is imported here and in the source modules, so that th
 what is missing without paying for pandas.
 """
 
-import importlib
-import pkgutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
+from detector.core import discovery
 from detector.core.errors import DetectorError, listing
 from detector.core.labels import CLASSES
 from detector.data import sources
 from detector.data.records import Record
 from detector.data.splits import STUDY_FRACTIONS
 
+CONTRACT = ("TITLE", "LAYOUT", "OBTAIN", "TERMS", "SPLITS", "SHARED", "OFFICIAL", "LISTS", "scan", "split")
+
 
 def kinds() -> tuple[str, ...]:
-    """The kinds of sources there are: the modules of this folder."""
-    return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(sources.__path__)))
+    """The kinds of sources there are: the modules of `sources`."""
+    return discovery.names(sources)
 
 
 def module(kind: str) -> ModuleType:
     """The module of a kind of source.
 
-    Imported by name so that a stage which scans one data set depends on that data set's module alone.
+    Imported by name so that a stage which scans one data set depends on that data set's module alone. Raises
+    DetectorError for a kind that is not there, and for a module that lacks a part of the contract.
     """
-    if kind not in kinds():
-        raise DetectorError(f"unknown kind of source {kind!r}; expected one of {', '.join(kinds())}")
-    return importlib.import_module(f"detector.data.sources.{kind}")
+    return discovery.load(sources, kind, "kind of source", CONTRACT)
 
 
 def check_official(name: str, kind: str, records: Sequence[Record]) -> None:

@@ -131,11 +131,14 @@ def _cross_checks(config: Mapping) -> list[str]:
             known = ", ".join(data["sources"])
             problems.append(f"data.use: {name!r} has no section in data.sources (there are: {known})")
     for name, options in data["sources"].items():
+        known = ", ".join(kinds.kinds())
+        if "type" in options and options["type"] not in kinds.kinds():
+            problems.append(f"data.sources.{name}.type: found {options['type']!r}, expected one of {known}")
+            continue
         options.setdefault("type", name)
         if options["type"] not in kinds.kinds():
             problems.append(
-                f"data.sources.{name}: no `type`, and {name!r} is no kind of source itself; "
-                f"add one of {', '.join(kinds.kinds())}"
+                f"data.sources.{name}: no `type`, and {name!r} is no kind of source itself; add one of {known}"
             )
             continue
         known = kinds.module(options["type"]).SPLITS

@@ -13,6 +13,7 @@ import pandas as pd
 
 from detector.core.errors import DetectorError
 from detector.core.labels import FAKE, REAL, SPLIT_NAMES
+from detector.data import kinds
 from detector.experiment.formats import FILES
 from detector.stats import decisions
 from detector.stats.classification import measure
@@ -32,13 +33,6 @@ HOLDS = {
 # From which release on ONNX Runtime reads ONNX files of this IR version and opset, its own table of versions
 # (docs/Versioning.md in its repository); that 1.17 refuses IR 10 and 1.18 does not was tried.
 READERS = (("1.14", 8, 18), ("1.16", 9, 19), ("1.17", 9, 20), ("1.18", 10, 21))
-# What training and test may share although no image is in both, by kind of source and split.
-SHARED = {
-    ("celebdf", "paper"): "people in training videos are in test videos too",
-    ("synthbuster", "random"): "prompts of training images are those of test images too",
-    ("folder", "auto"): "near duplicates may be in training and test, since groups are not known",
-    ("folder", "stratified"): "near duplicates may be in training and test, since groups are not known",
-}
 
 
 @dataclass(frozen=True)
@@ -49,7 +43,6 @@ class Facts:
     meta: Mapping  # meta.json
     manifest: pd.DataFrame
     sources: Mapping[str, Mapping]  # `type` and `split` by name, in the order of the tables
-    licences: Mapping[str, str]  # of images, by kind of source
     deployment: pd.DataFrame  # the variant's rows of deployment.csv
     tests: Mapping[
         str, Mapping[str, pd.DataFrame]
@@ -65,19 +58,13 @@ class Facts:
 def text(facts: Facts, template: str) -> str:
     """The template, Markdown with names in braces, with every name filled in and lines of readable length.
 
-    Raises `DetectorError` where deployment.csv has no row of the variant, or a kind of source has no licence.
+    Raises `DetectorError` where deployment.csv has no row of the variant.
     """
     export, table = facts.export, facts.deployment
     if table.empty:
         raise DetectorError(
             f"deployment.csv: found no row of {export['arch']}, seed {export['seed']}, {export['branch']}, "
             f"expected one for each of its files; add {export['branch']} to deploy.branches"
-        )
-    kinds = list(dict.fromkeys(source["type"] for source in facts.sources.values()))
-    if missing := [kind for kind in kinds if kind not in facts.licences]:
-        raise DetectorError(
-            f"licences.yaml: found {', '.join(facts.licences)}, expected also {', '.join(missing)}; say there "
-            "under which terms such images are given"
         )
     values = {
         **{
@@ -98,7 +85,7 @@ def text(facts: Facts, template: str) -> str:
         "n": _count(table["n"].iloc[0]),
         "costs": _costs(table),
         "data": _data(facts),
-        "licences": "\n".join(f"- {_code(kind)}: {' '.join(facts.licences[kind].split())}" for kind in kinds),
+        "licences": _licences(facts),
         **_training(facts.meta),
         **_int8(export),
         "doubts": _doubts(facts),
@@ -193,6 +180,12 @@ def _data(facts: Facts) -> str:
         counts = [f"{_count((label == REAL).sum())} / {_count((label == FAKE).sum())}" for label in labels]
         rows.append([_code(name), source["type"], source["split"], *counts])
     return _table(["source", "kind", "split", *(f"{split}, real / fake" for split in SPLIT_NAMES)], rows)
+
+
+def _licences(facts: Facts) -> str:
+    """The terms of each kind of source, once."""
+    used = dict.fromkeys(source["type"] for source in facts.sources.values())
+    return "\n".join(f"- {_code(kind)}: {' '.join(kinds.module(kind).TERMS.split())}" for kind in used)
 
 
 def _training(meta: Mapping) -> dict[str, object]:
@@ -348,12 +341,13 @@ def _limits(facts: Facts) -> dict[str, str]:
             )
     if few := _names(name for name, table in tests.items() if len(table) < FEW):
         items.append(f"- Few test images (less than {FEW:,}): {few}. Read the intervals, not the shares.")
-    if videos := _names(name for name, source in facts.sources.items() if source["type"] == "celebdf"):
+    framed = set(facts.manifest["source"][facts.manifest["frame"].notna()])
+    if videos := _names(name for name in facts.sources if name in framed):
         items.append(
             f"- {videos}: of each video one frame is the image. `example.py` reads no videos, give it frames."
         )
     for name, source in facts.sources.items():
-        if shared := SHARED.get((source["type"], source["split"])):
+        if shared := kinds.module(source["type"]).SHARED.get(source["split"]):
             items.append(f"- {_code(name)}, split {source['split']}: {shared}. Its numbers may flatter.")
     return {
         "learned": _names(learned) or NONE,

@@ -50,17 +50,25 @@ def test_every_module_keeps_the_contract(kind):
     assert source.LAYOUT
     assert source.OBTAIN
     assert source.SPLITS
+    assert "http" in source.TERMS or kind == "folder", "cards say where the terms are"
+    assert set(source.SHARED) <= set(source.SPLITS)
+    assert all(source.SHARED.values())
     assert all(split in ("train", "valid", "test") for split, _ in source.OFFICIAL)
 
 
 def test_a_new_kind_is_a_new_file_and_nothing_else(tmp_path, monkeypatch):
     """Scans of other kinds depend on `detector.data.kinds` itself: an entry there would make them run again."""
-    (tmp_path / "mine.py").write_text('TITLE = "mine"\n')
+    (tmp_path / "mine.py").write_text("from detector.data.sources.folder import *\nTITLE = 'mine'\n")
+    (tmp_path / "half.py").write_text("from detector.data.sources.folder import *\ndel TERMS, split\n")
     monkeypatch.setattr(data_sources, "__path__", [*data_sources.__path__, str(tmp_path)])
-    assert set(kinds()) == {"celebdf", "cifake", "faces140k", "folder", "synthbuster", "mine"}
+    assert set(kinds()) == {"celebdf", "cifake", "faces140k", "folder", "synthbuster", "mine", "half"}
     assert module("mine").TITLE == "mine"
     with pytest.raises(DetectorError, match="unknown kind of source 'other'; expected one of celebdf, .*mine"):
         module("other")
+    with pytest.raises(
+        DetectorError, match=r"half\.py: a kind of source has to define T.*; found no TERMS, split"
+    ):
+        module("half")
 
 
 # --- what lies beside images ----------------------------------------------------------------------

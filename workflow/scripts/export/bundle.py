@@ -7,7 +7,6 @@ from pathlib import Path
 
 import onnx
 import pandas as pd
-import yaml
 
 from detector.core import job, tabular
 from detector.core.files import read_json, replacing, sha256
@@ -35,7 +34,6 @@ def main(args: argparse.Namespace) -> None:
             meta=read_json(args.meta),
             manifest=tabular.read_parquet(args.manifest),
             sources={name: sources[name] for name in args.sets},
-            licences=yaml.safe_load(args.licences.read_text()),
             deployment=table[own],
             tests=tests,
             runtime=args.runtime,
@@ -73,7 +71,6 @@ if __name__ == "__main__":
     parser.add_argument("--runtime", required=True, help="that gave them")
     parser.add_argument("--sets", nargs="+", required=True, help="sources, in the order of the tables")
     parser.add_argument("--sources", required=True, help="JSON: type and split of each source")
-    parser.add_argument("--licences", type=Path, required=True, help="YAML: terms of the images by kind of source")
     parser.add_argument("--template", type=Path, required=True, help="Markdown of the card, with names to fill in")
     parser.add_argument("--example", type=Path, required=True, help="the program to copy")
     parser.add_argument("--folder", type=Path, required=True, help="the bundle, which holds the exported files")

@@ -18,7 +18,12 @@ List_of_testing_videos.txt           only for split: official"""
 OBTAIN = """\
 Fill in the request form that is linked from https://github.com/yuezunli/celeb-deepfakeforensics;
 the authors answer with a download link."""
+TERMS = """\
+Celeb-DF v2 (Li et al. 2020) has terms of use of its own: name the authors, no commercial use, what is built
+upon it only under the same terms (https://github.com/yuezunli/celeb-deepfakeforensics). The videos show
+people."""
 SPLITS = ("paper", "official", "identity")
+SHARED = {"paper": "people in training videos are in test videos too"}
 OFFICIAL = {  # strategy "paper", YouTube-real left out
     ("train", REAL): 472,
     ("train", FAKE): 4511,

@@ -14,8 +14,13 @@ The root may also be a folder that holds these in DATASET/."""
 OBTAIN = """\
 Kaggle data set birdy654/cifake-real-and-ai-generated-synthetic-images (free account):
   kaggle datasets download --unzip birdy654/cifake-real-and-ai-generated-synthetic-images"""
+TERMS = """\
+CIFAKE (Bird & Lotfi 2023, arXiv:2303.14126) is given under an MIT licence and asks to be cited together with
+CIFAR-10 (Krizhevsky & Hinton 2009), where its photographs are from
+(https://www.kaggle.com/datasets/birdy654/cifake-real-and-ai-generated-synthetic-images)."""
 LISTS = ()
 SPLITS = ("official",)
+SHARED: dict[str, str] = {}
 OFFICIAL = {  # its own splits; validation is cut from its train split later
     ("train", REAL): 50_000,
     ("train", FAKE): 50_000,

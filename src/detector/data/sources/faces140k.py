@@ -17,8 +17,14 @@ The root may also be a folder that holds real-vs-fake/ or {train,valid,test}/ di
 OBTAIN = """\
 Kaggle data set xhlulu/140k-real-and-fake-faces (free account):
   kaggle datasets download --unzip xhlulu/140k-real-and-fake-faces"""
+TERMS = """\
+140k Real and Fake Faces (Kaggle, xhlulu/140k-real-and-fake-faces) joins two sets. The photographs are from
+FFHQ, whose collection is CC BY-NC-SA 4.0 and whose single photographs have Creative Commons or public-domain
+terms of their own (https://github.com/NVlabs/ffhq-dataset). The fakes were made with StyleGAN, whose material
+is CC BY-NC 4.0 (https://github.com/NVlabs/stylegan)."""
 LISTS = ("train.csv", "valid.csv", "test.csv")
 SPLITS = ("official",)
+SHARED: dict[str, str] = {}
 OFFICIAL = {
     ("train", REAL): 50_000,
     ("train", FAKE): 50_000,

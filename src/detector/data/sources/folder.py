@@ -25,8 +25,11 @@ Generators may hold the classes: GENERATOR/real/**, GENERATOR/fake/**.
 Classes may be called 0_real/ and 1_fake/, or nature/ and ai/; small and capital letters are the same.
 One class is enough; hidden files, clutter and .txt, .md, .csv, .json files are ignored."""
 OBTAIN = "Put your images there, or set the root to where they are."
+TERMS = "Yours; say here under which terms the images may be used."
 LISTS = ()
 SPLITS = ("auto", "stratified")
+_UNGROUPED = "near duplicates may be in training and test, since groups are not known"
+SHARED = {"auto": _UNGROUPED, "stratified": _UNGROUPED}
 OFFICIAL: dict[tuple[str, int], int] = {}
 CLASSES = {"real": REAL, "nature": REAL, "fake": FAKE, "ai": FAKE}  # after a number, as in 0_real, too
 SPLIT_FOLDERS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}

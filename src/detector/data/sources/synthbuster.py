@@ -26,8 +26,12 @@ LAYOUT = "\n".join(f"{name}/*.png" for name in GENERATORS) + (
 OBTAIN = """\
 Zenodo record 10066460 (https://zenodo.org/records/10066460), synthbuster.zip.
 Compare the file's md5 with the one on the record's page before you unpack it."""
+TERMS = """\
+SynthBuster (Bammey 2023): see its page, https://zenodo.org/records/10066460. Others who use it name CC
+BY-NC-SA 4.0."""
 LISTS = ()
 SPLITS = ("stem", "random")
+SHARED = {"random": "prompts of training images are those of test images too"}
 OFFICIAL = {("train", FAKE): 7200, ("valid", FAKE): 900, ("test", FAKE): 900}
 
 

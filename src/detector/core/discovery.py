@@ -1,0 +1,34 @@
+"""Modules that are found by their names: kinds of sources, steps of perturbations, pruning methods, metrics.
+
+A new one is a new file (docs/extending.md). Nothing lists them and no import statement names them, so a stage
+depends on those alone that its config asks for: the rules add these to its code (`code` in
+`workflow/rules/common.smk`).
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from detector.core.errors import DetectorError
+
+
+def names(package: ModuleType) -> tuple[str, ...]:
+    """The names of the modules of a package, sorted. Nothing is imported."""
+    return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(package.__path__)))
+
+
+def load(package: ModuleType, name: str, what: str, contract: tuple[str, ...]) -> ModuleType:
+    """The module `name` of a package, imported when it is asked for.
+
+    what: what such a module is, for messages; contract: the names that it has to define. Raises DetectorError
+    for a name that is not there, and for a module that lacks a part of the contract.
+    """
+    if name not in (known := names(package)):
+        raise DetectorError(f"unknown {what} {name!r}; expected one of {', '.join(known)}")
+    module = importlib.import_module(f"{package.__name__}.{name}")
+    if missing := [part for part in contract if not hasattr(module, part)]:
+        raise DetectorError(
+            f"{module.__file__}: a {what} has to define {', '.join(contract)}; found no {', '.join(missing)} "
+            "(docs/extending.md has an example of each)"
+        )
+    return module
