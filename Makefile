@@ -1,5 +1,5 @@
 # make demo    the whole pipeline on data it makes itself, to results/demo
-# make test    the tests, in a quarter of an hour; make test-long    those that take longer
+# make test    the tests; make test-long    those that take long, which CI runs too
 # make lint    style and workflow checks
 # make bench   measure against a plain PyTorch program, and at scale: writes docs/performance.md and docs/scale.md
 # All of them set up .venv first, if it is not there or the dependencies changed.
@@ -14,7 +14,7 @@ DEMO := --cores $(CORES) --resources gpu=$(CORES) --configfile configs/demo.yaml
 
 demo: $(VENV)/installed
 	@echo "The demo makes its own images, trains a network on them, prunes, searches and fine-tunes it five times, tests"
-	@echo "and exports it, to results/demo. Some 4 minutes on 2 cores; after Ctrl-C the same command goes on."
+	@echo "and exports it, to results/demo. Some 4 to 8 minutes on 2 cores; after Ctrl-C the same command goes on."
 	@$(BIN)/detector demo-data data/demo
 	@$(BIN)/snakemake $(DEMO)
 	@# the report, if a table or figure is newer than it (or it is not there, which find says too)
