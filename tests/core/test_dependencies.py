@@ -78,7 +78,7 @@ def test_what_a_stage_does_not_reach_or_what_people_only_read_leaves_its_key(sta
         folder / f"scripts/{FOLDERS[stage]}/{stage}.py", library=folder / "detector"
     )
     others = set((folder / "detector").rglob("*.py")) - set(reached)
-    assert {path.name for path in others} >= {"errors.py", "job.py", "signals.py", "locks.py", "study.py"}
+    assert {path.name for path in others} >= {"errors.py", "job.py", "signals.py", "locks.py", "significance.py"}
     for path in others:
         path.write_text(f"{path.read_text()}\nADDED = 1\n")
     assert key(stage) == before

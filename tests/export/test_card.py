@@ -15,7 +15,7 @@ from detector.core.errors import DetectorError
 from detector.data import kinds
 from detector.experiment.formats import EXPORTED, TRAINED
 from detector.export import card
-from detector.tables.deployment import DEPLOYMENT_COLUMNS
+from detector.tables.deployment import COLUMNS
 from tests.support import ROOT
 
 TEMPLATE = (ROOT / "src/detector/export/templates/card.md").read_text()
@@ -84,7 +84,7 @@ def deployment(branch: str) -> pd.DataFrame:
     }
     names = [name.split("-") for name in (TRAINED, *EXPORTED)]
     rows = [row | {"format": kind, "precision": precision, "runtime": "some"} for kind, precision in names]
-    return pd.DataFrame(rows, columns=DEPLOYMENT_COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def images(source: str, generators: list[str], real: bool, split: str = "test") -> pd.DataFrame:

@@ -13,14 +13,14 @@ from detector.figures import drawing, gradcam, spectra
 from detector.figures import robustness as robustness_figure
 from detector.imaging.perturbations import CLEAN
 from detector.stats.spectra import Spectrum
-from detector.tables.robustness import ROBUSTNESS_COLUMNS, robustness
+from detector.tables.robustness import COLUMNS, robustness
 from tests.tables.test_robustness import SIZES, TABLE, logits
 
 
 @pytest.fixture
 def table(tmp_path):
     rows = robustness({("resnet18", 0): logits()}, TABLE, 0.02, SIZES)
-    tabular.write_csv(rows, ROBUSTNESS_COLUMNS, tmp_path / "robustness.csv")
+    tabular.write_csv(rows, COLUMNS, tmp_path / "robustness.csv")
     table = pd.read_csv(tmp_path / "robustness.csv")
     return table[table["testset"] == "combined"]
 

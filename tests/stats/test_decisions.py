@@ -18,9 +18,16 @@ from detector.models import inference
 from detector.predict.model import Model
 from detector.stats import classification, predictions
 from detector.stats.decisions import doubt, real
-from detector.tables import ablation, deployment, generators, metrics, significance
+from detector.tables import (
+    ablation,
+    baseline_performance,
+    deployment,
+    final_accuracy,
+    metrics,
+    per_generator,
+    significance,
+)
 from detector.tables.robustness import robustness
-from detector.tables.study import ACCURACY_COLUMNS, baseline_performance, final_accuracy
 from tests.support import ROOT
 from tests.support.samples import load_script
 from tests.tables.test_deployment import FACTS
@@ -57,11 +64,11 @@ def deployed(found: dict) -> list:
 
 SETTINGS = {"hyperparameters": {"optimizer": "SGD", "learning_rate": 1e-5}}
 BUILDERS = {
-    "baseline_performance": lambda found: baseline_performance(found, PAPER),
-    "final_accuracy": lambda found: final_accuracy(found, PAPER),
+    "baseline_performance": lambda found: baseline_performance.baseline_performance(found, PAPER),
+    "final_accuracy": lambda found: final_accuracy.final_accuracy(found, PAPER),
     "significance": lambda found: significance.significance(found, 0.1),
     "metrics": metrics.metrics,
-    "per_generator": generators.per_generator,
+    "per_generator": per_generator.per_generator,
     "ablation": lambda found: ablation.ablation(found, dict.fromkeys(found, SETTINGS), 0.1),
     "deployment": deployed,
 }
@@ -203,7 +210,9 @@ def test_the_summary_names_what_never_calls_a_class(tmp_path):
     for table in found[BRANCH].values():
         table["logit"] = -1.0
     folder = tmp_path / "tables"
-    tabular.write_csv(final_accuracy(found, PAPER), ACCURACY_COLUMNS, folder / "final_accuracy.csv")
+    tabular.write_csv(
+        final_accuracy.final_accuracy(found, PAPER), final_accuracy.COLUMNS, folder / "final_accuracy.csv"
+    )
     for name in ("dataset_composition", "efficiency"):
         tabular.write_csv([], summary._SHOWN[name], folder / f"{name}.csv")
     said = summary.text(tmp_path).split("\n\n")[0].splitlines()
@@ -211,5 +220,7 @@ def test_the_summary_names_what_never_calls_a_class(tmp_path):
     assert said[1].startswith("  resnet18, seed 3, l1-40: it never calls one of the 6 test images real")
     assert len(said) == 3, "the baseline is right, and the last line says what to do"
     del found[BRANCH]
-    tabular.write_csv(final_accuracy(found, PAPER), ACCURACY_COLUMNS, folder / "final_accuracy.csv")
+    tabular.write_csv(
+        final_accuracy.final_accuracy(found, PAPER), final_accuracy.COLUMNS, folder / "final_accuracy.csv"
+    )
     assert "learned" not in summary.text(tmp_path)

@@ -10,7 +10,7 @@ from detector.core.errors import DetectorError
 from detector.experiment.variants import Variant
 from detector.stats.intervals import paired_interval
 from detector.stats.predictions import right
-from detector.tables.ablation import ABLATION_COLUMNS, ablation
+from detector.tables.ablation import COLUMNS, ablation
 
 BRANCHES = ("baseline", "l1-00", "l1-40", "l1-90", "matched-40")
 ADAM, SGD = {"optimizer": "Adam", "learning_rate": 1e-4}, {"optimizer": "SGD", "learning_rate": 1e-6}
@@ -43,7 +43,7 @@ def study(seeds):
 
 
 def written(rows, folder):
-    tabular.write_csv(rows, ABLATION_COLUMNS, folder / "ablation.csv")
+    tabular.write_csv(rows, COLUMNS, folder / "ablation.csv")
     return pd.read_csv(folder / "ablation.csv", dtype={"seed": str}, keep_default_na=False, na_values={"n": ""})
 
 

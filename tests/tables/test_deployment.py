@@ -9,7 +9,7 @@ import pytest
 from detector.core import tabular
 from detector.experiment.formats import EXPORTED, FILES, KEY, LATENCY_COLUMNS, TRAINED, exported
 from detector.experiment.variants import Variant
-from detector.tables.deployment import DEPLOYMENT_COLUMNS, deployment
+from detector.tables.deployment import COLUMNS, deployment
 
 RUNTIMES = ["onnxruntime", "openvino"]
 BASELINE, CONTROL, SMALL = (Variant("resnet18", 0, name) for name in ("baseline", "l1-00", "channels-40"))
@@ -61,7 +61,7 @@ def rows(tmp_path):
         },
         {BASELINE.run: pd.DataFrame(latencies, columns=LATENCY_COLUMNS)},
     )
-    tabular.write_csv(found, DEPLOYMENT_COLUMNS, tmp_path / "deployment.csv")
+    tabular.write_csv(found, COLUMNS, tmp_path / "deployment.csv")
     return pd.read_csv(tmp_path / "deployment.csv").set_index([*KEY])
 
 

@@ -83,7 +83,7 @@ def test_a_mixture_is_said_in_the_log_the_table_and_the_summary(results):
     assert done.returncode == 0, done.stderr
     assert "l1-40: trained with torch 2.13.0 (that of baseline: 2.14.1)" in done.stderr
     table = pd.read_csv(results / "tables/environments.csv", keep_default_na=False, dtype=str)
-    assert list(table.columns) == list(environments.ENVIRONMENT_COLUMNS)
+    assert list(table.columns) == list(environments.COLUMNS)
     assert table["torch"].tolist() == ["2.14.1", "2.13.0", "2.14.1", "2.14.1"]
     assert "not all variants were computed alike\n  resnet18 seed 0 l1-40" in summary._mixed(
         results / "tables/environments.csv"

@@ -13,7 +13,7 @@ from detector.stats.changes import extra_equivalence, extra_interval, extra_p
 from detector.stats.intervals import paired_interval, wilson
 from detector.stats.ranking import auc
 from detector.stats.significance import holm
-from detector.tables.robustness import ROBUSTNESS_COLUMNS, robustness
+from detector.tables.robustness import COLUMNS, robustness
 
 SIZES = {"faces": 300, "made": 60}  # all test images are drawn
 TABLE = {"jpeg-50": [{"jpeg": 50}], "chat": [{"scale": 0.5}, {"jpeg": 75}]}
@@ -115,8 +115,8 @@ def test_without_images_there_is_nothing():
 @pytest.fixture
 def table(tmp_path):
     rows = robustness({("resnet18", 0): logits()}, TABLE, 0.02, SIZES)
-    assert {name for row in rows for name in row} == set(ROBUSTNESS_COLUMNS)
-    tabular.write_csv(rows, ROBUSTNESS_COLUMNS, tmp_path / "table.csv")
+    assert {name for row in rows for name in row} == set(COLUMNS)
+    tabular.write_csv(rows, COLUMNS, tmp_path / "table.csv")
     return pd.read_csv(tmp_path / "table.csv")
 
 

@@ -41,7 +41,7 @@ def test_a_command_is_told_nothing_that_is_not_compared(rule):
 
 @pytest.mark.parametrize("rule", RULES)
 def test_the_code_of_a_rule_is_that_of_the_script_that_it_runs(rule):
-    script = re.search(r'script="(workflow/scripts/\w+\.py)"', part(rule, "input"))
+    script = re.search(r'script="(workflow/scripts/[\w/]+\.py)"', part(rule, "input"))
     assert script, f"{rule} names no script"
     assert f'code("{script[1]}"' in re.sub(r"\(\s+", "(", part(rule, "input"))
     assert '"python {input.script:q}' in part(rule, "shell")

@@ -6,8 +6,8 @@
 
 rule dataset_composition:
     input:
-        script="workflow/scripts/tables/tables.py",
-        code=code("workflow/scripts/tables/tables.py"),
+        script="workflow/scripts/tables/dataset_composition.py",
+        code=code("workflow/scripts/tables/dataset_composition.py"),
         paper=PAPER,
         manifest=MANIFEST,
     output:
@@ -15,15 +15,11 @@ rule dataset_composition:
     log:
         f"{LOGS}/dataset_composition.log",
     params:
-        strategies=canonical(
-            {name: options["split"] for name, options in SOURCES.items()}
-        ),
-        sources=list(SOURCES),
+        strategies=[f"{name}={options['split']}" for name, options in SOURCES.items()],
     shell:
-        "python {input.script:q} dataset_composition"
-        " --inputs {input.manifest:q}"
+        "python {input.script:q}"
+        " --manifest {input.manifest:q}"
         " --strategies {params.strategies:q}"
-        " --sets {params.sources:q}"
         " --paper {input.paper:q}"
         " --output {output:q}"
         " --log {log:q}"
@@ -31,8 +27,8 @@ rule dataset_composition:
 
 rule baseline_performance:
     input:
-        script="workflow/scripts/tables/tables.py",
-        code=code("workflow/scripts/tables/tables.py"),
+        script="workflow/scripts/tables/baseline_performance.py",
+        code=code("workflow/scripts/tables/baseline_performance.py"),
         paper=PAPER,
         predictions=expand(
             variants("predictions/{{testset}}.parquet", ["baseline"]), testset=TESTSETS
@@ -42,11 +38,11 @@ rule baseline_performance:
     log:
         f"{LOGS}/baseline_performance.log",
     params:
-        folders=lambda wc, input: folders(folders(input.predictions)),
+        variants=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
     shell:
-        "python {input.script:q} baseline_performance"
-        " --inputs {params.folders:q}"
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
         " --sets {params.sets:q}"
         " --paper {input.paper:q}"
         " --output {output:q}"
@@ -55,8 +51,8 @@ rule baseline_performance:
 
 rule best_hyperparameters:
     input:
-        script="workflow/scripts/tables/tables.py",
-        code=code("workflow/scripts/tables/tables.py"),
+        script="workflow/scripts/tables/best_hyperparameters.py",
+        code=code("workflow/scripts/tables/best_hyperparameters.py"),
         paper=PAPER,
         best=variants("hpo/best.json", SEARCHED),
     output:
@@ -64,8 +60,8 @@ rule best_hyperparameters:
     log:
         f"{LOGS}/best_hyperparameters.log",
     shell:
-        "python {input.script:q} best_hyperparameters"
-        " --inputs {input.best:q}"
+        "python {input.script:q}"
+        " --best {input.best:q}"
         " --paper {input.paper:q}"
         " --output {output:q}"
         " --log {log:q}"
@@ -73,8 +69,8 @@ rule best_hyperparameters:
 
 rule final_accuracy:
     input:
-        script="workflow/scripts/tables/tables.py",
-        code=code("workflow/scripts/tables/tables.py"),
+        script="workflow/scripts/tables/final_accuracy.py",
+        code=code("workflow/scripts/tables/final_accuracy.py"),
         alike=ALIKE,
         paper=PAPER,
         predictions=expand(
@@ -85,11 +81,11 @@ rule final_accuracy:
     log:
         f"{LOGS}/final_accuracy.log",
     params:
-        folders=lambda wc, input: folders(folders(input.predictions)),
+        variants=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
     shell:
-        "python {input.script:q} final_accuracy"
-        " --inputs {params.folders:q}"
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
         " --sets {params.sets:q}"
         " --paper {input.paper:q}"
         " --output {output:q}"
@@ -98,8 +94,8 @@ rule final_accuracy:
 
 rule significance:
     input:
-        script="workflow/scripts/tables/evaluation.py",
-        code=code("workflow/scripts/tables/evaluation.py"),
+        script="workflow/scripts/tables/significance.py",
+        code=code("workflow/scripts/tables/significance.py"),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -109,12 +105,12 @@ rule significance:
     log:
         f"{LOGS}/significance.log",
     params:
-        folders=lambda wc, input: folders(folders(input.predictions)),
+        variants=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
         margin=CONFIG["statistics"]["margin"],
     shell:
-        "python {input.script:q} significance"
-        " --inputs {params.folders:q}"
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
         " --sets {params.sets:q}"
         " --margin {params.margin}"
         " --output {output:q}"
@@ -123,8 +119,8 @@ rule significance:
 
 rule ablation:
     input:
-        script="workflow/scripts/tables/evaluation.py",
-        code=code("workflow/scripts/tables/evaluation.py"),
+        script="workflow/scripts/tables/ablation.py",
+        code=code("workflow/scripts/tables/ablation.py"),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -135,12 +131,12 @@ rule ablation:
     log:
         f"{LOGS}/ablation.log",
     params:
-        folders=lambda wc, input: folders(input.metas),
+        variants=lambda wc, input: folders(input.metas),
         sets=TESTSETS,
         margin=CONFIG["statistics"]["margin"],
     shell:
-        "python {input.script:q} ablation"
-        " --inputs {params.folders:q}"
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
         " --sets {params.sets:q}"
         " --margin {params.margin}"
         " --output {output:q}"
@@ -149,8 +145,8 @@ rule ablation:
 
 rule metrics:
     input:
-        script="workflow/scripts/tables/evaluation.py",
-        code=code("workflow/scripts/tables/evaluation.py"),
+        script="workflow/scripts/tables/metrics.py",
+        code=code("workflow/scripts/tables/metrics.py"),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -160,11 +156,11 @@ rule metrics:
     log:
         f"{LOGS}/metrics.log",
     params:
-        folders=lambda wc, input: folders(folders(input.predictions)),
+        variants=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
     shell:
-        "python {input.script:q} metrics"
-        " --inputs {params.folders:q}"
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
         " --sets {params.sets:q}"
         " --output {output:q}"
         " --log {log:q}"
@@ -172,8 +168,8 @@ rule metrics:
 
 rule per_generator:
     input:
-        script="workflow/scripts/tables/evaluation.py",
-        code=code("workflow/scripts/tables/evaluation.py"),
+        script="workflow/scripts/tables/per_generator.py",
+        code=code("workflow/scripts/tables/per_generator.py"),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS
@@ -183,12 +179,12 @@ rule per_generator:
     log:
         f"{LOGS}/per_generator.log",
     params:
-        folders=lambda wc, input: folders(folders(input.predictions)),
+        variants=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
         hold_out=sorted(CONFIG["data"]["hold_out"]),
     shell:
-        "python {input.script:q} per_generator"
-        " --inputs {params.folders:q}"
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
         " --sets {params.sets:q}"
         " --hold-out {params.hold_out:q}"
         " --output {output:q}"
@@ -197,8 +193,8 @@ rule per_generator:
 
 rule audit_metadata:
     input:
-        script="workflow/scripts/audit/audit_metadata.py",
-        code=code("workflow/scripts/audit/audit_metadata.py"),
+        script="workflow/scripts/tables/audit_metadata.py",
+        code=code("workflow/scripts/tables/audit_metadata.py"),
         shortcuts=f"{AUDIT}/metadata.parquet",
         metrics=f"{TABLE_DIR}/metrics.csv",
     output:
@@ -215,8 +211,8 @@ rule audit_metadata:
 
 rule efficiency:
     input:
-        script="workflow/scripts/tables/tables.py",
-        code=code("workflow/scripts/tables/tables.py"),
+        script="workflow/scripts/tables/efficiency.py",
+        code=code("workflow/scripts/tables/efficiency.py"),
         alike=ALIKE,
         paper=PAPER,
         models=variants("model.safetensors"),
@@ -226,9 +222,11 @@ rule efficiency:
         table("efficiency"),
     log:
         f"{LOGS}/efficiency.log",
+    params:
+        variants=lambda wc, input: folders(input.models),
     shell:
-        "python {input.script:q} efficiency"
-        " --inputs {input.models:q}"
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
         " --latencies {input.latencies:q}"
         " --paper {input.paper:q}"
         " --output {output:q}"
@@ -262,8 +260,8 @@ rule environments:
 
 rule prior_work:
     input:
-        script="workflow/scripts/tables/tables.py",
-        code=code("workflow/scripts/tables/tables.py"),
+        script="workflow/scripts/tables/prior_work.py",
+        code=code("workflow/scripts/tables/prior_work.py"),
         paper=PAPER,
         accuracy=f"{TABLE_DIR}/final_accuracy.csv",
         manifest=MANIFEST,
@@ -272,8 +270,9 @@ rule prior_work:
     log:
         f"{LOGS}/prior_work.log",
     shell:
-        "python {input.script:q} prior_work"
-        " --inputs {input.accuracy:q} {input.manifest:q}"
+        "python {input.script:q}"
+        " --accuracy {input.accuracy:q}"
+        " --manifest {input.manifest:q}"
         " --paper {input.paper:q}"
         " --output {output:q}"
         " --log {log:q}"

@@ -136,25 +136,3 @@ def _best(row: Mapping, rows: Sequence[Mapping]) -> str:
 def _area(row: Mapping) -> str:
     interval = "" if np.isnan(row["auc_low"]) else f", 95 % {row['auc_low']:.2f} to {row['auc_high']:.2f}"
     return f"AUC {row['auc']:.2f}{interval}"
-
-
-TABLE_COLUMNS = (
-    *("testset", "against", "classifier", "arch", "seed", "n_train", "n"),
-    *("auc", "auc_low", "auc_high"),
-)
-
-
-def beside(shortcuts: pd.DataFrame, detectors: pd.DataFrame, branches: tuple[str, ...]) -> list[dict]:
-    """Rows of audit_metadata.csv: what metadata reach on each test set, and below it what the detectors do.
-
-    `shortcuts`: the rows of that function; `detectors`: metrics.csv; `branches`: which of its variants.
-    """
-    chosen = detectors[detectors["branch"].isin(branches) & (detectors["threshold"].astype(str) == "0.5")]
-    rows = []
-    for testset, table in shortcuts.groupby("testset", sort=False):
-        for row in table.to_dict("records"):
-            name = "metadata" if row["features"] == ALL else f"metadata: {row['features']}"
-            rows.append({**row, "classifier": name, "n": row["n_real"] + row["n_fake"]})
-        for row in chosen[chosen["testset"] == testset].to_dict("records"):
-            rows.append({**row, "against": "own", "classifier": f"detector: {row['branch']}"})
-    return rows

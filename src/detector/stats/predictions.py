@@ -1,16 +1,32 @@
 """Checks of saved predictions: every logit is a number, and compared models saw the same images."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from detector.core import tabular
 from detector.core.errors import DetectorError
 from detector.experiment.variants import COMBINED, VALID, Variant
 from detector.stats import decisions
 
 IMAGE = ["source", "path", "label"]  # what says which image a row is about
 Predictions = Mapping[Variant, Mapping[str, pd.DataFrame]]
+
+
+def read(folders: Iterable[Path], sets: Sequence[str]) -> dict[Variant, dict[str, pd.DataFrame]]:
+    """Saved logits of variants, by variant and set, in the order given.
+
+    `folders`: of variants, runs/{arch}/seed{seed}/{branch}; `sets`: names of files in their predictions/, columns
+    as `inference.PREDICTION_COLUMNS`.
+    """
+    return {
+        Variant.of(folder): {
+            name: tabular.read_parquet(folder / "predictions" / f"{name}.parquet") for name in sets
+        }
+        for folder in folders
+    }
 
 
 def right(table: pd.DataFrame, column: str = "logit") -> np.ndarray:

@@ -9,7 +9,7 @@ from detector.experiment.variants import BASELINE, DENSE_CONTROL, MATCHED, VALID
 from detector.stats import crossed_effects
 from detector.stats.predictions import check, right, with_combined
 
-ABLATION_COLUMNS = (
+COLUMNS = (
     *("arch", "seed", "branch", "testset", "part", "control", "same_settings", "n", "seeds", "difference"),
     *("images_low", "images_high", "seeds_low", "seeds_high", "both_low", "both_high", "margin", "verdict"),
 )

@@ -11,7 +11,7 @@ from detector.experiment.variants import BASELINE, DENSE_CONTROL, Variant
 from detector.stats.intervals import paired_interval
 from detector.stats.predictions import check, right
 
-DEPLOYMENT_COLUMNS = (
+COLUMNS = (
     *("arch", "seed", "branch", "format", "runtime", "precision", "parameters", "nonzero_weights", "macs"),
     *("file_mb", "times_smaller", "batch", "threads", "latency_ms_median", "latency_ms_p90"),
     *("speedup_vs_eager_fp32", "speedup_vs_same_runtime_fp32_dense", "n", "accuracy"),

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from detector.experiment.variants import BASELINE, Variant
 
-EFFICIENCY_COLUMNS = (
+COLUMNS = (
     *("arch", "seed", "branch", "sparsity_percent", "percent_of", "nonzero_weights", "total_parameters"),
     *("file_mib", "parameters_removed", "channels_removed", "macs_removed"),
     *("latency_ms_median", "latency_ms_p90", "batch", "device", "threads"),

@@ -11,7 +11,7 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "exported": ("torch", "onnx", "onnxruntime", "numpy"),
     "predicted_exported": ("onnxruntime", "openvino", "torch", "numpy"),
 }
-ENVIRONMENT_COLUMNS = (
+COLUMNS = (
     *("arch", "seed", "branch", "stage", "differs", "python", "device", "precision"),
     *dict.fromkeys(name for names in LIBRARIES.values() for name in names),
     *("git_commit", "dirty"),

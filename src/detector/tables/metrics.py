@@ -10,7 +10,7 @@ from detector.stats.classification import POSITIVE, measure
 from detector.stats.predictions import Predictions, check, with_combined
 from detector.stats.ranking import best_cut, ranking
 
-METRICS_COLUMNS = (
+COLUMNS = (
     *("arch", "seed", "branch", "testset", "threshold", "cut_logit", "n"),
     *("accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "precision", "recall", "f1"),
     *("auc", "auc_low", "auc_high", "average_precision", "eer", "tpr_at_1_percent_fpr", "temperature"),

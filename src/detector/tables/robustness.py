@@ -20,7 +20,7 @@ from detector.stats.predictions import require_numbers, require_same_images, rig
 from detector.stats.ranking import auc
 from detector.stats.significance import holm, images_needed, verdict
 
-ROBUSTNESS_COLUMNS = (
+COLUMNS = (
     *("arch", "seed", "branch", "testset", "perturbation", "kind", "value", "steps", "n"),
     *("accuracy", "accuracy_low", "accuracy_high", "recall_fake", "recall_real", "auc"),
     *("change", "change_low", "change_high", "auc_change", "reference", "reference_change"),

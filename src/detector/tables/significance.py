@@ -12,7 +12,7 @@ from detector.stats.intervals import paired_interval
 from detector.stats.predictions import Predictions, check, right, with_combined
 from detector.stats.significance import equivalence, holm, images_needed, mcnemar, verdict
 
-SIGNIFICANCE_COLUMNS = (
+COLUMNS = (
     *("arch", "seed", "branch", "testset", "reference", "n", "accuracy", "reference_accuracy"),
     *(
         "difference",

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def write(table: pd.DataFrame, path: Path) -> None:
-    """Not by `detector.tables.study`: what the manifest hangs on must not hang on the code of tables."""
+    """Not in `detector.tables`: what the manifest hangs on must not hang on the code of tables."""
     with replacing(path) as part:
         table.to_csv(part, index=False, lineterminator="\n")
 

@@ -9,12 +9,12 @@ from detector.core import job, tabular
 from detector.core.files import read_json
 from detector.experiment.formats import TRAINED, exported
 from detector.experiment.variants import Variant
-from detector.tables.deployment import DEPLOYMENT_COLUMNS, deployment
+from detector.tables import deployment
 
 
 def main(args: argparse.Namespace) -> None:
     variants = {Variant.of(folder): folder for folder in args.variants}
-    rows = deployment(
+    rows = deployment.deployment(
         {variant: read_json(folder / "export.json") for variant, folder in variants.items()},
         variants,
         {
@@ -23,7 +23,7 @@ def main(args: argparse.Namespace) -> None:
         },
         {Variant.of(path).run: pd.read_csv(path) for path in args.latencies},
     )
-    tabular.write_csv(rows, DEPLOYMENT_COLUMNS, args.output)
+    tabular.write_csv(rows, deployment.COLUMNS, args.output)
 
 
 def predictions(folder: Path, sets: list[str], runtimes: list[str]) -> dict[str, pd.DataFrame]:

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
         if args.on_mixed == "fail":
             raise DetectorError(f"{text}\nTo compare like with like, {remedy}.")
         logging.warning("%s", text)
-    tabular.write_csv(rows, environments.ENVIRONMENT_COLUMNS, args.output)
+    tabular.write_csv(rows, environments.COLUMNS, args.output)
 
 
 if __name__ == "__main__":

@@ -5,15 +5,15 @@ import json
 from pathlib import Path
 
 from detector.core import job, tabular
-from detector.tables.robustness import ROBUSTNESS_COLUMNS, robustness
+from detector.tables import robustness
 
 
 def main(args: argparse.Namespace) -> None:
     runs = {run(path): tabular.read_parquet(path) for path in args.inputs}
     images = tabular.read_parquet(args.manifest)
     sizes = images.loc[images["split"] == "test", "source"].value_counts().to_dict()
-    rows = robustness(runs, dict(json.loads(args.perturbations)), args.margin, sizes)
-    tabular.write_csv(rows, ROBUSTNESS_COLUMNS, args.output)
+    rows = robustness.robustness(runs, dict(json.loads(args.perturbations)), args.margin, sizes)
+    tabular.write_csv(rows, robustness.COLUMNS, args.output)
 
 
 def run(path: Path) -> tuple[str, int]:

@@ -1,19 +1,17 @@
-"""What metadata alone reach on each test set, beside what the detectors do."""
+"""Table of what metadata alone reach on each test set, beside what the detectors do."""
 
 import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from detector.audit import shortcuts
 from detector.core import job, tabular
-from detector.experiment import variants
+from detector.tables import audit_metadata
 
 
 def main(args: argparse.Namespace) -> None:
-    shown = (variants.BASELINE, variants.DENSE_CONTROL)
-    rows = shortcuts.beside(tabular.read_parquet(args.shortcuts), pd.read_csv(args.metrics), shown)
-    tabular.write_csv(rows, shortcuts.TABLE_COLUMNS, args.output)
+    rows = audit_metadata.audit_metadata(tabular.read_parquet(args.shortcuts), pd.read_csv(args.metrics))
+    tabular.write_csv(rows, audit_metadata.COLUMNS, args.output)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from detector.stats.predictions import Predictions, check, right
 
 # In the column generator: all images of a test set, and its real ones. Before a generator of such a name: FAKES.
 ALL, REALS, FAKES = "all", CLASSES[REAL], f"{CLASSES[FAKE]}: "
-PER_GENERATOR_COLUMNS = (
+COLUMNS = (
     *("arch", "seed", "branch", "testset", "generator", "held_out", "n"),
     *("accuracy", "accuracy_low", "accuracy_high", "groups", "grouped_low", "grouped_high"),
 )

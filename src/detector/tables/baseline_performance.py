@@ -1,0 +1,39 @@
+"""Table 3: the unpruned baselines on each set of images, beside the study's values. The positive class is fake."""
+
+from collections.abc import Mapping
+
+from detector.experiment.variants import BASELINE
+from detector.stats.classification import POSITIVE, measure
+from detector.stats.predictions import Predictions, check, with_combined
+
+_RATES = ("accuracy", "precision", "recall", "f1")
+COLUMNS = (
+    *("arch", "seed", "dataset", "n", "accuracy", "accuracy_low", "accuracy_high", *_RATES[1:], "auc", "positive"),
+    *(f"paper_{name}" for name in _RATES),
+)
+
+
+def baseline_performance(predictions: Predictions, paper: Mapping) -> list[dict]:
+    """Table 3: the baselines on the combined validation set, each test set, and all test sets together.
+
+    `predictions`: by variant and set (`valid` or a source's name), columns source, path, label and logit. Raises
+    `DetectorError` where a logit is no number.
+    """
+    check(predictions)
+    rows = []
+    for variant, sets in predictions.items():
+        if variant.branch != BASELINE:
+            continue
+        for name, table in with_combined(sets).items():
+            theirs = paper["baseline"].get(name, {})
+            rows.append(
+                {
+                    "arch": variant.arch,
+                    "seed": variant.seed,
+                    "dataset": name,
+                    **measure(table["label"], table["logit"]),
+                    "positive": POSITIVE,
+                    **{f"paper_{rate}": theirs.get(rate) for rate in _RATES},
+                }
+            )
+    return rows

@@ -1,0 +1,30 @@
+"""Table 4: the optimizer and learning rate that each search chose, beside the study's."""
+
+from collections.abc import Mapping
+
+from detector.experiment.variants import Variant
+
+COLUMNS = (
+    *("arch", "seed", "branch", "sparsity_percent", "percent_of", "optimizer", "learning_rate"),
+    *("valid_accuracy", "trials", "paper_optimizer", "paper_learning_rate"),
+)
+
+
+def best_hyperparameters(searches: Mapping[Variant, Mapping], paper: Mapping) -> list[dict]:
+    """Table 4: what each branch's search found; `searches`: the content of best.json by variant."""
+    rows = []
+    for variant, best in searches.items():
+        theirs = paper["hyperparameters"].get(variant.branch, {})
+        rows.append(
+            {
+                "arch": variant.arch,
+                "seed": variant.seed,
+                "branch": variant.branch,
+                "sparsity_percent": variant.sparsity_percent,
+                "percent_of": variant.percent_of,
+                **{name: best[name] for name in ("optimizer", "learning_rate", "valid_accuracy", "trials")},
+                "paper_optimizer": theirs.get("optimizer"),
+                "paper_learning_rate": theirs.get("learning_rate"),
+            }
+        )
+    return rows

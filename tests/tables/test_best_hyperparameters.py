@@ -1,0 +1,16 @@
+"""What each search chose stands beside the study's choice."""
+
+from detector.experiment.variants import Variant
+from detector.tables.best_hyperparameters import COLUMNS, best_hyperparameters
+from tests.support.tables import PAPER, written
+
+
+def test_best_hyperparameters(tmp_path):
+    best = {"optimizer": "SGD", "learning_rate": 1.2345e-6, "valid_accuracy": 0.9, "trials": 5}
+    rows = best_hyperparameters(
+        {Variant("resnet50", 0, "l1-30"): best, Variant("resnet50", 0, "l1-00"): best}, PAPER
+    )
+    got = written(rows, COLUMNS, tmp_path)
+    assert got["learning_rate"].tolist() == [1.2345e-6, 1.2345e-6]
+    assert got["paper_optimizer"].fillna("").tolist() == ["SGD", ""]
+    assert got["sparsity_percent"].tolist() == [30, 0]

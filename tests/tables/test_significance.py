@@ -1,0 +1,95 @@
+"""Comparisons hold what the logits say, are corrected for their number, and are undecided where nothing was
+shown."""
+
+import pandas as pd
+import pytest
+
+from detector.core.errors import DetectorError
+from detector.experiment.variants import Variant
+from detector.stats import predictions as predictions_stats
+from detector.stats.intervals import paired_interval
+from detector.stats.significance import equivalence, holm, mcnemar
+from detector.tables.significance import COLUMNS, significance
+from tests.support.tables import written
+
+
+def test_comparisons(predictions, tmp_path):
+    rows = significance(predictions, 0.1)
+    got = written(rows, COLUMNS, tmp_path)
+    pairs = [
+        ("l1-00", "baseline"),
+        ("l1-40", "baseline"),
+        ("l1-90", "baseline"),
+        ("l1-40", "l1-00"),
+        ("l1-90", "l1-00"),
+    ]
+    for name in ("faces", "made", "combined"):
+        part = got[got["testset"] == name]
+        assert list(zip(part["branch"], part["reference"], strict=True)) == pairs
+    got = got.set_index(["testset", "reference", "branch"])
+
+    right = {v.branch: predictions_stats.right(pd.concat([s["faces"], s["made"]])) for v, s in predictions.items()}
+    row, ours, theirs = got.loc[("combined", "l1-00", "l1-40")], right["l1-40"], right["l1-00"]
+    gained, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    assert gained + lost == 6, "six images were turned around"
+    assert row[["n", "only_reference_wrong", "only_branch_wrong"]].tolist() == [690, gained, lost]
+    assert row["both_wrong"] == (~ours & ~theirs).sum()
+    assert row["accuracy"] == pytest.approx(ours.mean(), rel=1e-5)
+    assert row["reference_accuracy"] == pytest.approx(theirs.mean(), rel=1e-5)
+    assert row["difference"] == pytest.approx(ours.mean() - theirs.mean(), rel=1e-4)
+    expected = paired_interval(theirs, ours)
+    assert row[["difference_low", "difference_high"]].tolist() == pytest.approx(expected, rel=1e-4)
+    assert row["mcnemar_p"] == pytest.approx(mcnemar(gained, lost), rel=1e-4)
+    assert row["equivalence_p"] == pytest.approx(equivalence(690, gained, lost, 0.1), rel=1e-4)
+    assert row["margin"] == 0.1
+
+
+def test_p_are_corrected_over_the_branches_of_a_run_test_set_and_reference(predictions):
+    other = {Variant("resnet18", 1, v.branch): sets for v, sets in predictions.items()}
+    rows = pd.DataFrame(significance({**predictions, **other}, 0.05))
+    families = rows.groupby(["seed", "testset", "reference"])
+    assert families.ngroups == 12
+    for _, family in families:
+        for column in ("mcnemar_p", "equivalence_p"):
+            assert family[f"{column}_holm"].tolist() == pytest.approx(holm(family[column]))
+
+
+def test_verdicts(predictions):
+    def found(margin):
+        rows = pd.DataFrame(significance(predictions, margin))
+        return rows.set_index(["testset", "reference", "branch"])["verdict"]
+
+    wide, narrow = found(0.1), found(0.001)
+    assert wide["faces", "baseline", "l1-90"] == narrow["faces", "baseline", "l1-90"] == "worse"
+    assert wide["faces", "baseline", "l1-40"] == "equivalent"
+    assert narrow["faces", "baseline", "l1-40"] == "undecided: n too small"
+    assert wide["made", "baseline", "l1-90"] == "equivalent", (
+        "the same logits on 90 images, a margin of ten percent"
+    )
+    assert narrow["made", "baseline", "l1-90"] == "undecided: n too small", "the same logits prove nothing here"
+
+
+def test_without_a_dense_control_the_baseline_is_the_only_reference(predictions):
+    del predictions[Variant("resnet18", 0, "l1-00")]
+    assert {row["reference"] for row in significance(predictions, 0.01)} == {"baseline"}
+
+
+def test_another_run_is_no_reference(predictions):
+    moved = {Variant("resnet18", 1, v.branch) if v.branch == "l1-40" else v: s for v, s in predictions.items()}
+    assert {row["seed"] for row in significance(moved, 0.01)} == {0}
+
+
+@pytest.mark.parametrize("change", [lambda t: t.iloc[:-1], lambda t: t.iloc[::-1], lambda t: t.assign(source="x")])
+def test_other_images_are_refused(predictions, change):
+    sets = predictions[Variant("resnet18", 0, "l1-40")]
+    sets["faces"] = change(sets["faces"])
+    with pytest.raises(
+        DetectorError, match=r"l1-40, faces \(\d+ images\) and .*, baseline, faces \(600\) were not"
+    ):
+        significance(predictions, 0.01)
+
+
+def test_a_set_without_images_is_undecided_and_empty(nothing, tmp_path):
+    got = written(significance(nothing, 0.01), COLUMNS, tmp_path)
+    assert (got["verdict"] == "undecided: n too small").all()
+    assert got[["accuracy", "difference", "mcnemar_p", "equivalence_p_holm", "n_needed"]].isna().all(axis=None)

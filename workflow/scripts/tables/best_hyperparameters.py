@@ -1,0 +1,26 @@
+"""Table of the optimizer and learning rate that each search chose."""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from detector.core import job, tabular
+from detector.core.files import read_json
+from detector.experiment.variants import Variant
+from detector.tables import best_hyperparameters
+
+
+def main(args: argparse.Namespace) -> None:
+    searches = {Variant.of(path.parent.parent): read_json(path) for path in args.best}
+    paper = yaml.safe_load(args.paper.read_text())
+    rows = best_hyperparameters.best_hyperparameters(searches, paper)
+    tabular.write_csv(rows, best_hyperparameters.COLUMNS, args.output)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--best", type=Path, nargs="+", required=True, help="hpo/best.json of each variant")
+    parser.add_argument("--paper", type=Path, required=True, help="the study's own numbers (YAML)")
+    parser.add_argument("--output", type=Path, required=True, help="CSV to write")
+    job.run(main, parser)
