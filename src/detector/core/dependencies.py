@@ -40,12 +40,12 @@ DISTRIBUTIONS = {
 
 
 def library_files(script: Path | str, *modules: str, library: Path = LIBRARY) -> list[Path]:
-    """Files of the library that shape what `script` computes, sorted.
+    """Library files that shape what `script` computes, sorted.
 
-    They are those that it reaches through absolute imports of `detector`, anywhere in the file, and through
-    `modules`, which it imports by name (`detector.data.sources.folder`); `NO_RESULT` and packages' `__init__.py`,
-    which hold docstrings alone, are left out. Nothing is imported.
-    `library`: the folder of the package.
+    They are those that the script reaches through absolute imports of `detector`, anywhere in the file, and
+    through `modules`, which it imports by name (such as `detector.data.sources.folder`). `NO_RESULT` and the
+    `__init__.py` of packages, which hold docstrings alone, are left out. Nothing is imported. `library`: the
+    folder of the package.
     """
     found: set[Path] = set()
     waiting = [Path(script), *(_file(name, library) for name in modules)]
@@ -76,10 +76,10 @@ def versions(names: list[str]) -> dict[str, str]:
 
 
 def key(script: Path | str, *parts: object, library: Path = LIBRARY) -> str:
-    """Name of a resume state: a hash of all that the work of `script` depends on.
+    """Name of a resume state: a hash of everything that the work of `script` depends on.
 
-    That is `parts` (JSON values: settings, seeds, hashes of data), the code of the script and of its library
-    files without comments and docstrings, and the versions of Python (major and minor) and of its packages.
+    That is `parts` (JSON values: settings, seeds, hashes of data), the code of the script and of its library files
+    without comments and docstrings, and the versions of Python (major and minor) and of its packages.
     """
     script = Path(script)
     digest = hashlib.sha256(canonical(parts).encode())

@@ -20,11 +20,11 @@ class DetectorError(Exception):
 
 
 class Diverged(DetectorError):
-    """A training whose loss is no longer a number."""
+    """A training whose loss is NaN or infinite."""
 
 
 def listing(items: Sequence[str], most: int = 10) -> str:
-    """The first `most` items, one indented line each, and how many more there are."""
+    """List for an error message: the first `most` items, one indented line each, and how many more there are."""
     lines = [f"  {item}" for item in items[:most]]
     if len(items) > most:
         lines.append(f"  … and {len(items) - most} more")
@@ -32,7 +32,7 @@ def listing(items: Sequence[str], most: int = 10) -> str:
 
 
 def wants_memory(error: BaseException) -> bool:
-    """Whether this is what a library raises when there is no memory left, of the machine or of the GPU."""
+    """Whether a library raised this because there was no memory left, on the machine or on the GPU."""
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)) is not None

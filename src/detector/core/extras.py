@@ -20,13 +20,13 @@ EXTRAS = {
 
 
 def of(module: str | None) -> str | None:
-    """The extra that brings a module, such as `torch.nn`; None where none does."""
+    """Name of the extra that provides a module, such as `torch.nn`; None where none does."""
     package = (module or "").split(".")[0]
     return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
 
 
 def missing(module: str, user: str = "this command") -> DetectorError:
-    """What to raise where a module of an extra is not installed and `user` needs it."""
+    """Error to raise where `user` needs a module of an extra that is not installed."""
     extra = of(module)
     return DetectorError(
         f"found no package {module.split('.')[0]}, which {user} needs; it comes with the extra `{extra}`: "
@@ -35,7 +35,10 @@ def missing(module: str, user: str = "this command") -> DetectorError:
 
 
 def check(extra: str, user: str) -> None:
-    """Raises `DetectorError` where a package of this extra is not installed; imports none of them."""
+    """Check that all packages of an extra are installed, importing none of them.
+
+    Raises `DetectorError` that names `user`, the first missing package and how to install the extra.
+    """
     for package in EXTRAS[extra]:
         if find_spec(package) is None:
             raise missing(package, user)

@@ -18,10 +18,11 @@ DONE = "done"  # name of the file that marks a state as no longer needed
 
 @contextmanager
 def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path in `path`'s folder; on success it becomes `path`, on an error it goes.
+    """Context of an atomic write: yields a temporary path in `path`'s folder.
 
-    The folder is made where it is missing. The move is atomic (`publish`). What a killed process left of the same
-    file goes too. An `OSError` that names no file (a full disk) names `path`.
+    On success the temporary file becomes `path` (`publish`); on an error it is removed. The folder is created
+    where it is missing, and temporary files that a killed process left for the same path are removed. An `OSError`
+    that names no file (a full disk) is given the name `path`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,10 +41,10 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
 
 def publish(source: Path | str, path: Path | str) -> None:
-    """Move a finished file to its final name, on the same file system.
+    """Move a finished file to its final name on the same file system, durably.
 
-    Contents are on the disk before the name is, and the name before this returns. Without that a system that goes
-    down can leave the name with an empty file, or take back a file that later ones already build on.
+    Its contents reach the disk before the name does, and the name before this returns. Otherwise a power cut can
+    leave the name with an empty file, or undo a file that later ones already build on.
     """
     sync(source)
     os.replace(source, path)
@@ -51,7 +52,7 @@ def publish(source: Path | str, path: Path | str) -> None:
 
 
 def sync(path: Path | str) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -64,7 +65,7 @@ def sync(path: Path | str) -> None:
 
 @contextmanager
 def naming(path: Path | str) -> Iterator[None]:
-    """An OSError that names no file, such as that of a write to a full disk, leaves here with `path` in it."""
+    """Context that adds `path` to an `OSError` that names no file, such as a write to a full disk."""
     try:
         yield
     except OSError as error:
@@ -74,34 +75,40 @@ def naming(path: Path | str) -> Iterator[None]:
 
 
 def canonical(section: object) -> str:
-    """`section` as JSON that depends on its content alone, not on the order of its keys."""
+    """JSON text of `section` with sorted keys, without blanks: equal contents give equal text."""
     return json.dumps(section, sort_keys=True, separators=(",", ":"))
 
 
 def write_text(path: Path | str, text: str) -> None:
+    """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text)
 
 
 def write_json(path: Path | str, value: object) -> None:
-    """`value` as indented JSON with sorted keys and a final newline."""
+    """Write `value` atomically as indented JSON with sorted keys and a final newline."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def read_json(path: Path | str) -> dict:
+    """Content of a JSON file whose top level is an object.
+
+    Raises `OSError` where it cannot be read and `ValueError` where it is no JSON.
+    """
     return json.loads(Path(path).read_text())
 
 
 def sha256(path: Path | str) -> str:
+    """SHA-256 of a file, in hex."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def finish_state(folder: Path | str, key: str) -> None:
-    """Note that a job is through with its state `folder/key`; states of other settings in `folder` go.
+    """Mark the state `folder/key` of a finished job; states of other settings in `folder` are removed.
 
-    It is kept until `clean_states`: the workflow may be killed before it notes that the job is done, and would
-    start it again.
+    The state itself stays until `clean_states`: the workflow may be killed before it records the job as done, and
+    then starts it again.
     """
     own = Path(folder) / key
     own.mkdir(parents=True, exist_ok=True)
@@ -112,6 +119,6 @@ def finish_state(folder: Path | str, key: str) -> None:
 
 
 def clean_states(root: Path | str) -> None:
-    """Remove the states of all jobs below `root` that are through with them."""
+    """Remove all states below `root` whose jobs are finished."""
     for done in Path(root).glob(f"*/*/{DONE}"):
         shutil.rmtree(done.parents[1], ignore_errors=True)

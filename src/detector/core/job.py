@@ -44,15 +44,15 @@ ESCAPED = "detector.escaped"
 def run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentParser) -> None:
     """Parse the command line, run `main`, exit.
 
-    Adds `--log FILE`: the same plain lines as on the terminal, without progress bars, tracebacks included.
-    A script with `--state FOLDER` runs once at a time for that folder (and `--worker`, if it has that).
+    Adds `--log FILE`: the lines of the terminal without progress bars, with tracebacks. A script with `--state
+    FOLDER` runs once at a time for that folder (and for each `--worker`, if it has that).
 
-    A terminal or pipe that cannot show a letter gets it escaped, and a reader that has seen enough (`| head`) ends
-    the output, not the command.
+    A character that the terminal or pipe cannot show is escaped, and a closed pipe (`| head`) ends the output, not
+    the command.
 
-    Exit codes: 0; 2 for a `DetectorError`, printed as it is, without a traceback, for a package of an extra that
-    is not installed, for a full disk or one that cannot be written to, and for want of memory; 75 and 130 for a
-    stop by SIGTERM and Ctrl-C (`interrupts`); 1 for a bug.
+    Exit codes: 0; 2 for a `DetectorError` (its message alone, no traceback), a missing package of an extra, a disk
+    that is full or not writable, and lack of memory; 75 after SIGTERM and 130 after Ctrl-C (`signals`); 1 for a
+    bug.
     """
     _fill_streams()
     signals.install()
@@ -108,7 +108,7 @@ def _fail(log: logging.Logger, error: Exception) -> NoReturn:
 
 
 def output() -> TextIO:
-    """Standard output, into which any text can be written. Raises `DetectorError` where it is closed."""
+    """Standard output, made to accept any text. Raises `DetectorError` where it is closed."""
     if sys.stdout is None:
         raise DetectorError(
             f"{STANDARD_OUTPUT} is closed, and answers go there; leave it open, or use > /dev/null"
@@ -127,7 +127,7 @@ def say(text: str) -> None:
 
 
 def drop_output() -> None:
-    """Send what is still written to standard output nowhere."""
+    """Discard what is still written to standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -187,7 +187,7 @@ def _one_process(args: argparse.Namespace):
 
 
 def lock_of(state: Path | str, worker: int | None = None) -> Path:
-    """The lock that the job with this state folder holds, or one of its workers."""
+    """Path of the lock that the job with this state folder, or one of its workers, holds."""
     return Path(f"{state}.lock" if worker is None else f"{state}.{worker}.lock")
 
 
@@ -210,7 +210,10 @@ def _handlers(log_file: Path | None) -> list[logging.Handler]:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """An argument of the form NAME=VALUE. For argparse's `type=`."""
+    """Parse an argument NAME=VALUE, for argparse's `type=`.
+
+    Raises `argparse.ArgumentTypeError` for any other form.
+    """
     name, separator, value = text.partition("=")
     if not separator or not name or not value:
         raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {text!r}")

@@ -19,7 +19,7 @@ RUN = "DETECTOR_RUN"  # environment: the lock of the run that a job is part of
 
 @contextmanager
 def held(path: Path | str, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock `path`, a file that is there only meanwhile, or after a kill.
+    """Context that holds the lock `path`; its file exists only meanwhile, or after a kill.
 
     Raises `DetectorError` where another process still holds it after `wait` seconds.
     """
@@ -59,9 +59,9 @@ def is_held(path: Path | str) -> bool:
 
 
 class Presence:
-    """Makes known, for as long as the object lives, that a process is at work in a folder.
+    """Announcement that a process is at work in a folder, for as long as the object lives.
 
-    `alone`: whether no other one was there at the start. `other`: what the last one to come alone was.
+    `alone`: whether there was no other one at the start. `other`: the note of the last process that started alone.
     """
 
     def __init__(self, path: Path | str):
@@ -80,7 +80,7 @@ class Presence:
         self._path = path
 
     def leave(self) -> None:
-        """Be present no more. Whoever leaves last removes the file."""
+        """Withdraw the announcement. The last process to leave removes the file."""
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._path.unlink(missing_ok=True)
@@ -88,9 +88,10 @@ class Presence:
 
 
 def take(path: Path, shared: bool = False) -> int | None:
-    """An open file that holds the lock `path` until it is closed, or its process ends; None where another has it.
+    """Take the lock `path` without waiting: its open file, or None where another process has it.
 
-    `shared`: any number may hold it at once, but none beside one that does not share.
+    The lock is held until the file is closed or the process ends. `shared`: any number of processes may hold it,
+    but none beside one that does not share.
     """
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:

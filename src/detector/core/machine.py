@@ -11,13 +11,13 @@ FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp
 
 
 def cpu_flags() -> set[str]:
-    """The processor's feature flags as Linux names them; empty where there is no /proc/cpuinfo."""
+    """Feature flags of the CPU as Linux names them; empty where there is no /proc/cpuinfo."""
     found = re.search(r"^flags\s*: (.+)$", _read(), re.MULTILINE)
     return set(found[1].split()) if found else set()
 
 
 def cpu_name() -> str:
-    """The processor's name, "" where Linux gives none."""
+    """Name of the CPU; "" where Linux gives none."""
     found = re.search(r"^model name\s*: (.+)$", _read(), re.MULTILINE)
     return found[1] if found else ""
 
@@ -30,10 +30,11 @@ def _read() -> str:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep the memory that this process frees; a no-op with another C library.
+    """Make glibc keep the memory that this process frees; does nothing with another C library.
 
-    By default a large block goes back to the kernel when it is freed, and comes again as pages that the kernel
-    must zero. A training step frees and takes all its activations, so that is paid for at each step.
+    By default glibc returns a large block to the kernel when it is freed, and gets it back as pages that the
+    kernel must zero. A training step frees and allocates all its activations, so it would pay for that at each
+    step.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
@@ -45,11 +46,11 @@ def keep_freed_memory() -> None:
 
 
 def cpu() -> tuple[str, str]:
-    """This machine's CPU: its name, and those of `FLAGS` that it has, with blanks between."""
+    """Name of this machine's CPU, and those of `FLAGS` that it has, separated by blanks."""
     flags = cpu_flags()
     return cpu_name() or "cpu", " ".join(flag for flag in FLAGS if flag in flags)
 
 
 def cores() -> int:
-    """The cores that this process may use."""
+    """Number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

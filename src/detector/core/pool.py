@@ -23,16 +23,16 @@ _note: int | None = None  # of a worker: the file where it notes what it is at
 
 
 def run(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tuple[int, Any]]:
-    """Calls `function(*job)` for each job and yields (index of the job, result) as each is done.
+    """Call `function(*job)` for each job; yield (index of the job, result) as each is done.
 
-    With one worker or one job it all happens in this process, in order. Otherwise worker processes are
-    spawned, not forked: this process may have threads (decoders, tqdm), whose locks do not survive a fork.
-    Therefore `function` must be importable, and a script must guard its start with `__main__`.
+    With one worker or one job all happens in this process, in order. Otherwise worker processes are spawned, not
+    forked: this process may have threads (decoders, tqdm), whose locks do not survive a fork. So `function` must
+    be importable, and a script must guard its start with `__main__`.
 
     Jobs are taken from the iterable a few at a time, so a million of them need no more memory than a dozen.
 
-    Raises what `function` raises, and DetectorError where a worker process was killed; the message holds what
-    the workers were `at`.
+    Raises whatever `function` raises, and `DetectorError` where a worker process was killed; the message says what
+    the workers were working on (`at`).
     """
     waiting = enumerate(jobs)
     first = list(itertools.islice(waiting, 2))
@@ -64,7 +64,7 @@ def run(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tup
 
 
 def at(what: str) -> None:
-    """Notes what this worker begins with, for the error message should it be killed. Costs microseconds."""
+    """Note what this worker begins to work on, for the error message should it be killed. Costs microseconds."""
     if _note is not None:
         text = what.encode(errors="replace")[:NOTE_BYTES]
         with contextlib.suppress(OSError):  # a full temporary disk costs the note, not the work

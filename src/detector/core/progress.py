@@ -21,7 +21,7 @@ def bar(
     shown: bool = True,
     leave: bool = False,
 ) -> tqdm:
-    """A bar on stderr; where that is no terminal, or `shown` is false, one that shows nothing (`.disable`)."""
+    """Progress bar on stderr; a silent one (`.disable`) where stderr is no terminal or `shown` is false."""
     return tqdm(
         total=total,
         desc=title,
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """A tqdm bar on a terminal; elsewhere a plain line about every ten seconds, and one at the end."""
+    """Progress display: a bar on a terminal; elsewhere a plain line about every ten seconds, and one at the end."""
 
     def __init__(self, what: str, total: int, done: int = 0) -> None:
         self._what, self._total, self._done, self._first = what, total, done, done
@@ -45,7 +45,7 @@ class Progress:
         self._bar = bar(total, what, unit="file", initial=done, leave=True)
 
     def add(self, count: int) -> None:
-        """`count` more items are done."""
+        """Count `count` more items as done."""
         self._done += count
         now = time.monotonic()
         if not self._bar.disable:

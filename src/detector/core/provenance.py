@@ -17,10 +17,10 @@ OPTIONAL = ("openvino",)  # another runtime for exported models
 
 
 def record() -> dict:
-    """Versions of Python and the libraries that shape results, the git commit, and whether the code is that one.
+    """Versions of Python and of the libraries that shape results, `git_commit`, and `dirty`.
 
-    `dirty`: whether a file that git knows was changed and not committed, or the library has one that git does not
-    know. Outside a checkout, or without git, the commit is "" and `dirty` None.
+    `dirty`: whether a file that git tracks has uncommitted changes, or the library holds a file that git does not
+    track. Outside a checkout, or without git, the commit is "" and `dirty` None.
     """
     versions = {name: importlib.metadata.version(name) for name in PACKAGES}
     for name in OPTIONAL:

@@ -29,7 +29,7 @@ _depth = 0
 
 
 class Stopped(BaseException):
-    """The process was asked to end. Not an `Exception`: nothing that handles errors may swallow it."""
+    """Request to end the process. Not an `Exception`: no error handler may swallow it."""
 
     def __init__(self, number: int):
         super().__init__(signal.Signals(number).name)
@@ -37,7 +37,8 @@ class Stopped(BaseException):
 
 
 def install() -> None:
-    """Handle SIGTERM and SIGINT as above, and watch the process named in the environment by `PARENT`.
+    """Handle SIGTERM and SIGINT as the module says, and watch the process that the environment variable `PARENT`
+    names.
 
     Call once, in the main thread.
     """
@@ -60,7 +61,9 @@ def install() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Inside, a stop raises nothing: call `check`. At the end of the outermost block it is raised after all."""
+    """Context in which a stop raises nothing: call `check`. At the end of the outermost one it is raised after
+    all.
+    """
     global _depth
     _depth += 1
     try:
@@ -77,7 +80,7 @@ def requested() -> bool:
 
 
 def check() -> None:
-    """Raises `Stopped` where the process was asked to end."""
+    """Raise `Stopped` where the process was asked to end."""
     if _signal is not None:
         raise Stopped(_signal)
 

@@ -13,18 +13,21 @@ from detector.core.files import replacing
 
 
 def read_parquet(path: str | os.PathLike) -> pd.DataFrame:
-    """A manifest or scan from its parquet file."""
+    """Read a Parquet file as a table. Raises as `pandas.read_parquet` does."""
     return pd.read_parquet(path)
 
 
 def write_parquet(table: pd.DataFrame, path: str | os.PathLike) -> None:
-    """Write parquet: whole or not at all, and equal tables make equal bytes."""
+    """Write a table atomically as Parquet; equal tables give equal bytes."""
     with files.replacing(path) as part:
         table.to_parquet(part, index=False)
 
 
 def write_csv(rows: Sequence[Mapping], columns: Sequence[str], path: Path | str) -> None:
-    """A CSV with exactly these columns; None and NaN become empty; floats with six digits."""
+    """Write rows atomically as CSV with exactly these columns.
+
+    None and NaN become empty fields; floats have six significant digits.
+    """
     with replacing(path) as temporary, open(temporary, "w", newline="") as handle:
         writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()

@@ -28,7 +28,7 @@ WAIT = 60.0  # seconds for jobs that a killed Snakemake left behind
 
 
 class Output(NamedTuple):
-    """A file that a job makes, Snakemake's note about it, and the mark that it is being made."""
+    """Output of a job: the file, Snakemake's metadata about it, and the mark that it is incomplete."""
 
     path: str
     record: str
@@ -36,9 +36,9 @@ class Output(NamedTuple):
 
 
 class Undo:
-    """Keeps and puts back, for the results whose folder of states is `state`.
+    """Kept files of one results folder, whose folder of states is `state`.
 
-    label: the file that holds what the results were made from when a run last succeeded.
+    `label`: the file that records what the results were made from when a run last succeeded.
     """
 
     def __init__(self, state: Path | str, label: Path | str) -> None:
@@ -49,7 +49,7 @@ class Undo:
         self._presence: locks.Presence | None = None
 
     def begin(self, jobs: Iterable[Sequence[Output]], key: str) -> None:
-        """Keep what there is of these jobs. `key`: all that decides on results, as a hash."""
+        """Keep the existing outputs of these jobs. `key`: a hash of everything that decides results."""
         if _notes(self._before).get("swapped"):  # of a state that was given up for the one that now changes
             _drop(self._before)
         self._state.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ class Undo:
         _keep(self._run, jobs, {"of": of, "now": key, "swapped": False})
 
     def end(self, *, succeeded: bool) -> None:
-        """Put back what jobs of this run have lost, or let go of all that was kept if it has succeeded."""
+        """Put back what jobs of this run have lost or, if it succeeded, drop everything kept."""
         if self._run is None or self._presence is None:
             return
         if succeeded:
@@ -72,10 +72,10 @@ class Undo:
         self._presence.leave()
 
     def recover(self, key: str) -> bool:
-        """Finish what a killed run could not; then go back to the kept state if it is that of `key`.
+        """Finish the undo of a killed run; then restore the kept state if it is that of `key`.
 
-        Call only where no other run is at work on these results. Returns whether it went back. Raises
-        DetectorError where jobs of a dead run are still at work after WAIT seconds.
+        Call only where no other run is at work on these results. Returns whether a state was restored. Raises
+        `DetectorError` where jobs of a dead run are still at work after WAIT seconds.
         """
         left = sorted(self._state.glob("replaced.*"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         notes = _notes(self._before)

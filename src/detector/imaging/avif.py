@@ -8,10 +8,11 @@ SEQUENCE_HEADER = 1  # type of an OBU, a unit of AV1
 
 
 def coded_sizes(data: bytes) -> list[tuple[int, int]]:
-    """(width, height) of each AV1 sequence header: of every item, and of the first samples of every track.
+    """(width, height) in pixels of each AV1 sequence header: of every item, and of the first samples of every
+    track.
 
-    Boxes as in ISO/IEC 14496-12 and 23008-12, AV1 as in its specification, 5.5. Raises ValueError for boxes that
-    cannot be followed, and where nothing is coded.
+    Boxes as in ISO/IEC 14496-12 and 23008-12, AV1 as in its specification, 5.5. Raises `ValueError` where the
+    boxes cannot be followed, and where nothing is coded.
     """
     try:
         sizes = [size for part in _parts(data) for size in _sizes(part)]

@@ -10,35 +10,37 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, as Pillow
 
 
 def draw(sha256: str, what: str, count: int) -> int:
-    """A number from 0 to count - 1 for the file with this hash, the same on every machine; `what` names the draw.
+    """Draw a number from 0 to `count` - 1 from a file's hash, the same on every machine; `what` names the draw.
 
-    No seed takes part: the pixels of a file are the same under every split, and a new file can be given the same
-    treatment by whoever has the settings alone.
+    No seed takes part: a file's pixels are the same under every split, and whoever has the settings can treat a
+    new file in the same way.
     """
     digest = hashlib.sha256(f"{what}:{sha256}".encode()).digest()
     return int.from_bytes(digest[:8]) % count
 
 
 def centre(image: Image.Image, side: int) -> Box:
-    """The window of `side` pixels in the middle; of an odd rest the smaller half is above and to the left."""
+    """Box (left, top, right, bottom) of `side` pixels in the middle; of an odd rest the smaller half is left and
+    above.
+    """
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return left, top, left + side, top + side
 
 
 def random(image: Image.Image, side: int, sha256: str) -> Box:
-    """A window of `side` pixels, each place as likely, drawn from the file's hash."""
+    """Box of `side` pixels drawn uniformly over all positions, from the file's hash."""
     left = draw(sha256, "left", image.width - side + 1)
     top = draw(sha256, "top", image.height - side + 1)
     return left, top, left + side, top + side
 
 
 def texture(image: Image.Image, side: int) -> Box:
-    """The window of `side` pixels with the richest texture, of a grid whose neighbours overlap by half or more.
+    """Box of `side` pixels with the richest texture, from a grid whose neighbours overlap by half or more.
 
     The measure is the sum of absolute differences of neighbouring grey values in four directions: to the right,
     down, and along both diagonals. It is the texture diversity of N. Zhong et al., PatchCraft: Exploring Texture
     Patch for Efficient AI-generated Image Detection, arXiv:2311.12397 (2023), who cut an image into patches and
-    look at the richest and the poorest. Of equals the first is taken, row by row.
+    compare the richest and the poorest. Ties go to the first, row by row.
     """
     grey = np.asarray(image.convert("L"))
     best, found = -1, (0, 0)

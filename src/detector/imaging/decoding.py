@@ -71,16 +71,16 @@ TURNS = {
 
 
 class BadImage(Exception):
-    """A file that is no image, is too large or has an unknown kind of pixels."""
+    """Image file that is unreadable, too large, or has pixels of an unknown kind."""
 
 
 class TooManyPixels(BadImage):
-    """A file that is refused by its header, before anything is decoded."""
+    """Image file refused by its header, before anything is decoded."""
 
 
 @cache
 def readable() -> tuple[str, ...]:
-    """Pillow's names of the formats that are read here: `FORMATS`, and of `OTHERS` what this installation can."""
+    """Pillow's names of the readable formats: `FORMATS`, and those of `OTHERS` that this installation supports."""
     more = ("AVIF",) if features.check("avif") else ()
     if find_spec("pillow_heif"):
         import pillow_heif  # an extra
@@ -92,11 +92,11 @@ def readable() -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
-    """An image with its header read, nothing decoded. What is decoded inside is bounded too.
+    """Context with an image whose header is read and nothing decoded; what is decoded inside is bounded too.
 
-    Raises BadImage for what is no regular file, more than `max_pixels` pixels, in all or in a tile, absurdly many
-    scans of a JPEG or values of a tag, and a format that is known but not read; and whatever Pillow raises for
-    what it cannot read.
+    Raises `BadImage` for anything but a regular file, for more than `max_pixels` pixels (in all or in a tile), for
+    too many scans of a JPEG or values of a tag, and for a known format that is not read here; and whatever Pillow
+    raises for what it cannot read.
     """
     with contextlib.ExitStack() as stack:
         if not hasattr(file, "read"):
@@ -123,9 +123,9 @@ def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Imag
 
 
 def check_regular(path: str | os.PathLike) -> None:
-    """Raises BadImage for a named pipe, a socket, a device or a folder, from which one could read for ever.
+    """Raise `BadImage` for a named pipe, a socket, a device or a folder, from which one could read for ever.
 
-    Links are followed. Raises OSError where there is nothing.
+    Links are followed. Raises `OSError` where the path does not exist.
     """
     mode = os.stat(path).st_mode
     if not stat.S_ISREG(mode):
@@ -165,10 +165,11 @@ def _pillows_limit(max_pixels: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened_video(path: str | os.PathLike, max_pixels: int | None) -> Iterator[av.container.InputContainer]:
-    """A video with at least one video stream, whose decoder refuses frames of more than `max_pixels` pixels.
+    """Context with a video of at least one video stream, whose decoder refuses frames of more than `max_pixels`
+    pixels.
 
-    Raises BadImage for what is no regular file, where there is no such stream or the header names more pixels, and
-    av.FFmpegError.
+    Raises `BadImage` for anything but a regular file, where there is no video stream, and where the header names
+    more pixels; `av.FFmpegError` where FFmpeg cannot read it.
     """
     check_regular(path)
     limit = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
@@ -185,10 +186,10 @@ def opened_video(path: str | os.PathLike, max_pixels: int | None) -> Iterator[av
 
 
 def check_scans(file: BinaryIO) -> None:
-    """Raises BadImage for a JPEG of more than MAX_SCANS scans: each, a few bytes long, paints all pixels anew.
+    """Raise `BadImage` for a JPEG of more than MAX_SCANS scans: each, a few bytes long, repaints all pixels.
 
-    Goes from marker to marker, as far as the first picture of the file goes: thumbnails and appended videos,
-    whose bytes can look like anything, are no scans. Leaves the file where it was.
+    Goes from marker to marker through the first image of the file alone: thumbnails and appended videos, whose
+    bytes can look like anything, are no scans. Restores the file's position.
     """
     before, scans = file.tell(), 0
     file.seek(2)
@@ -212,9 +213,10 @@ def check_scans(file: BinaryIO) -> None:
 
 
 def check_tags(file: BinaryIO) -> None:
-    """Raises BadImage for a TIFF, or EXIF, with a tag of more than MAX_VALUES values: of four bytes in the file
-    Pillow makes up to 250. (It passes over tags with more values than the file can hold.) Looks at the first
-    directory and those of EXIF in it; goes back to where the file was.
+    """Raise `BadImage` for a TIFF or EXIF tag of more than MAX_VALUES values.
+
+    Pillow turns four bytes of the file into up to 250 of memory. (It skips tags with more values than the file can
+    hold.) Reads the first directory and the EXIF directories in it; restores the file's position.
     """
     before = file.tell()
     end = file.seek(0, os.SEEK_END)
@@ -242,9 +244,10 @@ def check_tags(file: BinaryIO) -> None:
 
 
 def check_tiles(image: TiffImagePlugin.TiffImageFile, max_pixels: int) -> None:
-    """Raises BadImage for tiles of more than `max_pixels` pixels: libtiff decodes whole ones, however small the
-    image. And for fax compression of so wide an image that the decoder's lists, 16 bytes a column, would take more
-    than an image of `max_pixels`.
+    """Raise `BadImage` for a TIFF whose tiles have more than `max_pixels` pixels each.
+
+    libtiff decodes whole tiles, however small the image. Also refused is a fax-compressed image so wide that the
+    decoder's lists, 16 bytes per column, would need more memory than an image of `max_pixels`.
     """
     width, length = (image.tag_v2.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
     if isinstance(width, int) and isinstance(length, int) and width * length > max_pixels:
@@ -255,7 +258,7 @@ def check_tiles(image: TiffImagePlugin.TiffImageFile, max_pixels: int) -> None:
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raises BadImage where there are more than `max_pixels` pixels, or none."""
+    """Raise `BadImage` where there are more than `max_pixels` pixels, or none."""
     if width * height > max_pixels:
         raise TooManyPixels(f"{width} x {height} pixels are more than data.max_pixels, {max_pixels}")
     if width * height == 0:
@@ -263,20 +266,20 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 
 def reason(error: Exception, path: Path) -> str:
-    """One line of UTF-8: why a file is bad, without its absolute path: tables must not depend on the machine."""
+    """Why a file is bad, in one line of UTF-8 without its absolute path: tables must not depend on the machine."""
     text = " ".join(str(error).replace(str(path), path.name).split()).encode(errors="backslashreplace").decode()
     return text if isinstance(error, BadImage) else f"{type(error).__name__}: {text}"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Mode RGB from any mode that the accepted formats have:
+    """Convert an image of any mode that the accepted formats have to mode RGB:
 
     * the EXIF orientation is applied, where it can be read;
     * grey and 1-bit: the same value in the three channels; 16-bit grey: value / 257, rounded;
     * alpha, palette with transparency, and a colour marked as transparent: composited over white;
-    * CMYK, YCCK and the rest: Pillow's conversion, which knows no colour profile.
+    * CMYK, YCCK and the rest: Pillow's conversion, which ignores colour profiles.
 
-    Raises BadImage for float pixels and 32-bit integers beyond 16 bits: their range is anyone's guess.
+    Raises `BadImage` for float pixels and for 32-bit integers beyond 16 bits, whose range the file does not state.
     """
     image = _upright(image)
     if image.mode == "RGB" and not image.has_transparency_data:

@@ -13,13 +13,12 @@ FACE_MARGIN = 0.3  # of the face's side, added on each side
 
 
 def face_box(image: Image.Image) -> tuple[int, int, int, int]:
-    """A square (left, top, right, bottom) in pixels around the largest face, with a margin of 0.3 of its side.
+    """Square (left, top, right, bottom) in pixels around the largest face, with a margin of 0.3 of its side.
 
-    Faces are found by the frontal Haar cascade that ships with OpenCV. The square is moved, and if need be
-    made smaller, to lie inside the image. Where no face is found it is the largest centred square, so that
-    no image is lost.
+    Faces are found by the frontal Haar cascade that ships with OpenCV. The square is moved, and shrunk if need be,
+    to lie inside the image. Where no face is found it is the largest centred square, so that no image is lost.
 
-    Raises DetectorError where OpenCV is not installed.
+    Raises `DetectorError` where OpenCV is not installed.
     """
     cv2, cascade = _cascade()
     grey = cv2.cvtColor(np.asarray(image), cv2.COLOR_RGB2GRAY)

@@ -25,7 +25,7 @@ SUBSAMPLING = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """One file. Where `error` is not "", what could not be read is 0 or ""."""
+    """Header of one file. Where `error` is not "", fields that could not be read are 0 or ""."""
 
     width: int = 0
     height: int = 0
@@ -41,7 +41,7 @@ class Header:
 
 
 def read(path: Path, max_pixels: int, *, video: bool) -> Header:
-    """The header of one file. Never raises: what is wrong with the file is in `error`."""
+    """Read the header of one file. Never raises: what is wrong with the file is in `error`."""
     size, digest = 0, ""
     try:
         check_regular(path)
@@ -59,7 +59,7 @@ def read(path: Path, max_pixels: int, *, video: bool) -> Header:
 
 
 def read_chunk(root: Path, paths: Sequence[str], videos: Sequence[bool], max_pixels: int) -> list[Header]:
-    """The headers of `root / path` for each path."""
+    """Read the headers of `root / path` for each path; a job of `pool`."""
     found = []
     for path, video in zip(paths, videos, strict=True):
         pool.at(path)

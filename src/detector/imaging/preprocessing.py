@@ -27,7 +27,7 @@ FIXED = {
 
 @dataclass(frozen=True, slots=True)
 class Recompression:
-    """Each image is compressed once more, with a quality drawn for it, whatever its class."""
+    """Recompression of every image, whatever its class, with a quality drawn for each."""
 
     format: str = "JPEG"  # or WEBP
     quality: tuple[int, int] = (60, 90)  # lowest and highest, both possible, each as likely
@@ -46,7 +46,7 @@ class Recompression:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """All that is done between a decoded file and its packed pixels, in this order:
+    """Steps between a decoded file and its packed pixels, in this order:
 
     1. RGB, as `to_rgb` says;
     2. `face_crop`: the square of `face_box`;
@@ -56,8 +56,8 @@ class Preprocessing:
        the window is as wide as that side and is enlarged, bilinear;
     5. `recompress`: see `Recompression`. Last, so that every image ends with the same step on as many pixels.
 
-    `max_pixels`: more is refused. Draws depend on the file's SHA-256 alone, so the same file gives the same pixels
-    in every run, and a new file can be treated by `of(record)` exactly as the training images were.
+    `max_pixels`: larger images are refused. Draws depend on the file's SHA-256 alone, so the same file gives the
+    same pixels in every run, and `of(record)` treats a new file exactly as the training images were.
     """
 
     size: int  # pixels a side of the result
@@ -69,9 +69,9 @@ class Preprocessing:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Preprocessing":
-        """From `record()` (the `preprocessing` of images.json, meta.json, export.json), or from the config's keys.
+        """Preprocessing from a `record()` (in images.json, meta.json, export.json) or from the config's keys.
 
-        Raises DetectorError for keys and values that this version does not know.
+        Raises `DetectorError` for keys and values that this version does not know.
         """
         known = {field.name for field in fields(cls)}
         again = settings.get("recompress") or {}
@@ -92,7 +92,7 @@ class Preprocessing:
         return cls(**given)
 
     def record(self) -> dict[str, Any]:
-        """JSON values that say what was done; what was not done is not in it, but for `face_crop`."""
+        """JSON values of the steps that are taken; steps not taken are absent, except `face_crop`."""
         base = {"size": self.size, **FIXED, "face_crop": self.face_crop, "max_pixels": self.max_pixels}
         if self.preprocess != "resize":
             base["preprocess"] = self.preprocess
@@ -108,9 +108,10 @@ class Preprocessing:
         return self.preprocess == "random_crop" or self.recompress is not None
 
     def apply(self, image: Image.Image, sha256: str = "") -> np.ndarray:
-        """uint8 (size, size, 3) RGB from what `decoded` returns. sha256: of the file, needed where `draws`.
+        """Pixels of an image that `decoded` returned: uint8 (size, size, 3), RGB.
 
-        Raises BadImage where `resize_to` makes more than `max_pixels` pixels.
+        `sha256`: of the file, needed where `draws`. Raises `ValueError` where it is needed and missing, `BadImage`
+        where `resize_to` makes more than `max_pixels` pixels.
         """
         if self.draws and not sha256:
             raise ValueError("random crops and recompression are drawn from the file's sha256, and none was given")
@@ -143,12 +144,12 @@ class Preprocessing:
 def load(
     path: str | os.PathLike, how: Preprocessing, *, frame: float | None = None, sha256: str | None = None
 ) -> np.ndarray:
-    """One image, or one frame of a video, as uint8 (size, size, 3) RGB.
+    """Load one image, or one frame of a video, as uint8 (size, size, 3), RGB.
 
-    frame: position in a video (0 = first, 1 = last); None for images, of which animated ones give their
-    first frame. sha256: of the file, where it is known; else it is computed where something is drawn from it.
+    `frame`: position in a video (0 = first, 1 = last); None for images, of which animated ones give their first
+    frame. `sha256`: of the file, if known; otherwise it is computed where a step draws from it.
 
-    Raises BadImage, or whatever Pillow or FFmpeg raise, for a file that is broken, truncated or too large.
+    Raises `BadImage`, or whatever Pillow or FFmpeg raise, for a file that is broken, truncated or too large.
     """
     if sha256 is None and how.draws:
         sha256 = hash_of(path)
@@ -156,7 +157,7 @@ def load(
 
 
 def decoded(file: str | os.PathLike | BinaryIO, max_pixels: int, frame: float | None = None) -> Image.Image:
-    """An image, or the frame at a position of a video (which must be a path), as an upright RGB image.
+    """Decode an image, or the frame at a position of a video (which must be a path), to an upright RGB image.
 
     Raises as `load` does.
     """
@@ -167,7 +168,7 @@ def decoded(file: str | os.PathLike | BinaryIO, max_pixels: int, frame: float | 
 
 
 def resize(image: Image.Image, size: int) -> np.ndarray:
-    """uint8 (size, size, 3) from an RGB image: bilinear with antialiasing, the aspect ratio not kept.
+    """Resize an RGB image to uint8 (size, size, 3): bilinear with antialiasing, the aspect ratio not kept.
 
     The same bytes as torchvision's `Resize((size, size))` of a PIL image.
     """

@@ -23,13 +23,14 @@ MATRICES = {
 
 
 def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | None = None) -> Image.Image:
-    """The frame at `position` of a video (0 = first, 1 = last), as an RGB image.
+    """Decode the frame at `position` of a video (0 = first, 1 = last) to an RGB image.
 
-    Of n frames it is number round(position · (n - 1)). Frames are counted by reading the packets without
-    decoding them, so neither a missing duration nor a wrong frame count in the header matters. Decoding
-    starts at the key frame before. Quarter turns and reflections that the file asks for are applied.
+    Of n frames it is number round(position · (n - 1)). Frames are counted by reading the packets without decoding
+    them, so neither a missing duration nor a wrong frame count in the header matters. Decoding starts at the
+    preceding key frame. Quarter turns and reflections that the file asks for are applied.
 
-    Raises BadImage where there is no such frame or it has more than `max_pixels` pixels; av.FFmpegError.
+    Raises `BadImage` where there is no such frame or it has more than `max_pixels` pixels; `av.FFmpegError` where
+    FFmpeg cannot decode it.
     """
     with decoding.opened_video(path, max_pixels) as container:
         packets = container.demux(container.streams.video[0])
