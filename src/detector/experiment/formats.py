@@ -1,4 +1,4 @@
-"""Exported files of a variant, by format and precision."""
+"""File formats of a variant: safetensors, sparse and ONNX files, by format and precision."""
 
 from pathlib import Path
 
