@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """Progress display: a bar on a terminal; elsewhere a plain line about every ten seconds, and one at the end."""
+    """Progress display: a bar on a terminal; elsewhere a plain line about every ten seconds, and a last one."""
 
     def __init__(self, what: str, total: int, done: int = 0) -> None:
         self._what, self._total, self._done, self._first = what, total, done, done
