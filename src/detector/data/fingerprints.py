@@ -27,14 +27,14 @@ def fingerprint(
     lists: Collection[str] | None = None,
     tell: Callable[[str], object] = lambda _: None,
 ) -> str:
-    """A hash over the relative path and the SHA-256 of each file below `root` that a scan looks at.
+    """Hash over the relative path and the SHA-256 of each file below `root` that a scan looks at.
 
     Clutter does not count, and of text files (`walk.NOTES`) only those named in `lists` do (None: all). A link
-    counts by where it points, and is not followed: what it may lead to lies below `root` too and counts there, and
-    a walk through what it must not lead to could take hours. What cannot be read counts as that.
+    counts by its target's path and is not followed: what it may lead to lies below `root` too and counts there,
+    and a walk through what it must not lead to could take hours. An unreadable file counts as unreadable.
 
-    listing: what was read before. It is brought up to date, or left where it cannot be written; several processes
-    may do that at once. tell: is given a line where there is much to read.
+    `listing`: file of what was read before, brought up to date, or left alone where it cannot be written; several
+    processes may do that at once. `tell`: called with a line of text where there is much to read.
     """
     begun = time.time_ns()
     before, after = _read(listing), {}

@@ -34,23 +34,22 @@ CONTRACT = ("TITLE", "LAYOUT", "OBTAIN", "TERMS", "SPLITS", "SHARED", "OFFICIAL"
 
 
 def kinds() -> tuple[str, ...]:
-    """The kinds of sources there are: the modules of `sources`."""
+    """Names of all kinds of sources: the modules of `sources`."""
     return discovery.names(sources)
 
 
 def module(kind: str) -> ModuleType:
-    """The module of a kind of source.
+    """Module of a kind of source. Raises `DetectorError` for an unknown kind.
 
-    Imported by name so that a stage which scans one data set depends on that data set's module alone. Raises
-    DetectorError for a kind that is not there, and for a module that lacks a part of the contract.
+    Imported by name so that a stage which scans one data set depends on that data set's module alone.
     """
     return discovery.load(sources, kind, "kind of source", CONTRACT)
 
 
 def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
-    """Raises DetectorError naming each (split, class) whose count is not that of the complete data set.
+    """Raise `DetectorError` naming each (split, class) whose count is not that of the complete data set.
 
-    The splits compared are the data set's own where each item has one, else those of the default strategy
+    The splits compared are the data set's own where each item has one, otherwise those of the default strategy
     with the study's fractions; how many items they get does not depend on the seed.
     """
     source = module(kind)
@@ -74,9 +73,9 @@ def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
 
 
 def missing_roots(sources: Mapping[str, Mapping]) -> str:
-    """One message that names every source whose root or `pairs` is not there; "" if all are.
+    """Message that names every source whose root or `pairs` does not exist; "" if all do.
 
-    `sources` maps a source's name to its config section (`type`, `root`, …).
+    `sources`: each source's config section (`type`, `root`, …) by its name.
     """
     parts = []
     for name, options in sources.items():

@@ -50,16 +50,16 @@ def build(
 ) -> pd.DataFrame:
     """Join the scans into one manifest, sorted by source and path; columns as in this module's docstring.
 
-    scans: what `scan_source` returned, by source. bad: paths that turned out not to decode, by source.
-    options: each source's config section, of which `type` names its module, `split` the strategy (default:
-    the first of the module's SPLITS) and `limit` the most images of a split, e.g. {"train": 1000}.
+    `scans`: what `scanning.scan_source` returned, by source. `bad`: paths that turned out not to decode, by
+    source. `options`: each source's config section, of which `type` names its module, `split` the strategy
+    (default: the first of the module's SPLITS) and `limit` the largest number of images of a split, such as
+    {"train": 1000}. `fractions`: shares of train, valid and test. `hold_out`: generators whose images leave train
+    and valid and stay in test.
 
-    hold_out: generators whose images leave train and valid and stay in test.
+    Bad files are removed after the split, so that one more of them moves no other image to another split. A limit
+    keeps the shares of (label, generator). The result depends on paths and seed alone.
 
-    Bad files are left out after the split, so that one more of them moves no other image to another split.
-    A limit keeps the shares of (label, generator). The result depends on paths and seed alone.
-
-    Raises DetectorError for an unknown strategy, limit or generator, for a source of which nothing is left, and
+    Raises `DetectorError` for an unknown strategy, limit or generator, for a source of which nothing is left, and
     where holding out leaves no fake to train or validate on.
     """
     _check_known(hold_out, scans)
@@ -90,7 +90,7 @@ def build(
 
 
 def require_parts(table: pd.DataFrame) -> None:
-    """Raises DetectorError where training or validation lacks a class, or where there is no test image at all."""
+    """Raise `DetectorError` where training or validation lacks a class, or where there is no test image at all."""
     found = set(zip(table.split, table.label, strict=True))
     needed = [(split, label) for split in ("train", "valid") for label in labels.CLASSES]
     missing = [

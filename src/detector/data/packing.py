@@ -113,8 +113,8 @@ def pack_chunk(
 ) -> tuple[int, Bad]:
     """Decode one chunk, the rows from `start` to before `stop`, into the work file.
 
-    `todo` is (row, path, frame, sha256) of the files to decode; other rows become black.
-    Returns (crc32 of the chunk's bytes, the files that did not decode). On return the bytes are on the disk.
+    `todo`: (row, path, frame, sha256) of the files to decode; other rows become black. Returns the CRC-32 of the
+    chunk's bytes and the files that did not decode. On return the bytes are on the disk.
     """
     pixels = np.zeros((stop - start, *shape[1:]), np.uint8)
     bad: Bad = []
@@ -137,7 +137,9 @@ def pack_chunk(
 
 
 def scan_hash(scan: pd.DataFrame) -> str:
-    """sha256 over path, sha256, frame and error of each row, in order: all of a scan that decides on pixels."""
+    """SHA-256 over path, sha256, frame and error of each row in order: everything in a scan that decides on
+    pixels.
+    """
     digest = hashlib.sha256()
     columns = scan[["path", "sha256", "frame", "error"]]
     for start in range(0, len(scan), 10_000):  # not at once: a million rows as Python objects are 300 MB

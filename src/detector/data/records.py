@@ -21,13 +21,14 @@ class Record:
 
 
 def by_path(records: Iterable[Record]) -> list[Record]:
-    """The records in the order of their paths, which differ; comparing whole records is ten times as slow."""
+    """Records sorted by path; paths are unique. Comparing whole records would take ten times as long."""
     return sorted(records, key=attrgetter("path"))
 
 
 def located(path: str, pairs: str | os.PathLike | None) -> str:
-    """What to join to the source's root to reach a record's file: the path itself, or an absolute one of `pairs`.
+    """Path to join to the source's root to reach a record's file: the path itself, or an absolute one below
+    `pairs`.
 
-    Tables keep the record's path, so they do not depend on where on this machine the two folders lie.
+    Tables keep the record's path, so they do not depend on where the two folders lie on this machine.
     """
     return os.path.abspath(os.path.join(pairs, path.removeprefix(PAIRS))) if path.startswith(PAIRS) else path

@@ -30,16 +30,16 @@ def scan_source(
 ) -> pd.DataFrame:
     """List the files of one source and read their headers; no pixel is decoded.
 
-    name: the source's name in the config; kind: its module in `detector.data.kinds`; options: its config
-    section, from which `expect: official` makes a count that differs from the complete data set an error, and
+    `name`: the source's name in the config; `kind`: its module in `detector.data.sources`; `options`: its config
+    section, in which `expect: official` makes a count that differs from the complete data set an error, and
     `pairs` names a folder of photographs: all images below it are added as real ones of the test split.
-    max_pixels: larger images count as bad. max_bad: how many bad files are tolerated.
+    `max_pixels`: larger images count as bad. `max_bad`: how many bad files are tolerated.
 
-    Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in
-    the video, NaN for images), width, height (int32), format, bytes (int64), sha256, mode, quantisation (float32),
+    Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in the
+    video, NaN for images), width, height (int32), format, bytes (int64), sha256, mode, quantisation (float32),
     quality (int8), subsampling, exif (bool), as in `headers.Header`, and error ("" = fine).
 
-    Raises DetectorError where the layout is not as expected or more than `max_bad` files are bad.
+    Raises `DetectorError` where the layout is not as expected or more than `max_bad` files are bad.
     """
     root = Path(root)
     if not root.is_dir():
@@ -68,7 +68,7 @@ def scan_source(
 
 
 def check_bad(name: str, bad: Sequence[tuple[str, str]], max_bad: int) -> None:
-    """Raises DetectorError where there are more than `max_bad` of these (path, reason)."""
+    """Raise `DetectorError` where there are more than `max_bad` of these (path, reason)."""
     if len(bad) > max_bad:
         raise DetectorError(
             f"source {name}: {len(bad)} bad file(s) found, at most {max_bad} allowed:\n"

@@ -17,7 +17,7 @@ STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
 
 
 def ordered(keys: Iterable[str], seed: int) -> list[str]:
-    """The keys in the order of their hashes. Raises ValueError where a key comes twice."""
+    """Keys sorted by their hashes. Raises `ValueError` where a key occurs twice."""
     unique = list(keys)
     if len(set(unique)) != len(unique):
         raise ValueError("keys to split must be unique")
@@ -25,10 +25,10 @@ def ordered(keys: Iterable[str], seed: int) -> list[str]:
 
 
 def cut(keys: Iterable[str], fractions: Fractions, seed: int) -> dict[str, str]:
-    """A split name for each key: round(f0·n) train, round(f1·n) valid, the rest test.
+    """Split name of each key: round(f0·n) train, round(f1·n) valid, the rest test.
 
-    A test share of zero gives no test items: what rounding leaves over then goes to valid.
-    Raises DetectorError where `fractions` are not three shares of one.
+    A test share of zero gives no test items: what rounding leaves over then goes to valid. Raises `DetectorError`
+    where `fractions` are not three shares that sum to one, `ValueError` where a key occurs twice.
     """
     _check(fractions)
     order = ordered(keys, seed)
@@ -40,7 +40,10 @@ def cut(keys: Iterable[str], fractions: Fractions, seed: int) -> dict[str, str]:
 
 
 def stratified(strata: Sequence[Hashable], keys: Sequence[str], fractions: Fractions, seed: int) -> dict[str, str]:
-    """`cut` within each stratum, so that each has the same shares; `strata[i]` is that of `keys[i]`."""
+    """Split name of each key, by `cut` within each stratum, so that all strata have the same shares.
+
+    `strata[i]` is the stratum of `keys[i]`. Raises as `cut` does, and `ValueError` where strata share a key.
+    """
     result: dict[str, str] = {}
     for members in _by_stratum(strata, keys).values():
         result |= cut(members, fractions, seed)
@@ -50,15 +53,19 @@ def stratified(strata: Sequence[Hashable], keys: Sequence[str], fractions: Fract
 
 
 def grouped(groups: Iterable[str], fractions: Fractions, seed: int) -> dict[str, str]:
-    """A split name for each distinct group; a group is never divided.
+    """Split name of each distinct group; a group is never divided.
 
-    The shares are exact in groups. In items they are exact only where all groups have the same size.
+    The shares are exact in groups. In items they are exact only where all groups have the same size. Raises
+    `DetectorError` where `fractions` are not three shares that sum to one.
     """
     return cut(set(groups), fractions, seed)
 
 
 def without_test(fractions: Fractions) -> Fractions:
-    """The shares of train and valid, rescaled to one: for data sets that bring their own test split."""
+    """Shares of train and valid rescaled to one, for data sets with a test split of their own.
+
+    Raises `DetectorError` where `fractions` are not three shares that sum to one, or train and valid are both 0.
+    """
     _check(fractions)
     kept = fractions[0] + fractions[1]
     if kept == 0:
@@ -67,7 +74,7 @@ def without_test(fractions: Fractions) -> Fractions:
 
 
 def subset(strata: Sequence[Hashable], keys: Sequence[str], count: int, seed: int) -> set[str]:
-    """`count` of the keys (all, if there are fewer), each stratum with its share to within one item.
+    """Draw `count` of the keys (all, if there are fewer), each stratum with its share to within one item.
 
     Shares are rounded by the largest remainder, so the sum is exactly `count`.
     """

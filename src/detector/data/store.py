@@ -20,18 +20,18 @@ SETTLED = 2.0  # seconds after which a write has another time than the one befor
 
 
 def open_store(npy: str | os.PathLike, index: str | os.PathLike) -> np.memmap:
-    """The pixels, uint8 (N, size, size, 3), mapped read-only.
+    """Open a packed store: its pixels, uint8 (N, size, size, 3), mapped read-only.
 
-    Raises DetectorError where the file is not what its index says.
+    Raises `DetectorError` where the file is not what its index says.
     """
     return _open(npy, _read_index(index))
 
 
 def verify(npy: str | os.PathLike, index: str | os.PathLike) -> None:
-    """Compare the whole store with the index; raises DetectorError naming what to delete.
+    """Compare the whole store with its index; raises `DetectorError` naming what to delete.
 
-    It is read once: a note beside the index says which file was found whole, by size, times and inode, and as long
-    as the file is that one it is not read again.
+    It is read once: a note beside the index records which file was found whole, by size, times and inode, and as
+    long as the file is that one it is not read again.
     """
     expected = _read_index(index)
     store = _open(npy, expected)

@@ -22,10 +22,10 @@ CLUTTER = frozenset(
 
 
 def children(root: Path, folder: Path) -> tuple[list[str], list[str]]:
-    """(names of subfolders, names of files) of `folder`, sorted, without clutter and notes.
+    """Names of the subfolders and names of the files of `folder`, sorted, without clutter and notes.
 
-    Raises DetectorError where the folder cannot be listed, it or a link in it leads out of `root`, or a name is no
-    text.
+    Raises `DetectorError` where the folder cannot be listed, it or a link in it leads out of `root`, or a name is
+    no valid text.
     """
     inside(root, folder)
     folders, files, _ = _listed(root, folder)
@@ -56,7 +56,7 @@ def _listed(root: Path, folder: Path) -> tuple[list[str], list[str], set[str]]:
 
 
 def check_name(folder: Path, name: str) -> None:
-    """Raises DetectorError for a name that is no text: tables, logs and pages hold names as UTF-8."""
+    """Raise `DetectorError` for a name that is no valid text: tables, logs and pages hold names as UTF-8."""
     try:
         name.encode()  # of a name in ASCII next to nothing: Python knows that it is
     except UnicodeEncodeError:
@@ -68,7 +68,7 @@ def check_name(folder: Path, name: str) -> None:
 
 
 def inside(root: Path, path: Path) -> None:
-    """Raises DetectorError where `path` lies outside `root`, the links of both followed.
+    """Raise `DetectorError` where `path` lies outside `root`, with the links of both followed.
 
     A data set that was unpacked from an archive must not make us read, or copy into results, any other file.
     """
@@ -81,7 +81,7 @@ def inside(root: Path, path: Path) -> None:
 
 
 def inside_name(root: Path, name: str, where: str) -> None:
-    """Raises DetectorError where a path that a list gives (line `where`) is absolute or climbs with `..`."""
+    """Raise `DetectorError` where a path that a list gives (line `where`) is absolute or climbs with `..`."""
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
         raise DetectorError(
             f"{where}: {name} leads out of the data set, to {os.path.normpath(os.path.join(root, name))}; paths "
@@ -90,9 +90,9 @@ def inside_name(root: Path, name: str, where: str) -> None:
 
 
 def media(root: Path, folder: Path, suffixes: frozenset[str], layout: str) -> list[str]:
-    """The names of the files in a folder that must hold files with these suffixes and nothing else.
+    """Names of the files in a folder that must hold files with these suffixes and nothing else.
 
-    Raises DetectorError, with `layout` as what was expected, where the folder is missing or empty or holds
+    Raises `DetectorError`, with `layout` as what was expected, where the folder is missing or empty or holds
     anything else, and where a link leads out of `root`.
     """
     if not folder.is_dir():
@@ -113,9 +113,10 @@ def media(root: Path, folder: Path, suffixes: frozenset[str], layout: str) -> li
 
 
 def tree(root: Path, folder: str = "") -> Iterator[tuple[str, list[str], list[str]]]:
-    """(path relative to `root`, names of subfolders, names of files) of `root / folder` and of all folders in it.
+    """Walk `root / folder`: for each folder its path relative to `root`, its subfolders' names and its files'
+    names.
 
-    Raises DetectorError as `children` does, and for a link that leads in a circle.
+    Raises `DetectorError` as `children` does, and for a link that leads in a circle.
     """
     inside(root, root / folder)
     # Not by recursion: folders may be nested deeper than Python's calls. With each go the real paths, links
@@ -134,9 +135,9 @@ def tree(root: Path, folder: str = "") -> Iterator[tuple[str, list[str], list[st
 
 
 def images(root: Path, folder: str = "") -> Iterator[str]:
-    """The paths, relative to `root`, of all images below `root / folder`.
+    """Paths, relative to `root`, of all images below `root / folder`.
 
-    Raises DetectorError naming files that are no images, and a link that leads out of `root` or in a circle.
+    Raises `DetectorError` naming files that are no images, and a link that leads out of `root` or in a circle.
     """
     for path, _, files in tree(root, folder):
         check_suffixes(root / path, files, IMAGE_SUFFIXES)
@@ -146,7 +147,7 @@ def images(root: Path, folder: str = "") -> Iterator[str]:
 
 
 def check_suffixes(folder: Path, files: Iterable[str], suffixes: frozenset[str]) -> None:
-    """Raises DetectorError naming the files that have none of these suffixes."""
+    """Raise `DetectorError` naming the files that have none of these suffixes."""
     odd = [name for name in files if _suffix(name) not in suffixes]
     if odd:
         raise DetectorError(
@@ -156,7 +157,7 @@ def check_suffixes(folder: Path, files: Iterable[str], suffixes: frozenset[str])
 
 
 def require_folders(root: Path, base: Path, expected: Iterable[str], layout: str, *, exact: bool = False) -> None:
-    """Raises DetectorError naming the expected folders that are not in `base` (and, if `exact`, others)."""
+    """Raise `DetectorError` naming the expected folders that `base` lacks (and, if `exact`, all others in it)."""
     expected = list(expected)
     missing = [name for name in expected if not (base / name).is_dir()]
     if missing:
@@ -174,8 +175,8 @@ def require_folders(root: Path, base: Path, expected: Iterable[str], layout: str
 def locate(root: Path, inner: Iterable[str], sign: Iterable[str]) -> tuple[Path, str]:
     """Where below `root` a data set begins: the first of `inner` that holds any folder named in `sign`.
 
-    Returns (that folder, its path relative to `root` with a trailing slash, "" for the root itself); the
-    root itself where none fits, so that the error about what is missing names what the user wrote.
+    Returns that folder and its path relative to `root` with a trailing slash, "" for the root itself. The root
+    itself where none fits, so that the error about what is missing names what the user wrote.
     """
     sign = list(sign)
     for name in inner:
@@ -189,5 +190,5 @@ def _suffix(name: str) -> str:
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder of this name is nobody's image, whatever it holds: hidden ones, and `CLUTTER`."""
+    """Whether a file or folder of this name is ignored, whatever it holds: hidden ones, and `CLUTTER`."""
     return name.startswith(".") or name.lower() in CLUTTER

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 
 def branches(config: Mapping) -> dict[str, dict]:
-    """The pruned branches by name, each with its `method`, `sparsity` and, if gradual, `ramp` in epochs.
+    """Pruned branches by name, each with its `method`, `sparsity` and, if gradual, `ramp` in epochs.
 
-    The name is `{method}-{percent}`; the dense control `l1-00` comes first. `sparsity` is a share of the conv
-    and fc weights, or, where `channels` are removed, of all parameters. `matched-40` is pruned as the dense
-    control, not at all; `hyperparameters_of` names the branch whose search it takes them from, having none.
+    The name is `{method}-{percent}`; the dense control `l1-00` comes first. `sparsity` is a share of the conv and
+    fc weights or, where `channels` are removed, of all parameters. `matched-40` is a matched control: nothing is
+    pruned, and `hyperparameters_of` names the branch whose search it takes its optimizer and learning rate from.
     """
     prune = config["prune"]
     pairs = [("l1", 0.0)] if prune["dense_control"] else []
@@ -26,7 +26,7 @@ def _matched(share: float) -> dict:
 
 
 def deployed(config: Mapping) -> list[str]:
-    """Names of the variants that are exported and measured, the baseline first: all is relative to it."""
+    """Names of the variants that are exported and measured; first the baseline, which all are compared with."""
     names = ["baseline", *branches(config)]
     chosen = config["deploy"]["branches"]
     if chosen == "all":
@@ -35,13 +35,13 @@ def deployed(config: Mapping) -> list[str]:
 
 
 def perturbations(config: Mapping) -> dict[str, list]:
-    """The steps of the perturbations that are tried, by name, in the order of the config."""
+    """Steps of each perturbation that is tried, by name, in the order of the config."""
     table, use = config["robustness"]["perturbations"], config["robustness"]["use"]
     return {name: steps for name, steps in table.items() if use == "all" or name in use}
 
 
 def perturbed(config: Mapping) -> list[str]:
-    """Names of the variants that see perturbed images; baseline and dense control are what others compare with."""
+    """Names of the variants tested on perturbed images, with baseline and dense control to compare them with."""
     chosen = config["robustness"]["branches"]
     always = "baseline", "l1-00"
     names = [name for name in ("baseline", *branches(config)) if chosen == "all" or name in (*always, *chosen)]
@@ -49,7 +49,7 @@ def perturbed(config: Mapping) -> list[str]:
 
 
 def explained(config: Mapping) -> list[str]:
-    """Names of the variants that have sheets of what speaks for their calls."""
+    """Names of the variants for which Grad-CAM sheets are drawn."""
     known, chosen = branches(config), config["gradcam"]["branches"]
     if chosen == "auto":
         shares = {name: how["sparsity"] for name, how in known.items() if how["method"] == "l1"}

@@ -114,7 +114,7 @@ def _put(tree: dict, path: Sequence[str | int], value: object) -> None:
 
 
 def used_sources(config: Mapping) -> dict[str, dict]:
-    """The settings of the sources in `data.use`, in that order."""
+    """Settings of the sources in `data.use`, in that order."""
     return {name: config["data"]["sources"][name] for name in config["data"]["use"]}
 
 

@@ -19,12 +19,12 @@ EXPORTED = [name for name in FILES if name != TRAINED]
 
 
 def file(folder: Path, name: str) -> Path:
-    """Where the file of a format lies; `folder`: the variant's."""
+    """Path of the file of a format; `folder`: the variant's."""
     return folder / FILES[name] if name == TRAINED else folder / "bundle" / FILES[name]
 
 
 def exported(runtimes: list[str]) -> list[str]:
-    """RUNTIME/FORMAT of everything that gives logits of its own beside the trained model."""
+    """RUNTIME/FORMAT of every exported file that gives logits of its own, beside those of the trained model."""
     return [
         f"{runtime}/{name}"
         for name in EXPORTED

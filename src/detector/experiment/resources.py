@@ -10,15 +10,15 @@ MILLION = 1_000_000
 
 
 def amount(base: float, million: float, images: int, attempt: int = 1) -> int:
-    """Memory in MB or time in minutes: `base` for a million images, `million` more for each further million.
+    """Memory in MB, or time in minutes: `base` up to a million images, `million` more for each further million.
 
-    Half as much again with each further attempt: what a job was killed for is most often that it had too little.
+    Half as much again with each further attempt: most often a job was killed because it had too little.
     """
     return round((base + million * max(0.0, images / MILLION - 1)) * (attempt + 1) / 2)
 
 
 def rows(table: Path | str) -> int | None:
-    """How many rows a Parquet file has, from its last bytes; None where it is not there yet, or not readable."""
+    """Number of rows of a Parquet file, from its last bytes; None where it does not exist or is not readable."""
     import pyarrow
     from pyarrow import parquet
 
@@ -29,5 +29,5 @@ def rows(table: Path | str) -> int | None:
 
 
 def files_below(*roots: str | os.PathLike) -> int:
-    """How many files there are below these folders."""
+    """Number of files below these folders."""
     return sum(len(names) for root in roots for _, _, names in os.walk(root))

@@ -11,7 +11,7 @@ MATCHED = (
 
 @dataclass(frozen=True)
 class Variant:
-    """A trained model by its place in the tree: runs/{arch}/seed{seed}/{branch}."""
+    """A trained network, identified by its folder runs/{arch}/seed{seed}/{branch}."""
 
     arch: str
     seed: int
@@ -19,6 +19,7 @@ class Variant:
 
     @classmethod
     def of(cls, folder: Path | str) -> "Variant":
+        """Variant of a folder whose path ends in {arch}/seed{seed}/{branch}."""
         arch, seed, branch = Path(folder).parts[-3:]
         return cls(arch, int(seed.removeprefix("seed")), branch)
 
@@ -27,20 +28,24 @@ class Variant:
 
     @property
     def run(self) -> tuple[str, int]:
+        """Architecture and seed: the run that the variant belongs to."""
         return self.arch, self.seed
 
     @property
     def sparsity_percent(self) -> int:
-        """Percent of what `percent_of` says that the branch's name says is pruned."""
+        """Percent pruned, of what `percent_of` says; 0 for the baseline and for matched controls."""
         if self.branch == BASELINE or self.branch.startswith(MATCHED):
             return 0  # the percent in a matched control's name is that of the branch it is matched with
         return int(self.branch.rsplit("-", 1)[1])
 
     @property
     def percent_of(self) -> str:
-        """`weights`: conv and fc weights that are zero; `parameters`: all, gone with their channels."""
+        """What the percent is a share of: `weights` (conv and fc, set to zero) or `parameters` (all, removed with
+        channels).
+        """
         return "parameters" if self.branch.startswith("channels-") else "weights"
 
 
 def names(variant: Variant) -> dict:
+    """Columns `arch`, `seed` and `branch` of a variant's rows in tables."""
     return {"arch": variant.arch, "seed": variant.seed, "branch": variant.branch}
