@@ -37,7 +37,7 @@ READERS = (("1.14", 8, 18), ("1.16", 9, 19), ("1.17", 9, 20), ("1.18", 10, 21))
 
 @dataclass(frozen=True)
 class Facts:
-    """What a card is made of."""
+    """Inputs of a model card."""
 
     export: Mapping  # export.json
     meta: Mapping  # meta.json
@@ -52,13 +52,14 @@ class Facts:
     onnx: tuple[int, int]  # IR version and opset of the ONNX files, of each the newest
 
     def images(self, split: str) -> pd.DataFrame:
+        """Rows of the manifest for a split, in the manifest's order."""
         return self.manifest[self.manifest["split"] == split]
 
 
 def text(facts: Facts, template: str) -> str:
-    """The template, Markdown with names in braces, with every name filled in and lines of readable length.
+    """Fill in the template, Markdown with names in braces, and wrap it to lines of readable length.
 
-    Raises `DetectorError` where deployment.csv has no row of the variant.
+    Raises `DetectorError` where deployment.csv has no row of the variant, or a kind of source has no licence.
     """
     export, table = facts.export, facts.deployment
     if table.empty:
@@ -106,7 +107,9 @@ def text(facts: Facts, template: str) -> str:
 
 
 def least_runtime(ir: int, opset: int) -> str:
-    """The first release of ONNX Runtime that reads such files; of files newer than `READERS` the one at hand."""
+    """First release of ONNX Runtime that reads files of this IR version and opset; for newer ones the installed
+    release.
+    """
     for release, newest_ir, newest_opset in READERS:
         if ir <= newest_ir and opset <= newest_opset:
             return release

@@ -20,7 +20,7 @@ SMALL = 1024  # values; smaller tensors are not worth a rounding
 
 
 class FromBytes(nn.Module):
-    """uint8 (n, size, size, 3) → float32 (n,): the network with the last step of its preprocessing before it."""
+    """The network with the last step of its preprocessing in front: uint8 (n, size, size, 3) to float32 (n,)."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
@@ -30,15 +30,16 @@ class FromBytes(nn.Module):
         self.register_buffer("shift", -torch.tensor(MEAN).view(1, 3, 1, 1) / std)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits float32 (n,) of images uint8 (n, size, size, 3)."""
         pixels = images.permute(0, 3, 1, 2).to(torch.float32)
         return self.network(pixels * self.scale + self.shift).squeeze(1)
 
 
 def save_onnx(path: Path, network: nn.Module, image_size: int, facts: Mapping) -> None:
-    """Write `network`, in fp32, for any number of images at a time.
+    """Write `network` as ONNX in fp32, for any number of images at a time.
 
-    `facts` go into the file's metadata, each as text, or as JSON where it is none. Equal networks and facts give
-    equal bytes.
+    `image_size`: pixels a side. `facts` go into the file's metadata, text as it is, anything else as JSON. Equal
+    networks and facts give equal bytes.
     """
     example = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
@@ -60,10 +61,10 @@ def save_onnx(path: Path, network: nn.Module, image_size: int, facts: Mapping) -
 
 
 def save_half(path: Path, source: Path) -> None:
-    """Write the model `source` with its weights in fp16, half the bytes; a weight beyond fp16's range stays.
+    """Write the model `source` with its weights in fp16, half the bytes; a weight beyond fp16's range stays fp32.
 
-    They are cast back when a runtime loads the file, and computed with in fp32, since CPUs have no kernels for
-    fp16: as fast as `source`, and its accuracy but for the rounding.
+    A runtime casts them back when it loads the file and computes in fp32, since CPUs have no kernels for fp16: as
+    fast as `source`, and as accurate but for the rounding.
     """
     model = onnx.load(source)
     graph = model.graph
@@ -84,13 +85,13 @@ def save_half(path: Path, source: Path) -> None:
 
 
 def set_facts(model: onnx.ModelProto, facts: Mapping) -> None:
-    """Add to a model's metadata, or change it."""
+    """Set entries of a model's metadata."""
     known = {entry.key: entry.value for entry in model.metadata_props}
     helper.set_model_props(model, known | {key: _text(value) for key, value in facts.items()})
 
 
 def write(path: Path, model: onnx.ModelProto) -> None:
-    """The checked model as a file that is whole or not there."""
+    """Check a model and write it atomically."""
     onnx.checker.check_model(model)
     with replacing(path) as temporary:
         temporary.write_bytes(model.SerializeToString(deterministic=True))

@@ -66,8 +66,8 @@ def save_int8(
 
     `images`: uint8 (n, size, size, 3), training images to calibrate on. `accuracy` measures a file on validation
     images. The first of these whose accuracy is at least `wanted` is kept: each of `METHODS`; then the best of
-    them with the 1, 2, 4 … layers that lose most by rounding left in fp32. If none is, the best one is kept and
-    the log says so.
+    them with the 1, 2, 4 … layers that lose most by rounding left in fp32. If none reaches it, the best one is
+    kept and the log says so.
 
     Returns what was done: `method`, `float_layers` (names), `valid_accuracy`, and `tried`, a list of the same.
     """

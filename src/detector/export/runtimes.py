@@ -21,7 +21,7 @@ Exported = Callable[[np.ndarray], np.ndarray]
 
 
 def load(path: Path, runtime: str, threads: int) -> Exported:
-    """The model as a function of images, uint8 (n, size, size, 3), that gives their logits, float32 (n,).
+    """Load a model as a function from images, uint8 (n, size, size, 3), to their logits, float32 (n,).
 
     Raises `DetectorError` where the file is no such model, or the runtime is not installed.
     """
@@ -32,14 +32,14 @@ def load(path: Path, runtime: str, threads: int) -> Exported:
 
 
 def facts(path: Path) -> dict[str, str]:
-    """What the file says of itself: architecture, labels, threshold, temperature, where it comes from."""
+    """Metadata of an ONNX file: architecture, labels, threshold, temperature, provenance."""
     return dict(open_session(path, 1).get_modelmeta().custom_metadata_map)
 
 
 def logits(
     model: Exported, count: int, gather: Callable[[np.ndarray], np.ndarray], title: str = "", batch: int = BATCH
 ) -> np.ndarray:
-    """float32 (count,): the logit of each image; `gather`: indices int (n,) → uint8 (n, size, size, 3)."""
+    """Logits of `count` images, float32 (count,); `gather`: indices int (n,) to uint8 (n, size, size, 3)."""
     out = np.empty(count, np.float32)
     with progress.bar(count, title) as bar:
         for start in range(0, count, batch):
@@ -50,10 +50,10 @@ def logits(
 
 
 def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) -> float:
-    """The largest difference of two models' logits on a set, float (n,).
+    """Largest difference of two models' logits on a set, both float (n,).
 
-    Raises `DetectorError` where one is over 1e-4, or over 1e-4 of the logit where that is above 1: what is
-    exported is then not what was trained.
+    Raises `DetectorError` where one exceeds 1e-4, or 1e-4 of the logit where that is above 1: the exported network
+    is then not the trained one.
     """
     if not len(expected):
         return 0.0
@@ -69,7 +69,7 @@ def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) ->
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """`threads` of the CPU, and no log but errors."""
+    """Options of ONNX Runtime: `threads` CPU threads, and no log but errors."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # Waiting threads that spin would slow down whoever computes next, another model in an interleaved run say.
@@ -79,7 +79,7 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
 
 
 def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """ONNX Runtime on the CPU; raises `DetectorError` where the file is no model of ours."""
+    """Open an ONNX Runtime session on the CPU. Raises `DetectorError` where the file is no model of ours."""
     _check_text(path)
     try:
         session = onnxruntime.InferenceSession(path, session_options(threads), providers=["CPUExecutionProvider"])

@@ -25,12 +25,12 @@ _LEVEL = 3
 
 
 def save(path: Path | str, weights: Mapping[str, torch.Tensor], precision: str, facts: Mapping) -> None:
-    """Write a state dict without its zeros, the file whole or not there; equal input gives equal bytes.
+    """Write a state dict without its zeros, atomically; equal input gives equal bytes.
 
     Floating tensors of two and more dimensions, (output channels, ...), are stored in `precision`: `fp32`, `fp16`
     (rounded to nearest even; below 2⁻²⁵ that is 0) or `int8` (symmetric: the channel's largest magnitude / 127 is
-    its fp32 scale). All others stay as they are, floating ones as fp32. `facts`: JSON values that travel with the
-    file, such as the architecture.
+    its fp32 scale). All others stay as they are, floating ones as fp32. `facts`: JSON values stored in the file,
+    such as the architecture.
 
     Raises `DetectorError`, naming the tensor, for NaN and infinities and for what `precision` cannot hold.
     """
@@ -60,7 +60,8 @@ def save(path: Path | str, weights: Mapping[str, torch.Tensor], precision: str, 
 
 
 def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict]:
-    """The weights, fp32 and of the shapes that were saved, ready for `networks.load`; and the facts.
+    """Read a sparse file: the weights, fp32 and of the shapes that were saved, ready for `networks.load`; and the
+    facts.
 
     What was not stored is +0. Raises `DetectorError` for any other file, another version, and damage of any kind.
     """

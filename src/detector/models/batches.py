@@ -20,12 +20,12 @@ UPLOAD = 256  # images copied at a time when all are taken to the device
 
 
 def epoch_order(count: int, seed: int, epoch: int, stream: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The order of an epoch's images, and a number in [0, 1) for each that decides its flip.
+    """Order of an epoch's images, and for each a number in [0, 1) that decides its flip.
 
-    Both depend on (seed, epoch, stream) alone, so a resumed training sees what an uninterrupted one would
-    have. Stages have streams of their own: fine-tuning that replayed the baseline's flips would see images
-    that are remembered exactly so.
-    Returns an int64 permutation (count,) and float32 (count,) by position in that order.
+    Both depend on (seed, epoch, stream) alone, so a resumed training sees what an uninterrupted one would have
+    seen. Stages have streams of their own: fine-tuning that replayed the baseline's flips would see exactly the
+    images that the network remembers. Returns an int64 permutation (count,) and float32 (count,) by position in
+    that order.
     """
     rng = np.random.default_rng([seed, epoch, stream])
     return rng.permutation(count), rng.random(count, dtype=np.float32)
@@ -34,14 +34,14 @@ def epoch_order(count: int, seed: int, epoch: int, stream: int = 0) -> tuple[np.
 class Batches:
     """Images of several packed stores as one sequence.
 
-    `stores`: uint8 arrays (n, size, size, 3); `store` and `row`: for each image which array and which row of
-    it, int (count,); `label`: 1 = real, 0 = fake, (count,).
+    `stores`: uint8 arrays (n, size, size, 3); `store` and `row`: for each image which array and which row of it,
+    int (count,); `label`: 1 = real, 0 = fake, (count,).
 
-    `feed` says how the bytes reach the device, and changes no number: DIRECT reads each batch when it is asked
-    for, PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the
-    device as bytes from the first use on. None chooses: DIRECT on a CPU, where gathering is a few thousandths
-    of a step and a thread would take the core that computes; on a GPU RESIDENT where the images take at most
-    half of the free memory, else PREFETCHED.
+    `feed`: how the bytes reach the device; it changes no number. DIRECT reads each batch when it is asked for,
+    PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the device as
+    bytes from the first use on. None chooses: DIRECT on a CPU, where gathering takes a few thousandths of a step
+    and a thread would take the core that computes; on a GPU RESIDENT where the images take at most half of the
+    free memory, otherwise PREFETCHED.
     """
 
     def __init__(
@@ -70,9 +70,9 @@ class Batches:
 
     @classmethod
     def of(cls, images: pd.DataFrame, stores: Mapping[str, np.ndarray], device: torch.device) -> "Batches":
-        """The rows of a manifest, in its order; `stores`: the packed store of each source by name.
+        """Batches of the rows of a manifest, in its order; `stores`: the packed store of each source by name.
 
-        Raises `DetectorError` where `images` is empty: nothing can be trained on or tested with it.
+        Raises `DetectorError` where `images` is empty.
         """
         if images.empty:
             raise DetectorError("no images here; look at dataset_composition.csv for the split that is empty")
@@ -90,11 +90,11 @@ class Batches:
 
     @property
     def labels(self) -> torch.Tensor:
-        """float32 (count,), on the CPU."""
+        """Labels of all images, float32 (count,), on the CPU."""
         return self._label
 
     def gather(self, indices: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """uint8 (n, size, size, 3): these images, in this order; into `out` where it is given."""
+        """Pixels of these images, in this order: uint8 (n, size, size, 3), written into `out` if given."""
         if out is None:
             out = np.empty((len(indices), *self._stores[0].shape[1:]), dtype=np.uint8)
         which, rows = self._store[indices].tolist(), self._row[indices].tolist()
@@ -103,8 +103,11 @@ class Batches:
         return out
 
     def images(self, indices: np.ndarray, flip: np.ndarray | None = None) -> torch.Tensor:
-        """float32 (n, 3, size, size) on the device, normalised, channels_last where `devices.channels_last` says
-        so; `flip`: bool (n,) or None."""
+        """Normalised images on the device: float32 (n, 3, size, size), in the layout that `devices.channels_last`
+        chooses.
+
+        `indices`: int (n,); `flip`: bool (n,), which to mirror left to right, or None.
+        """
         raw = torch.from_numpy(self.gather(indices)).to(self._device)
         return self._finish(raw, None if flip is None else torch.from_numpy(flip).to(self._device))
 
@@ -120,21 +123,22 @@ class Batches:
         rank: int = 0,
         ranks: int = 1,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """One epoch, each image once: batches of images and labels, float32 (n,), both on the device.
+        """Training batches of one epoch, each image once: images float32 (n, 3, size, size) and labels float32
+        (n,).
 
-        first: the number of the step to begin with. Of `ranks` processes that share each batch, number `rank`
-        gets its part. Which images make which batch is `steps`.
+        Both are on the device. `flip`: the probability that an image is mirrored. `first`: the number of the step
+        to begin with. Of `ranks` processes that share each batch, process `rank` gets its part. `steps` says which
+        images make which batch.
         """
         order, chance = epoch_order(len(self), seed, epoch, stream)
         own = [slice(start + rank, stop, ranks) for start, stop in self.steps(batch_size, ranks)[first:]]
         yield from self._epoch(order, chance < flip, own)
 
     def steps(self, batch_size: int, ranks: int = 1) -> list[tuple[int, int]]:
-        """From and to which position of the epoch's order each training step goes.
+        """Start and end of each training step in the epoch's order.
 
-        A last batch of a single image joins the one before it: batch normalisation cannot train on one value
-        a channel, and dropping it would leave an image out of every epoch. So does one of fewer images than
-        `ranks`.
+        A last batch of a single image joins the one before it: batch normalisation cannot train on one value per
+        channel, and dropping it would leave an image out of every epoch. So does one of fewer images than `ranks`.
         """
         spans = _spans(len(self), batch_size)
         if len(spans) > 1 and spans[-1][1] - spans[-1][0] < max(2, ranks):
@@ -144,7 +148,11 @@ class Batches:
     def evaluate(
         self, batch_size: int, *, rank: int = 0, ranks: int = 1
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All images in order, without flips; of several processes each gets other batches."""
+        """All images in order, unflipped: images float32 (n, 3, size, size) and labels float32 (n,), on the
+        device.
+
+        Of `ranks` processes, each gets different batches.
+        """
         own = [slice(*span) for span in _spans(len(self), batch_size)[rank::ranks]]
         yield from self._epoch(np.arange(len(self)), None, own)
 

@@ -17,7 +17,7 @@ CHECKSUM = "tensors_sha256"  # key of the metadata in a safetensors file
 
 
 def save_weights(path: Path | str, weights: Mapping[str, torch.Tensor]) -> None:
-    """Write tensors as safetensors, on the CPU and contiguous, the file whole or not there.
+    """Write tensors atomically as safetensors, on the CPU and contiguous.
 
     Their SHA-256 goes into the file's metadata. Raises `OSError`, naming the file, where it cannot be written.
     """
@@ -28,10 +28,10 @@ def save_weights(path: Path | str, weights: Mapping[str, torch.Tensor]) -> None:
 
 
 def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
-    """Tensors of a safetensors file.
+    """Read the tensors of a safetensors file, on the CPU.
 
-    Raises `DetectorError` for anything else, a pickle too, and where the tensors do not have the checksum that
-    the file gives for them. A file without one, made by another program, is taken as it is.
+    Raises `DetectorError` for any other file, such as a pickle, and where the tensors do not have the checksum
+    that the file gives for them. A file without a checksum, made by another program, is accepted.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -47,7 +47,7 @@ def load_weights(path: Path | str) -> dict[str, torch.Tensor]:
 
 
 def digest(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 in hex of CPU tensors: by name, a line with name, dtype and shape, then the bytes."""
+    """SHA-256, in hex, of CPU tensors: by name, a line with name, dtype and shape, then the bytes."""
     total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())

@@ -17,7 +17,7 @@ from detector.models.batches import Batches
 
 @dataclass(frozen=True)
 class Images:
-    """The manifest and the packed stores, by source."""
+    """The manifest with the packed stores and the preprocessing of its sources."""
 
     table: pd.DataFrame
     stores: Mapping[str, np.ndarray]
@@ -25,10 +25,10 @@ class Images:
 
     @classmethod
     def open(cls, manifest_file: Path, packs: Sequence[Path]) -> "Images":
-        """`packs`: a folder for each source, holding images.npy and images.json.
+        """Open the manifest and packed stores; `packs`: a folder for each source, with images.npy and images.json.
 
         Raises `DetectorError` where a store is not what its index says. The first job on a store reads every byte
-        for that, a second for each GiB or two.
+        to check that, at one or two GiB per second.
         """
         stores, preprocessing = {}, {}
         for folder in map(Path, packs):
@@ -44,16 +44,19 @@ class Images:
         return next(iter(self.stores.values())).shape[1]
 
     def part(self, split: str, source: str | None = None) -> pd.DataFrame:
-        """The manifest's rows of a split, of all sources or one."""
+        """Rows of the manifest for a split, of all sources or one."""
         rows = self.table[self.table["split"] == split]
         return rows if source is None else rows[rows["source"] == source]
 
     def batches(self, rows: pd.DataFrame, device: torch.device) -> Batches:
+        """Batches of these rows of the manifest. Raises `DetectorError` where there are none."""
         return Batches.of(rows, self.stores, device)
 
     def fingerprint(self) -> str:
-        """Of what training sees: files, labels and order of the training and validation images, and how their
-        pixels were made. Test images have no part in it."""
+        """SHA-256, in hex, of what training sees: the training and validation images and their preprocessing.
+
+        Files, labels, splits and order count; test images do not.
+        """
         seen = self.table.loc[
             self.table["split"] != "test", ["source", "path", "sha256", "frame", "label", "split"]
         ]

@@ -12,7 +12,7 @@ from detector.models import gpus
 
 @dataclass(frozen=True)
 class Plan:
-    """Where a model runs and in which precision. `why` goes to the log and to meta.json."""
+    """Where a network runs and in which precision. `why`, the reason, goes to the log and to meta.json."""
 
     device: str  # cpu or cuda
     precision: str  # fp32 or bf16 (autocast; weights stay fp32)
@@ -24,23 +24,28 @@ class Plan:
 
     @property
     def torch_device(self) -> torch.device:
+        """The device as torch names it."""
         return torch.device(self.device)
 
     def autocast(self) -> torch.autocast:
+        """Context in which torch computes in the planned precision."""
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def place(self, model: torch.nn.Module) -> torch.nn.Module:
-        """The model on the device, in the planned memory layout."""
+        """Move a network to the device, in the planned memory layout."""
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return model.to(self.torch_device, memory_format=layout)
 
     @property
     def arithmetic(self) -> str:
-        """What of the plan shapes results, as part of a file's name; not which card, nor why."""
+        """Device, precision, layout and threads, which shape results, as part of a file's name; without card and
+        reason.
+        """
         layout = "nhwc" if self.channels_last else "nchw"
         return f"{self.device}-{self.precision}-{layout}-{self.threads}"
 
     def as_dict(self) -> dict:
+        """JSON values of all fields."""
         return asdict(self)
 
 
@@ -62,9 +67,11 @@ def plan(
 ) -> Plan:
     """Choose device, precision and layout, set the number of threads, and ask torch for repeatable arithmetic.
 
-    A rule on hardware and image size, never a timing: a timing would differ from run to run, and with it the
-    results. On CUDA the process is on a GPU of its own from here on (`gpus.take`), unless it is one of a team,
-    whose launcher has taken theirs. Raises `DetectorError` where CUDA is asked for and not there.
+    By a rule on hardware and image size, never by a timing, which would differ from run to run, and with it the
+    results. `image_size`: pixels a side; `memory`: MiB. On CUDA the process has a GPU of its own from here on
+    (`gpus.take`), unless it is one of a team, whose launcher has taken theirs.
+
+    Raises `DetectorError` where CUDA is asked for and missing.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise DetectorError(
@@ -107,9 +114,10 @@ def _precision(device: str, image_size: int) -> tuple[str, str]:
 
 
 def channels_last(device: str, image_size: int) -> bool:
-    """Whether models and batches of this size are laid out channels_last on this device (`cpu` or `cuda`).
+    """Whether networks and batches of this image size use the layout channels_last on this device (`cpu` or
+    `cuda`).
 
-    On a CPU it pays where convolutions rule. In small images the weights are as much memory as the activations,
-    and torch turns each weight's gradient from one layout into the other, twice a step.
+    On a CPU it pays where convolutions dominate. With small images the weights take as much memory as the
+    activations, and torch converts each weight's gradient from one layout to the other, twice per step.
     """
     return device != "cpu" or image_size >= LARGE

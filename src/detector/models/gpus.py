@@ -25,10 +25,11 @@ _taken: dict[int, int] = {}  # this process's devices, each with the open file o
 
 
 def take(count: int, alone: bool = False) -> list[int]:
-    """Indices of `count` CUDA devices, this process's own until it ends. A second call gives the same.
+    """Take `count` CUDA devices for this process until it ends; returns their indices. A second call gives the
+    same.
 
-    Waits while other jobs have too many of them. Where there is but one device, jobs share it as they always did,
-    unless one wants to be `alone`. Raises `DetectorError` where there are fewer than `count` devices.
+    Waits while other jobs have too many of them. Where there is only one device, jobs share it, unless one wants
+    to be `alone`. Raises `DetectorError` where there are fewer than `count` devices.
     """
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
     if count > len(names):
@@ -47,7 +48,7 @@ def take(count: int, alone: bool = False) -> list[int]:
 
 
 def visible(indices: Sequence[int]) -> str:
-    """The value of CUDA_VISIBLE_DEVICES with which a process sees these devices of ours alone."""
+    """Value of CUDA_VISIBLE_DEVICES with which a process sees these devices alone."""
     listed = os.environ.get(VISIBLE, "").split(",")
     return ",".join(listed[index].strip() if os.environ.get(VISIBLE) else str(index) for index in indices)
 

@@ -16,10 +16,10 @@ RIGHT, WRONG, UNCERTAIN = "right", "wrong", "least certain"
 
 
 def examples(predictions: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Rows of one source's predictions to look at, with the column `kind`: right, wrong and least certain ones.
+    """Choose rows of one source's predictions to show, with the column `kind`: right, wrong or least certain.
 
-    Right and wrong ones are drawn at random, of real and fake images half each where there are as many: the most
-    certain ones would be the prettiest. The least certain have the logits nearest to 0, whatever the call.
+    Right and wrong ones are drawn at random, half of them real and half fake where there are enough: the most
+    certain ones would be a flattering choice. The least certain have the logits nearest to 0, whatever the call.
     """
     label = predictions["label"].to_numpy()
     right = decisions.right(label, predictions["logit"].to_numpy())
@@ -36,10 +36,10 @@ def examples(predictions: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def layer_of(model: nn.Module, size: int) -> nn.Module:
-    """The deepest stage whose map has at least `LEAST_SIDE` pixels a side; of a ResNet at 224 px the last.
+    """Deepest stage whose map has at least `LEAST_SIDE` pixels a side; for a ResNet at 224 px the last one.
 
-    The last stage of a ResNet has 1/32 of the image's side: of 64 pixels that leaves 2, which shows nothing. An
-    earlier stage sees less of the image at once and shows more of where.
+    The last stage of a ResNet has 1/32 of the image's side: 2 pixels of 64, which shows nothing. An earlier stage
+    sees less of the image at once and locates it better.
     """
     stages = [model.layer1, model.layer2, model.layer3, model.layer4]
     sides = [size // 4, size // 8, size // 16, size // 32]
@@ -48,10 +48,10 @@ def layer_of(model: nn.Module, size: int) -> nn.Module:
 
 
 def heat_maps(model: nn.Module, images: torch.Tensor, logit: np.ndarray, plan: Plan) -> np.ndarray:
-    """Grad-CAM (Selvaraju et al. 2017): float32 (n, h, w) ≥ 0, what speaks for the call that was made.
+    """Grad-CAM (Selvaraju et al. 2017) by Captum: float32 (n, h, w) ≥ 0, evidence for the call that was made.
 
-    `images`: normalised, on the device; `logit`: float (n,), whose sign is the call. h and w are those of
-    `layer_of`. Captum's, with the gradient of the logit towards the call.
+    `images`: float32 (n, 3, size, size), normalised, on the device; `logit`: float (n,), whose sign is the call. h
+    and w are those of `layer_of`.
     """
     from captum.attr import LayerGradCam  # a second of imports
 

@@ -15,9 +15,9 @@ PREDICTION_COLUMNS = ("path", "source", "generator", "group", "label", "logit")
 
 @torch.inference_mode()
 def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> np.ndarray:
-    """float32 (n,), one logit an image, in the order of `batches`; above 0 = real.
+    """Logits of all images, float32 (n,), in the order of `batches`; above 0 = real.
 
-    Always in fp32, whatever precision the model was trained in: exported models are compared with these.
+    Always in fp32, whatever precision training used: exported models are compared with these.
     """
     model = plan.place(model).eval()
     batch, passes, parts = networks.evaluation_batch(model, batches.size, plan), networks.Passes(model), []
@@ -29,5 +29,5 @@ def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> n
 
 
 def predictions(images: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
-    """Manifest rows and their logits as the table that is saved, columns `PREDICTION_COLUMNS`."""
+    """Table of predictions to save: manifest rows with their logits, columns `PREDICTION_COLUMNS`."""
     return images.assign(logit=values.astype(np.float32))[list(PREDICTION_COLUMNS)].reset_index(drop=True)

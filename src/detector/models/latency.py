@@ -17,12 +17,13 @@ Pass = Callable[[], object]
 
 
 def interleaved(passes: Mapping[Hashable, Pass], warmup: int, rounds: int) -> dict[Hashable, dict[str, float]]:
-    """`latency_ms_median` and `latency_ms_p90` of each pass: a call that returns when the work is done.
+    """Time passes in turn: `latency_ms_median` and `latency_ms_p90` of each, in milliseconds.
 
-    Every round times every pass once, in an order that rotates from round to round: a machine that slows down
-    for a while slows all alike, and none is always the first after another. So ratios hold where times do not.
-    Just before it is timed, each pass runs once untimed: a model that is used again and again finds the caches
-    as it left them itself, not as another model did (which made the same network up to 15 % slower).
+    A pass is a call that returns when the work is done. Every round times every pass once, in an order that
+    rotates from round to round: a machine that slows down for a while slows all alike, and none always follows the
+    same other one. So ratios hold where times do not. Just before it is timed, each pass runs once untimed: a
+    network in continuous use finds the caches as it left them itself, not as another one did (which made the same
+    network up to 15 % slower).
     """
     names = list(passes)
     samples: dict[Hashable, list[float]] = {name: [] for name in names}
@@ -46,9 +47,9 @@ def interleaved(passes: Mapping[Hashable, Pass], warmup: int, rounds: int) -> di
 
 
 def eager(model: nn.Module, image_size: int, batch_size: int, device: torch.device) -> Pass:
-    """A pass of a torch model, without autograd, over random normalised images that are on the device already.
+    """Pass of a torch network, without autograd, over random normalised images that are already on the device.
 
-    In the memory layout that the model was trained in, the faster one of the two.
+    In the memory layout that the network was trained in, the faster of the two.
     """
     layout = torch.channels_last if channels_last(device.type, image_size) else torch.contiguous_format
     model = model.to(device, memory_format=layout).eval()
@@ -73,7 +74,7 @@ def measure(
     device: torch.device,
     threads: int,
 ) -> list[dict]:
-    """A row for each model, columns `LATENCY_COLUMNS`; times in milliseconds a batch, eager fp32."""
+    """Measure latencies: a row for each network, columns `LATENCY_COLUMNS`; milliseconds per batch, eager fp32."""
     torch.set_num_threads(threads)
     passes = {name: eager(model, image_size, batch_size, device) for name, model in models.items()}
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -22,7 +22,8 @@ ARCHITECTURES = ("resnet10", "resnet18", "resnet34", "resnet50")
 
 
 def build(architecture: str, seed: int = 0) -> nn.Module:
-    """A network with fresh weights drawn from `seed`; forward maps (n, 3, h, w) float to (n, 1) float.
+    """Build a network with fresh weights drawn from `seed`; forward maps float (n, 3, h, w) to float (n, 1), the
+    logits.
 
     The global random state is left as it was. Raises `DetectorError` for an unknown name.
     """
@@ -40,10 +41,10 @@ def build(architecture: str, seed: int = 0) -> nn.Module:
 
 
 def load(architecture: str, weights: Mapping[str, torch.Tensor]) -> nn.Module:
-    """The network with these `weights`, in evaluation mode. Raises `DetectorError` where they do not fit.
+    """Build a network with these `weights`, in evaluation mode. Raises `DetectorError` where they do not fit.
 
-    The shapes of the weights say how wide each layer is: a network with channels removed is stored as nothing
-    but its smaller tensors.
+    The shapes of the weights say how wide each layer is: a network with channels removed is stored as its smaller
+    tensors alone.
     """
     model = build(architecture)
     try:
@@ -87,16 +88,17 @@ def _is_wider(module: nn.Module, shape: torch.Size) -> bool:
 
 
 def prunable(model: nn.Module) -> list[nn.Parameter]:
-    """The weights that pruning may touch: those of convolution and linear layers, in module order."""
+    """Weights that pruning may change: those of convolution and linear layers, in module order."""
     return [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
 
 
 def parameter_count(model: nn.Module) -> int:
+    """Number of all parameters, pruned ones included."""
     return sum(p.numel() for p in model.parameters())
 
 
 def channel_count(model: nn.Module) -> int:
-    """Output channels of all convolutions together."""
+    """Number of output channels of all convolutions together."""
     return sum(m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d))
 
 
@@ -127,10 +129,10 @@ def macs(model: nn.Module, image_size: int) -> int:
 def images_at_once(
     model: nn.Module, image_size: int, memory: int, most: int = EVALUATION_BATCH, largest: float = HELD
 ) -> int:
-    """How many images of this size a pass may take in a job of `memory` MiB: `most`, halved until they fit.
+    """Images per pass that fit into a job's `memory` in MiB: `most`, halved until they fit.
 
-    By the network, the size and what the rule asks for, never by what is free: another number gives other last
-    digits. `largest`: how many times the largest output of a layer an image takes.
+    By network, image size and what the rule asks for, never by the memory that is free: another number gives other
+    last digits. `largest`: how many times the largest output of a layer one image takes.
     """
     room = (memory - RESERVED) * 2**20 / held(model, image_size, largest)
     while most > max(1, room):
@@ -139,7 +141,7 @@ def images_at_once(
 
 
 def held(model: nn.Module, image_size: int, largest: float = HELD) -> float:
-    """Bytes that a pass takes for each image, weights and libraries apart."""
+    """Bytes that a pass takes per image, without weights and libraries."""
     outputs = [0]
 
     def note(module: nn.Module, _: tuple, out: torch.Tensor) -> None:
@@ -157,12 +159,12 @@ def held(model: nn.Module, image_size: int, largest: float = HELD) -> float:
 
 
 def evaluation_batch(model: nn.Module, image_size: int, plan: Plan, most: int = EVALUATION_BATCH) -> int:
-    """Images a pass where nothing is learned: as `runtime.evaluation_batch` says, else by `images_at_once`."""
+    """Images per pass where nothing is trained: `runtime.evaluation_batch` or, if unset, `images_at_once`."""
     return plan.evaluation_batch or images_at_once(model, image_size, plan.memory, most)
 
 
 class Passes:
-    """A network over batches, each in smaller parts from where CUDA is out of memory on."""
+    """Forward passes of a network; where CUDA runs out of memory, batches are divided from then on."""
 
     def __init__(self, model: nn.Module):
         self._model = model

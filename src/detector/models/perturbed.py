@@ -21,7 +21,7 @@ IMAGE_COLUMNS = ("source", "path", "generator", "group", "label")
 
 
 def choose(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """At most `most` rows of each source of a manifest, in its order.
+    """Choose at most `most` rows of each source of a manifest, in its order.
 
     Classes and generators keep their shares to within one image (`splits.subset`); the draw depends on paths and
     seed alone.
@@ -40,10 +40,10 @@ def perturbed_logits(
     table: Mapping[str, Steps],
     plan: Plan,
 ) -> dict[str, dict[str, np.ndarray]]:
-    """By model and perturbation of `table` float32 (n,), one logit an image, in the order of `rows`.
+    """Logits by network and perturbation of `table`: float32 (n,), in the order of `rows`.
 
-    `rows`: the manifest's rows that `images` were made of. Each image is perturbed once for all models. Memory:
-    the models and a chunk of images, however many there are.
+    `rows`: the manifest's rows that `images` were made of. Each image is perturbed once for all networks. Memory:
+    the networks and one chunk of images, however many there are.
     """
     seeds = [perturbations.seed_of(*key) for key in zip(rows["source"], rows["path"], strict=True)]
     found = {name: {change: np.empty(len(rows), np.float32) for change in table} for name in models}

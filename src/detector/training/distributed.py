@@ -29,13 +29,13 @@ LEAVE = 5.0  # seconds for the processes to end before they are killed; less tha
 
 @dataclass(frozen=True)
 class Team:
-    """The processes that train one model: which one this is, and how many there are."""
+    """Processes that train one network: the rank of this one, and how many there are."""
 
     rank: int = 0
     size: int = 1
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """What to call in place of `model` in training. Its parameters stay the same objects."""
+        """Module to call in place of `model` in training. Its parameters stay the same objects."""
         if self.size == 1:
             return model
         cuda = next(model.parameters()).is_cuda
@@ -53,9 +53,9 @@ class Team:
 def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
     """Run this script again as `processes` processes, and wait for them.
 
-    False, with nothing done, where that is not called for: at most one, or this is one of those already. Where
-    there is CUDA each has a GPU of its own. Raises `DetectorError` where there are too few, and where one of the
-    processes failed; on a stop they are stopped first.
+    Returns False, with nothing done, where no launch is due: for at most one process, or inside a launched one. On
+    CUDA each process has a GPU of its own. Raises `DetectorError` where there are too few GPUs, and where one of
+    the processes failed; on a stop they are stopped first.
     """
     if processes <= 1 or "RANK" in os.environ:
         return False
@@ -89,7 +89,11 @@ def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
 
 
 def join(device: str) -> Team:
-    """Meet the other processes, if `launch` started this one. Call before anything is put on `device`."""
+    """Join the process group, if `launch` started this process. Call before anything is put on `device`.
+
+    Returns the team, of one process where there is no group. Raises torch's `RuntimeError` where the others cannot
+    be reached.
+    """
     if "RANK" not in os.environ or dist.is_initialized():
         return team()
     if device == "cuda":
@@ -99,7 +103,7 @@ def join(device: str) -> Team:
 
 
 def team() -> Team:
-    """The team that this process is in; a team of one where there is no other."""
+    """Team of this process; a team of one where there is no other."""
     return Team(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Team()
 
 
@@ -122,10 +126,11 @@ class _Sum(torch.autograd.Function):
 class GlobalBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation over the batches of all processes, for the CPU. Same formula as `nn.BatchNorm2d`.
 
-    As there, statistics are fp32 also of images in bf16, and the result is of the images' own type.
+    As there, statistics are fp32 also for bf16 images, and the result has the images' dtype.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise float (n, channels, h, w); the result has the same shape and dtype."""
         if not self.training:
             return super().forward(x)
         count = _Sum.apply(torch.tensor(float(x.numel() // x.shape[1]), device=x.device))

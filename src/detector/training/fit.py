@@ -28,9 +28,10 @@ BASELINE, SEARCH, FINETUNE = 0, 1, 2  # streams
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train. `patience` None trains every epoch; `momentum` is SGD's and ignored by Adam.
+    """Training settings. `patience` None trains every epoch; `momentum` is SGD's and ignored by Adam.
 
-    `stream` sets the order and flips of a stage apart from those of the others with the same seed.
+    `patience`: epochs without a better validation accuracy; `flip`: the probability that an image is mirrored;
+    `stream` separates the order and flips of a stage from those of other stages with the same seed.
     """
 
     optimizer: str
@@ -64,7 +65,9 @@ HISTORY_COLUMNS = [field.name for field in fields(Epoch)]
 
 @dataclass
 class Fit:
-    """What a run leaves: the weights of the epoch with the best validation accuracy (the first of equals)."""
+    """Result of a training: the weights of the epoch with the best validation accuracy (the first of ties), and
+    history.
+    """
 
     weights: dict[str, torch.Tensor]
     history: list[Epoch]
@@ -72,7 +75,10 @@ class Fit:
 
 
 def make_optimizer(name: str, parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam or SGD with PyTorch's defaults otherwise, fused into one kernel a step."""
+    """Adam or SGD, fused into one kernel per step, otherwise with PyTorch's defaults.
+
+    Raises `DetectorError` for any other name.
+    """
     if name == "Adam":
         return torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
     if name == "SGD":
@@ -94,16 +100,16 @@ def fit(
 ) -> Fit:
     """Train `model` in place and return its best weights and history.
 
-    `masks`: boolean, as `masks.make` gives them; the weights they drop are zero from the first step to the
-    last (checked at the end). `Gradual` makes new ones before each of its first epochs; epochs that have not
-    reached its sparsity are never the best ones, and no reason to stop early. `state`: where each finished
-    epoch is saved and, if something is there already, what to go on from. `after_epoch` is called with each row
-    that counts, on going on first with those that are there.
+    `masks`: boolean, as `masks.make` gives them; the weights they drop are zero from the first step to the last
+    (checked at the end). `Gradual` makes new ones before each of its first epochs; epochs below its final sparsity
+    are never the best, and no reason to stop early. `state`: where each finished epoch is saved, and what a
+    resumed training continues from. `after_epoch` is called with each row that counts; on a resume, first with the
+    rows already there.
 
-    Where the process is asked to end (`interrupts`), it saves the steps done and raises `Stopped`. Raises
-    `Diverged`, a `DetectorError`, where the loss is no longer a number. Called in each process of a team
-    (`distributed`), all return the same; the first one saves.
-    The log warns of a network that never calls one class.
+    Where the process is asked to end (`signals`), the finished steps are saved and `Stopped` is raised. Raises
+    `Diverged`, a `DetectorError`, where the loss is NaN or infinite. Called in each process of a team
+    (`distributed`), all return the same, and the first one saves. The log warns of a network that never calls one
+    class.
     """
     run = _Run(model, train, valid, recipe, plan, masks, state, title)
     if after_epoch is not None:

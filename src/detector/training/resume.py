@@ -16,17 +16,19 @@ _DIGEST_BYTES = 32
 
 
 class ResumeState:
-    """The newest whole state of a job, kept in `folder` as one file a step.
+    """The newest valid state of a job, kept in `folder` as one file per save.
 
-    A file is the SHA-256 of what follows, then a `torch.save` of tensors and plain values. The last two are
-    kept, so that a rotten file costs what lies between them, not the job.
+    A file is the SHA-256 of what follows, then a `torch.save` of tensors and plain values. The last two are kept,
+    so that a damaged file costs the work between them, not the job.
     """
 
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
 
     def save(self, epoch: int, state: Mapping, step: int = 0, keep: int = 2) -> None:
-        """`epoch`: how many are finished; `step`: how many steps of the next one; `keep`: how many states."""
+        """Save a state; `epoch`: number of finished epochs, `step`: steps into the next one, `keep`: how many
+        files to keep.
+        """
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         payload = buffer.getbuffer()
@@ -37,7 +39,7 @@ class ResumeState:
             old.unlink()
 
     def load(self) -> dict | None:
-        """The newest state whose checksum holds, tensors on the CPU; None if there is none."""
+        """Load the newest state whose checksum holds, with tensors on the CPU; None if there is none."""
         for path in self._files():
             content = path.read_bytes()
             digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]

@@ -33,7 +33,7 @@ PATIENCE = 60.0  # seconds to wait for the journal; it is held for milliseconds
 
 @dataclass(frozen=True)
 class Space:
-    """What is searched: optimizers by name, and a log-uniform range of learning rates."""
+    """Search space: optimizers by name, and a log-uniform range of learning rates."""
 
     optimizers: tuple[str, ...]
     learning_rate: tuple[float, float]
@@ -41,15 +41,16 @@ class Space:
 
 @dataclass
 class Outcome:
-    """The table of finished trials, and the best of them (the first of equals).
-
-    `best` raises `DetectorError` where every trial diverged.
-    """
+    """Result of a search: the table of finished trials."""
 
     trials: list[dict] = field(default_factory=list)
 
     @property
     def best(self) -> dict:
+        """Row of the trial with the best validation accuracy (the first of ties).
+
+        Raises `DetectorError` where every trial diverged.
+        """
         scored = [row for row in self.trials if row["valid_accuracy"] is not None]
         if not scored:
             raise DetectorError("every trial of the search diverged; lower search.learning_rate")
@@ -57,7 +58,7 @@ class Outcome:
 
 
 class Pruned(Exception):
-    """A trial that its pruner ended: its learning curve is below those before it."""
+    """Trial ended early by the pruner: its learning curve lies below those before it."""
 
 
 # objective(trial number, values, report) -> (validation accuracy, epochs); report(epoch, validation accuracy)
@@ -82,19 +83,19 @@ def run(
 
     `objective(number, {"optimizer": …, "learning_rate": …}, report)` returns the validation accuracy reached and
     the epochs trained, and calls `report(epoch, accuracy)` after each, which raises `Pruned` where `pruner` ends
-    the trial; the best accuracy so far then counts. Where it raises `Diverged`, the trial counts as done, without
-    an accuracy.
+    the trial; the best accuracy so far then counts. Where it raises `Diverged`, the trial counts as finished,
+    without an accuracy.
 
-    Each number is one trial. A worker takes the first number that is neither finished nor under way at another
-    worker that lives; `lock_of(worker)` is the lock that each holds while it lives (`locks`). What a killed worker
-    left is taken over. Worker 0 returns when all trials are finished, others when nothing is left to take.
+    Each number is one trial. A worker takes the first number that is neither finished nor in progress at another
+    living worker; `lock_of(worker)` is the lock that each holds while it lives (`locks`). Trials of a killed
+    worker are taken over. Worker 0 returns when all trials are finished, others when nothing is left to take.
 
-    The sampler is seeded anew for each number, from (seed, number): a study that was killed and went on draws
-    the same values as one that was not. TPE begins to learn from earlier trials at its eleventh; up to ten the
-    values do not depend on the number of workers either.
+    The sampler is seeded anew for each number, from (seed, number): a resumed study draws the same values as an
+    uninterrupted one. TPE begins to learn from earlier trials at its eleventh; up to ten the values do not depend
+    on the number of workers either.
 
-    `machine` says on what this worker computes (`MACHINE`) and is noted with each of its trials. Workers may be
-    unlike; the trials stay one study, and a warning says that they were not all computed alike.
+    `machine` describes this worker's hardware (`MACHINE`) and is recorded with each of its trials. Workers may
+    differ; the trials stay one study, and a warning says that they were not all computed alike.
 
     Raises `DetectorError` where the journal is damaged.
     """

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that every training script has; `prepare` and `write_variant` read them."""
+    """Add the arguments that every training script has; `prepare` and `write_variant` read them."""
     parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
     parser.add_argument(
         "--seed", type=int, required=True, help="of initial weights, order, flips and random masks"
@@ -48,6 +48,7 @@ def prepare(args: argparse.Namespace, settings: Mapping) -> tuple[Images, Plan, 
 
 
 def write_history(path: Path, history: Sequence) -> None:
+    """Write history.csv: a row per epoch, columns `HISTORY_COLUMNS`."""
     with replacing(path) as temporary:
         pd.DataFrame([asdict(row) for row in history], columns=HISTORY_COLUMNS).to_csv(
             temporary, index=False, lineterminator="\n"
