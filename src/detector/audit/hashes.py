@@ -33,7 +33,7 @@ MAX_COMPARED = 200_000_000  # their thumbnails, some minutes: beyond, a set has 
 
 @dataclass(frozen=True)
 class Hashes:
-    """Of n images: `pixels`, `phash` uint64 (n,) and `thumbnails` uint8 (n, 256)."""
+    """Hashes of n images: `pixels`, `phash` uint64 (n,) and `thumbnails` uint8 (n, 256)."""
 
     pixels: np.ndarray
     phash: np.ndarray
@@ -41,9 +41,9 @@ class Hashes:
 
 
 def of_store(npy: Path, rows: np.ndarray, workers: int, what: str) -> Hashes:
-    """Hashes of these rows of a packed store, in their order. `what`: for the progress.
+    """Hash these rows of a packed store, in their order. `what`: title of the progress display.
 
-    The store is mapped, not loaded: memory is a chunk of images a worker and 272 bytes an image.
+    The store is mapped, not loaded: memory is one chunk of images per worker and 272 bytes per image.
     """
     found = Hashes(
         np.zeros(len(rows), np.uint64),
@@ -60,17 +60,17 @@ def of_store(npy: Path, rows: np.ndarray, workers: int, what: str) -> Hashes:
 
 
 def joined(parts: Sequence[Hashes]) -> Hashes:
-    """The hashes of several stores, one after the other."""
+    """Concatenate the hashes of several stores."""
     return Hashes(*(np.concatenate([getattr(p, name) for p in parts]) for name in Hashes.__dataclass_fields__))
 
 
 def near_pairs(hashes: Hashes, distance: int) -> tuple[np.ndarray, bool]:
-    """Pairs (i, j), i < j, int64 (m, 2), sorted, that look alike and differ in some pixel; and whether it is all.
+    """Pairs of near duplicates (i, j), i < j, int64 (m, 2), sorted; and whether these are all.
 
-    Alike: hashes that differ in at most `distance` of 64 bits, and thumbnails that correlate by CORRELATION.
-    Flat images (blank, black) have no hash worth the name and are in no pair. Not all pairs are compared, only
-    those that agree in enough of the hash (`_masks`). Stops at MAX_PAIRS found, MAX_HASHES or MAX_COMPARED looked
-    at.
+    Near duplicates look alike and differ in some pixel: their hashes differ in at most `distance` of 64 bits, and
+    their thumbnails correlate by CORRELATION. Flat images (blank, black) have no meaningful hash and are in no
+    pair. Only images that agree in enough of the hash are compared (`_masks`). Stops at MAX_PAIRS found,
+    MAX_HASHES or MAX_COMPARED compared.
     """
     usable = np.flatnonzero(_spread(hashes.thumbnails) >= FLAT)
     found, count, compared, looked_at = [np.empty((0, 2), np.int64)], 0, 0, 0

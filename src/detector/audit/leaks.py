@@ -121,11 +121,11 @@ def _leaks(splits: pd.DataFrame, node: np.ndarray, pairs: pd.DataFrame) -> pd.Da
 
 
 def groups(splits: pd.DataFrame) -> pd.DataFrame:
-    """Rows of audit_groups.csv: for each source and two splits, how many groups are in both and how many images of
-    the later split (of how many) belong to one of them.
+    """Rows of audit_groups.csv: for each source and two splits, how many groups are in both, and how many images
+    of the later split (of how many) belong to one of them.
 
-    `splits`: columns source, split, group; an image with several groups (`a|b`) belongs to each. Groups of two
-    sources have nothing to do with each other. For a source that knows none, the counts are empty.
+    `splits`: columns source, split, group; an image with several groups (`a|b`) belongs to each. Groups of
+    different sources are unrelated. For a source without groups, the counts are empty.
     """
     rows = []
     for source, table in splits.groupby("source"):
@@ -144,7 +144,7 @@ def groups(splits: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdicts(splits: pd.DataFrame, leaks: pd.DataFrame, shared: pd.DataFrame, whole: bool) -> list[dict[str, str]]:
-    """What was found, in words: `check`, `source`, `verdict` (leak, clean, unknown) and `sentence`."""
+    """Verdicts of the audit: `check`, `source`, `verdict` (leak, clean, unknown) and `sentence`."""
     found = []
     for source in sorted(splits["source"].unique()):
         own = leaks[leaks["source"] == source]

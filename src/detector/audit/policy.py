@@ -15,12 +15,14 @@ TABLES = "tables/audit_duplicates.csv, tables/audit_groups.csv and data/audit/le
 def settle(
     splits: pd.DataFrame, leaks: pd.DataFrame, verdicts: Sequence[Mapping[str, str]], on_leak: str
 ) -> pd.DataFrame:
-    """The manifest, from the images with their splits and what `audit` says of them.
+    """Apply the leak policy to the images with their splits: the manifest.
 
-    `fail`: any leak, of a picture or a group, is a DetectorError. `warn`: all images stay. `drop`: the leaks go,
-    so a picture stays in the earliest split alone that has it (and in none, where that has it under both labels),
-    and training images never depend on the test set; groups stay, as leaving them out can empty a split. Raises
-    DetectorError where `drop` leaves nothing of a split of a source, or of a class in a split.
+    `fail`: any leak, of an image or a group, is an error. `warn`: all images stay. `drop`: the leaks go, so an
+    image stays only in the earliest split that has it (and in none, where that has it under both labels), and
+    training images never depend on the test set; groups stay, as leaving them out can empty a split.
+
+    Raises `DetectorError` for leaks under `fail`, and where `drop` leaves nothing of a split of a source, or of a
+    class in a split.
     """
     found = [row["sentence"] for row in verdicts if row["verdict"] == "leak"]
     unsure = [row["sentence"] for row in verdicts if (row["check"], row["verdict"]) == ("duplicates", "unknown")]

@@ -26,7 +26,7 @@ SEPARATES, TELLS = 0.9, 0.6  # lower ends of the interval from which on the word
 
 
 def features(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """float64 FEATURES of each image, in order: the scan's row by `source` and `row`.
+    """FEATURES of each image, float64, in order: the scan's row by `source` and `row`.
 
     Names (format, mode, subsampling) become numbers in alphabetical order. What a file does not have is NaN.
     """
@@ -50,9 +50,9 @@ def shortcuts(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> list[d
     `images`: columns source, split, label, row. For each source, a classifier trained on its training images and
     tested on its test images, and `combined` one for all sources together; gradient-boosted trees, which need no
     scaling and take NaN. For a source of one class in training it is the classifier of all sources; where its test
-    images have one class too, they are held against those of the other class in other sources (`against`: `real
-    of others`). A detector trained on all can recognise it like that. AUC is that of fakes, NaN where there is one
-    class only.
+    images have one class too, they are compared with those of the other class in other sources (`against`: `real
+    of others`), as a detector trained on all sources can recognise them. AUC is that of fakes, NaN where there is
+    one class only.
     """
     seen = features(images, scans)
     label, split, source = (images[name].to_numpy() for name in ("label", "split", "source"))
@@ -96,9 +96,9 @@ def _scores(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np.ndarra
 
 
 def verdicts(rows: Sequence[Mapping]) -> list[dict[str, str]]:
-    """What the rows of `shortcuts` say, in words: `check`, `source`, `verdict` and `sentence`, one a test set.
+    """Verdicts on the rows of `shortcuts`: `check`, `source`, `verdict` and `sentence`, one per test set.
 
-    One source alone is not said again as combined. `shortcut`: the interval lies above SEPARATES; `part`: above
+    A single source is not repeated as `combined`. `shortcut`: the interval lies above SEPARATES; `part`: above
     TELLS; `clean`: below; `unknown`: too few images.
     """
     found = []

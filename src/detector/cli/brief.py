@@ -12,9 +12,10 @@ CONTROL = "l1-00"  # the same training with nothing pruned
 
 
 def text(results: Path, program: str = "detector") -> str:
-    """Of the first network of `results`, on all test images together. `program`: how the command is called here.
+    """Brief of the first network of `results`, on all test images together; `program`: how the command is called
+    here.
 
-    Raises `DetectorError` where the run has not come to its tables.
+    Raises `DetectorError` where the run has no tables yet.
     """
     path = results / "tables/final_accuracy.csv"
     if not path.is_file():

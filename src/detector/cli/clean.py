@@ -21,7 +21,7 @@ at pixels (a new branch, seed or score), snakemake packs them again and TRAINS A
 
 @dataclass(frozen=True)
 class Item:
-    """Something to delete: a folder or a file, the bytes it takes on the disk, and what is lost with it."""
+    """Something to delete: a folder or a file, its size on the disk in bytes, and what is lost with it."""
 
     path: Path
     bytes: int
@@ -29,10 +29,11 @@ class Item:
 
 
 def found(results: Path, pixels: bool = False) -> list[Item]:
-    """The states of jobs and, with `pixels`, the packed images below `results`; links are left alone.
+    """What can be deleted below `results`: the states of jobs and, with `pixels`, the packed images; links are
+    kept.
 
-    Raises `DetectorError` where no run was begun there, where a job or a snakemake is at work, and for the pixels
-    of a run that is not finished, which would begin again.
+    Raises `DetectorError` where no run was started there, where a job or a snakemake is at work, and for the
+    pixels of an unfinished run, which would start over.
     """
     if not status.text(results):
         raise DetectorError(f"{results}: found no results in it, expected those of a run, so nothing is deleted")
@@ -46,7 +47,7 @@ def found(results: Path, pixels: bool = False) -> list[Item]:
 
 
 def check_idle(results: Path) -> None:
-    """Raises `DetectorError` where a job of these results, or a snakemake of this folder, is at work."""
+    """Raise `DetectorError` where a job of these results, or a snakemake of this folder, is at work."""
     for lock in (PRESENCE, *sorted(results.glob("state/*.lock"))):
         if locks.is_held(lock):
             raise DetectorError(f"{lock}: held by a process that is at work on a run; wait for it, or stop it")
@@ -76,7 +77,7 @@ def _size(path: Path) -> int:
 
 
 def text(items: Sequence[Item], pixels: bool = False) -> str:
-    """What would be deleted, and what that means."""
+    """List of what would be deleted, with sizes and consequences."""
     if not items:
         return "nothing to clean"
     lines = [f"{item.bytes / 1e6:10,.1f} MB  {item.path}  ({item.lost})" for item in items]
@@ -87,7 +88,7 @@ def text(items: Sequence[Item], pixels: bool = False) -> str:
 
 
 def delete(items: Sequence[Item]) -> None:
-    """Raises `OSError` where one cannot be deleted."""
+    """Delete the items. Raises `OSError` where one cannot be deleted."""
     for item in items:
         if item.path.is_dir():
             shutil.rmtree(item.path)

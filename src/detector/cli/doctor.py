@@ -39,7 +39,7 @@ OLD = "never unsure for a close call"
 
 
 def text(overlays: Sequence[Path] = (), root: Path = Path()) -> str:
-    """What there is in the project's folder `root`, with these overlays on its config.yaml."""
+    """Report on the project's folder `root`, with these overlays on its config.yaml."""
     steps: list[str] = []
     parts = [("Versions", _versions), ("Machine", _machine)]
     try:

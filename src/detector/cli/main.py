@@ -12,6 +12,7 @@ from detector.core.errors import DetectorError
 
 
 def main() -> None:
+    """Run the subcommand that the command line names, and exit (`job.run`)."""
     parser = argparse.ArgumentParser(prog="detector", description=__doc__)
     parser.add_argument("--version", action="version", version=f"detector {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -79,6 +80,7 @@ def _version() -> str:
 
 
 def demo_data(args: argparse.Namespace) -> None:
+    """`detector demo-data`: write the demo's data sets."""
     # imported here: `detector summary` need not wait for what this needs
     from detector.demo.generate import make_demo
 
@@ -86,6 +88,7 @@ def demo_data(args: argparse.Namespace) -> None:
 
 
 def summary(args: argparse.Namespace) -> None:
+    """`detector summary`: print the main tables of a results folder."""
     from detector.cli import brief
     from detector.cli.summary import text
 
@@ -98,6 +101,10 @@ def summary(args: argparse.Namespace) -> None:
 
 
 def clean(args: argparse.Namespace) -> None:
+    """`detector clean`: list what can be deleted, and delete it on request.
+
+    Raises `DetectorError` where it must ask and nobody can answer.
+    """
     from detector.cli import clean as cleaning
 
     items = cleaning.found(args.results, args.pixels)
@@ -120,6 +127,7 @@ def clean(args: argparse.Namespace) -> None:
 
 
 def predict(args: argparse.Namespace) -> None:
+    """`detector predict`: judge images and videos."""
     from detector.cli.predict import predict
 
     options = ("model", "explain", "batch", "threads", "fast", "source")
@@ -131,6 +139,7 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def doctor(args: argparse.Namespace) -> None:
+    """`detector doctor`: print what is installed, what is missing and what is next."""
     from detector.cli.doctor import text
 
     job.say(text(args.config))
@@ -143,6 +152,7 @@ def _positive(text: str) -> int:
 
 
 def serve(args: argparse.Namespace) -> None:
+    """`detector serve`: serve the page and the API."""
     from detector.core import machine
     from detector.predict import bundles
     from detector.predict.model import Model

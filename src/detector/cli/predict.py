@@ -53,7 +53,7 @@ def predict(
     """Print a row for each image to stdout, in order and as soon as it is known; all else goes to stderr.
 
     Returns 0, or 1 where an image could not be read. Raises `DetectorError` for a model that cannot be used and
-    where there is no image at all, and `signals.Stopped` after the rows that were finished are complete.
+    where there is no image at all, and `signals.Stopped` once the finished rows are complete.
     """
     job.output()  # raises where it is closed
     if STDIN in paths and sys.stdin is None:
@@ -116,12 +116,12 @@ def _stem(name: str) -> str:
 
 
 def found(paths: Iterable[str], stdin: TextIO | None = None, *, left: Counter[str] | None = None) -> Iterator[str]:
-    """The files that are meant: each path itself, the images and videos below a folder (clutter left out, in
-    the order of their names), what a pattern matches, and for "-" the same for each line of stdin.
+    """Files that the arguments mean: a path itself, the images and videos below a folder (without clutter, sorted
+    by name), the matches of a pattern, and for "-" the same for each line of stdin.
 
-    A path that leads nowhere comes out as it is, so that it gets a row. What is left out below folders, but for
-    clutter, is counted in `left`: the endings of files, `LINKED` and `CLOSED` for folders. Raises
-    `DetectorError` where stdin cannot be read.
+    A path that leads nowhere is yielded as it is, so that it gets a row. What is skipped below folders, except
+    clutter, is counted in `left`: by file suffix, and `LINKED` and `CLOSED` for folders. Raises `DetectorError`
+    where stdin cannot be read.
     """
     left = Counter() if left is None else left
     for path in paths:

@@ -13,7 +13,7 @@ TAIL = 1 << 16  # bytes of a log that are looked at
 
 
 def text(results: Path) -> str:
-    """How far the run below `results` is, for a terminal; "" where nothing was begun."""
+    """Progress of the run below `results`, for a terminal; "" where none was started."""
     parts = [*_data(results), *_variants(results)]
     jobs = [f"  {line}" for line in _jobs(results)]
     if not parts and not jobs:
@@ -69,7 +69,7 @@ def _jobs(results: Path) -> Iterator[str]:
 
 
 def last(results: Path, job: str) -> str:
-    """What a job, and each of its workers, last said of how far it was; its name where it said nothing."""
+    """Last progress line of a job and of each of its workers; the job's name where there is none."""
     logs = [*results.glob(f"logs/{job}.log"), *sorted(results.glob(f"logs/{job}-worker*.log"))]
     return "; ".join(line for log in logs if (line := _last(log))) or job
 

@@ -24,7 +24,7 @@ _OPTIONAL = ("deployment",)  # not there where `deploy.branches` is empty
 
 
 def text(results: Path) -> str:
-    """The summary of `results`. Raises `DetectorError` where no run was begun there."""
+    """Summary of `results`. Raises `DetectorError` where no run was started there."""
     lacking = 0
     first = (_doubts, "final_accuracy"), (_audit, "audit_verdict"), (_mixed, "environments")
     parts = [say(results / "tables" / f"{name}.csv") for say, name in first]

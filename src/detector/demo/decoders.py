@@ -19,21 +19,22 @@ def _upsampler(kind: str, channels: int, out: int) -> nn.Module:
 
 
 class Autoencoder(nn.Module):
-    """(N, 3, H, W) float in 0..1 → the same, through a code of 16 channels at half the height and width."""
+    """Autoencoder of images, float (n, 3, h, w) in 0..1; its code has 16 channels at half the height and width."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Conv2d(3, 16, 4, stride=2, padding=1), nn.SiLU(), _upsampler(kind, 16, 3))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Encode and decode images: float (n, 3, h, w) in 0..1 to the same shape and range."""
         return self.layers(images - 0.5) + 0.5
 
 
 @torch.inference_mode()
 def decoded(model: nn.Module, frames: np.ndarray) -> np.ndarray:
-    """(N, H, W, 3) through the autoencoder, each channel's mean and power spectrum then those of `frames`.
+    """Pass frames (n, h, w, 3) through the autoencoder, then restore each channel's mean and power spectrum.
 
-    Squared error makes blurred images, which a mere sharpness filter would tell; a discriminator would have
+    Squared error makes blurred images, which a mere sharpness filter would detect; a discriminator would have
     sharpened them. It would not have removed what stays: where on the pixel grid the detail lies, and how the
     detail of one colour follows that of another.
     """

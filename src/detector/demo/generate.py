@@ -81,7 +81,7 @@ Weights = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Item:
-    """One file to make."""
+    """One file to generate."""
 
     path: str  # relative to the demo's root
     scene: str  # what is seen; equal names show the same scene
@@ -91,12 +91,11 @@ class Item:
 def make_demo(
     root: Path, *, seed: int = 0, scale: float = 1.0, size: int = 36, threads: int | None = None
 ) -> None:
-    """Make `root`/faces140k, `root`/celebdf and `root`/synthbuster: 8-bit RGB files of `size` x `size` pixels.
+    """Write `root`/faces140k, `root`/celebdf and `root`/synthbuster: 8-bit RGB files of `size` x `size` pixels.
 
-    `scale` multiplies every count; `threads` worker processes share the work
-    (None: one a core, at most 8). The folder appears complete or not at all. A demo made with the same
-    arguments is left as it is; one made with others is replaced. Raises DetectorError if `root` holds
-    anything else.
+    `scale` multiplies every count; `threads` worker processes share the work (None: one per core, at most 8). The
+    folder appears complete or not at all. A demo made with the same arguments is kept; one made with others is
+    replaced. Raises `DetectorError` if `root` holds anything else.
     """
     root = Path(root)
     if scale <= 0 or size < CROP or size % 2:

@@ -8,7 +8,7 @@ PAN = 2  # pixels that a clip's scene moves by from frame to frame
 
 
 def scene(rng: np.random.Generator, size: int, frames: int = 1) -> np.ndarray:
-    """float32 (frames, size, size, 3) in 0..1: a dead-leaves scene behind a lens, panned by PAN pixels a frame."""
+    """Dead-leaves scene behind a lens, panned by PAN pixels per frame: float32 (frames, size, size, 3) in 0..1."""
     h, w, n = size, size + PAN * (frames - 1), size
     y, x = np.mgrid[:h, :w].astype(np.float32)
     texture = _pink(rng, 2 * w)
@@ -64,7 +64,10 @@ def _blurred(image: np.ndarray, sigma: float) -> np.ndarray:
 
 
 def sensor(rng: np.random.Generator, frames: np.ndarray) -> np.ndarray:
-    """uint8, the frames with shot noise (variance grows with light) and read noise of one random exposure."""
+    """Add shot noise (its variance grows with light) and read noise of one random exposure; returns uint8.
+
+    `frames`: float32 (n, h, w, 3) in 0..1; all frames share the exposure.
+    """
     read, shot = rng.uniform(0.003, 0.009), rng.uniform(0.007, 0.015)
     noise = rng.standard_normal(frames.shape, np.float32) * np.sqrt(read**2 + shot**2 * np.clip(frames, 0, 1))
     return np.clip((frames + noise) * 255 + 0.5, 0, 255).astype(np.uint8)

@@ -9,7 +9,7 @@ SUMS = "SHA256SUMS"
 
 
 def bundles(results: Path | str) -> list[Path]:
-    """The finished bundles below a folder of results, the newest first."""
+    """Finished bundles below a results folder, the newest first."""
     # Not "**": that would walk through all else that lies there, and does not follow links to other disks.
     patterns = (f"{above}runs/*/seed*/*/bundle/{SUMS}" for above in ("", "*/", "*/*/"))
     found = [path.parent for pattern in patterns for path in Path(results).glob(pattern)]
@@ -17,12 +17,12 @@ def bundles(results: Path | str) -> list[Path]:
 
 
 def time_of(bundle: Path) -> float:
-    """When it was finished, in seconds since 1970."""
+    """Time when the bundle was finished, in seconds since 1970."""
     return (bundle / SUMS).stat().st_mtime
 
 
 def newest(results: Path | str) -> Path:
-    """Raises `DetectorError` where there is no bundle."""
+    """The newest bundle below a results folder. Raises `DetectorError` where there is none."""
     found = bundles(results)
     if not found:
         raise DetectorError(
@@ -33,7 +33,7 @@ def newest(results: Path | str) -> Path:
 
 
 def check(path: Path) -> None:
-    """Raises `DetectorError` for a file of a bundle that is not what the bundle's checksum says."""
+    """Raise `DetectorError` for a file of a bundle that does not have the checksum the bundle gives for it."""
     sums = path.with_name(SUMS)
     if not sums.is_file():
         return

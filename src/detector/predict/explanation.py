@@ -23,16 +23,15 @@ COLOURS = np.array([[0, 0, 0], [90, 0, 80], [200, 40, 40], [255, 150, 0], [255, 
 
 
 def check(model) -> None:
-    """Raises `DetectorError` for a model of which nothing can be shown: see `heat` and `overlay`."""
+    """Raise `DetectorError` for a model whose verdicts cannot be explained: see `heat` and `overlay`."""
     overlay(model, np.zeros((model.size, model.size, 3), np.uint8))
 
 
 def heat(model, pixels: np.ndarray) -> np.ndarray:
-    """float64 (positions, positions), 0 to 1: what speaks for the verdict that the network gives, real or fake.
+    """Evidence for the network's verdict, real or fake, by position: float64 (positions, positions), 0 to 1.
 
-    `model`: a `model.Model`; `pixels`: uint8 (size, size, 3). All 0 where nothing does (the bias decides).
-
-    Raises `DetectorError` for a network without such an end.
+    `model`: a `model.Model`; `pixels`: uint8 (size, size, 3). All 0 where no position supports the verdict (the
+    bias decides). Raises `DetectorError` for a network that does not end in an average and one linear output.
     """
     features, weight = _maps(str(model.file), model.threads)(pixels[None])
     evidence = np.tensordot(weight.reshape(-1).astype(np.float64), features[0].astype(np.float64), axes=1)
@@ -43,9 +42,10 @@ def heat(model, pixels: np.ndarray) -> np.ndarray:
 
 
 def overlay(model, pixels: np.ndarray) -> np.ndarray:
-    """uint8 (n, n, 3), n a multiple of size: the pixels in grey, and in colour where the verdict comes from.
+    """Overlay of an explanation: uint8 (n, n, 3), n a multiple of size, pixels in grey and the evidence in colour.
 
-    Raises `DetectorError` for a network whose last block has one position: there is no place to show.
+    `pixels`: uint8 (size, size, 3). Raises `DetectorError` for a network whose last block has one position: there
+    is no place to show.
     """
     found = heat(model, pixels)
     if found.shape[0] < 2:

@@ -42,7 +42,7 @@ Item = str | os.PathLike | tuple[str, bytes]
 
 @dataclass(frozen=True)
 class Model:
-    """One file of a bundle, ready to be asked. Safe to share among threads."""
+    """Model file of a bundle, open for inference. Safe to share among threads."""
 
     file: Path
     name: str  # "resnet18 l1-40 seed 0, fp32"
@@ -59,10 +59,12 @@ class Model:
     def open(
         cls, bundle: Path | str, *, threads: int = 0, file: str | None = None, source: str | None = None
     ) -> "Model":
-        """`bundle`: the folder, or one ONNX file in it. threads: 0 for all cores. file: a name in the folder.
-        source: as whose images pixels are made, where a training set had sources made in different ways.
+        """Open a bundle: its folder, or one ONNX file in it.
 
-        Raises `DetectorError` for a file that is no such model, or not the one that its checksum is of.
+        `threads`: 0 for all cores. `file`: a name in the folder. `source`: the source whose preprocessing to use,
+        where sources of the training set were preprocessed differently.
+
+        Raises `DetectorError` for a file that is no such model, or that does not have its checksum.
         """
         path = Path(bundle)
         if path.is_dir():
@@ -97,13 +99,13 @@ class Model:
 
     @property
     def card(self) -> str:
-        """The model card, Markdown; "" where the bundle has none."""
+        """Model card, Markdown; "" where the bundle has none."""
         path = self.file.with_name("card.md")
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
     @property
     def caveats(self) -> list[str]:
-        """What whoever reads a verdict must know, one sentence each."""
+        """Caveats that every reader of a verdict must know, one sentence each."""
         if self.band is None:
             return [
                 "this bundle says nothing about when it is sure, so no verdict is unsure for being a close call; "
@@ -124,14 +126,18 @@ class Model:
         return never
 
     def judge(self, image: str | os.PathLike | bytes, *, name: str = "image", fast: bool = False) -> Answer:
-        """One image: a path, or the bytes of a file. Never raises for what is wrong with the image."""
+        """Judge one image: a path, or the bytes of a file. Never raises for what is wrong with the image.
+
+        `fast`: do not check whether saving the image again changes the verdict.
+        """
         item = (name, image) if isinstance(image, bytes) else image
         return self._answers([(_name(item), self._try_views(item, fast))], BATCH)[0]
 
     def judge_many(self, items: Iterable[Item], *, batch: int = BATCH, fast: bool = False) -> Iterator[Answer]:
-        """Answers in the order of `items`: paths, or names and bytes. No more than a few are held in memory.
+        """Judge many images; yields answers in the order of `items`: paths, or names and bytes.
 
-        batch: pictures in one pass of the network. fast: leave out the look at changed copies of each.
+        `batch`: images in one pass of the network. `fast`: do not check whether saving an image again changes its
+        verdict. Only a few images are held in memory.
         """
         items = iter(items)
         waiting: deque[tuple[str, Future]] = deque()
@@ -153,20 +159,24 @@ class Model:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def pixels(self, item: Item) -> np.ndarray:
-        """uint8 (size, size, 3): what the network sees of an image.
+        """Preprocess an image to what the network sees: uint8 (size, size, 3).
 
-        Raises headers.BadImage, or whatever Pillow or FFmpeg raise.
+        Raises `decoding.BadImage`, or whatever Pillow or FFmpeg raise.
         """
         return self.preprocessing.apply(self._rgb(item), self._hash(item))
 
     def explain(self, item: Item) -> np.ndarray:
-        """uint8 (n, n, 3): what the network sees, and where in it its verdict comes from; see `explanation`."""
+        """Explain a verdict: uint8 (n, n, 3), what the network sees, with the evidence in colour; see
+        `explanation`.
+
+        Raises as `pixels` and `explanation.overlay` do.
+        """
         from detector.predict import explanation  # imported here: it needs onnx, which takes a while
 
         return explanation.overlay(self, self.pixels(item))
 
     def logits(self, pictures: np.ndarray, batch: int = BATCH) -> np.ndarray:
-        """float32 (n,) of uint8 (n, size, size, 3)."""
+        """Logits, float32 (n,), of `pictures`, uint8 (n, size, size, 3); above 0 = real."""
         parts = [
             self.session.run(None, {"image": pictures[start : start + batch]})[0]
             for start in range(0, len(pictures), batch)
@@ -174,6 +184,7 @@ class Model:
         return np.concatenate(parts) if parts else np.empty(0, np.float32)
 
     def probability_fake(self, logit: float) -> float:
+        """Calibrated probability, from 0 to 1, that an image with this logit is fake."""
         # The same as 1 / (1 + exp(logit / temperature)), whose exp can be too large.
         return (1 - math.tanh(logit / self.temperature / 2)) / 2
 

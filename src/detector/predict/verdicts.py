@@ -32,11 +32,10 @@ CHANGES: Mapping[str, Callable[[Image.Image], Image.Image]] = {
 
 @dataclass(frozen=True)
 class Band:
-    """Logits up to `fake` are surely fake, those from `real` on surely real, those in between unsure.
+    """Band of unsure logits: up to `fake` surely fake, from `real` on surely real, in between unsure.
 
-    `error`: of the images beyond a cut, what share is called wrongly at most (upper confidence bound on validation
-    images, the worse of both cuts); `wanted`: what was asked for. A side that is never sure is -inf or inf, and
-    without bound.
+    `error`: upper confidence bound, on validation images, of the share of wrong verdicts beyond a cut, the worse
+    of both; `wanted`: the bound that was asked for. A side that is never sure is -inf or inf, and without bound.
     """
 
     fake: float
@@ -46,11 +45,12 @@ class Band:
 
     @property
     def reached(self) -> bool:
+        """Whether the wanted bound on errors was reached."""
         return self.error <= self.wanted
 
     @classmethod
     def of(cls, facts: Mapping) -> "Band":
-        """From what `calibration.band` found."""
+        """Band from the facts that `calibration.band` returned."""
         cuts = {name: facts[name]["cut"] for name in (FAKE, REAL)}
         bounds = [facts[name]["bound"] for name in (FAKE, REAL) if facts[name]["cut"] is not None]
         return cls(
@@ -63,7 +63,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said of one image. With an `error` there is no verdict; `why` is the reason of an unsure one."""
+    """Answer for one image. With an `error` there is no verdict; `why` is the reason of an unsure one."""
 
     name: str
     verdict: str | None  # real, fake or unsure

@@ -58,7 +58,7 @@ def page() -> tuple[bytes, str]:
 
 
 def openapi(limits: Limits) -> dict:
-    """The description of the API, with this server's limits."""
+    """OpenAPI description of the API, with this server's limits."""
     text = files("detector.serve").joinpath("page/openapi.json").read_text(encoding="utf-8")
     document = json.loads(text)
     document["info"]["version"] = importlib.metadata.version("detector")
@@ -69,7 +69,7 @@ def openapi(limits: Limits) -> dict:
 
 
 class Service:
-    """The answers to all requests. Images are looked at in the threads of `pool`, the rest is the event loop's."""
+    """Request handlers. Images are judged in the threads of `pool`, all else in the event loop."""
 
     def __init__(self, model: Model, pool: Executor, limits: Limits):
         most = min(limits.pixels, model.preprocessing.max_pixels)
@@ -87,15 +87,19 @@ class Service:
             self.caveats.append("it cannot show what it looked at: its last layers see the image as a whole")
 
     async def show_page(self, request: Request) -> Response:
+        """GET /: the page."""
         return Response(self.page, media_type="text/html", headers={"Content-Security-Policy": self.policy})
 
     async def show_openapi(self, request: Request) -> Response:
+        """GET /openapi.json: the description of the API."""
         return JSONResponse(openapi(self.limits))
 
     async def show_health(self, request: Request) -> Response:
+        """GET /health: whether the server is up and what it is doing."""
         return JSONResponse({"status": "ok", "requests": self.room.requests})
 
     async def show_model(self, request: Request) -> Response:
+        """GET /model: what the model is, its caveats and its card."""
         model, limits = self.model, self.limits
         return JSONResponse(
             {
@@ -111,7 +115,10 @@ class Service:
         )
 
     async def judge(self, request: Request) -> Response:
-        """POST: the images of a form → one result each, in their order."""
+        """POST: the images of a form, judged: one result each, in their order.
+
+        Raises `Refusal` for a request that is not accepted.
+        """
         explain = request.query_params.get("explain", "false") == "true"
         size = uploads.length(request.headers.get("content-length"), self.limits)
         with self.room.taken(size):
@@ -191,7 +198,7 @@ class Service:
 
 
 def band(model: Model) -> list[float] | None:
-    """Between these probabilities of fake a verdict is unsure; None for a bundle from before there were any."""
+    """Probabilities of fake between which a verdict is unsure; None for an old bundle without a band."""
     return model.band and [model.probability_fake(model.band.real), model.probability_fake(model.band.fake)]
 
 
@@ -202,7 +209,7 @@ def _blank() -> bytes:
 
 
 def picture(pixels: np.ndarray) -> str:
-    """A data URL from uint8 (height, width, 3)."""
+    """Data URL of an image, from uint8 (height, width, 3)."""
     image, out = Image.fromarray(pixels), io.BytesIO()
     image.thumbnail((SIDE, SIDE))
     image.save(out, "PNG")
@@ -230,7 +237,7 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 
 def app(model: Model, *, pool: Executor, limits: Limits, names: Sequence[str] = ("localhost",)) -> ASGIApp:
-    """The ASGI application. `names`: host names it answers to, addresses aside."""
+    """Build the ASGI application. `names`: host names it answers to, beside IP addresses."""
     service = Service(model, pool, limits)
     routes = [
         Route("/", service.show_page),

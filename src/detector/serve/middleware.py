@@ -21,11 +21,11 @@ DRAIN = 10.0  # seconds for the rest of a refused body
 
 
 class Guard:
-    """Around the app: refuses other sites' requests, and adds the headers that all answers have.
+    """Middleware around the app: refuses other sites' requests, and adds the headers that all answers have.
 
-    A page of another site can make a browser send images here, or, once its name points to this machine (DNS
-    rebinding), read the answers. So the Host has to be an address or one of `names`, and the Origin, which
-    browsers send along, the same as the Host.
+    A page of another site can make a browser send images here or, once its name resolves to this machine (DNS
+    rebinding), read the answers. So the Host must be an IP address or one of `names`, and the Origin, which
+    browsers send along, must equal the Host.
     """
 
     HEADERS = (
@@ -87,6 +87,7 @@ def note(error: Exception) -> None:
 
 
 def refused(refusal: Refusal, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """JSON answer for a refusal: its status, code and message."""
     if refusal.status == 503:
         headers = {"Retry-After": str(uploads.BUSY)}
     return JSONResponse(
@@ -95,7 +96,7 @@ def refused(refusal: Refusal, headers: Mapping[str, str] | None = None) -> JSONR
 
 
 async def refuse(request: Request, error: Refusal) -> Response:
-    """The answer to a request whose body may not have been read."""
+    """Answer a refused request whose body may not have been read."""
     if error.code != "too_slow":  # it had its time
         await _drain(request)
     return refused(error)

@@ -23,7 +23,7 @@ M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0: any that is free. Raises DetectorError where it cannot be had."""
+    """Open a listening socket; port 0: any that is free. Raises `DetectorError` where that fails."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=256)
@@ -35,14 +35,17 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def give_memory_back() -> None:
-    """Have blocks of a MiB and more returned to the system once they are free. By itself glibc keeps them after
-    the first few, and a server that saw two large images would hold their gigabyte for ever."""
+    """Make glibc return freed blocks of a MiB and more to the system.
+
+    By default it keeps them after the first few, and a server that saw two large images would hold their gigabyte
+    for ever.
+    """
     with contextlib.suppress(OSError, AttributeError):  # another C library
         ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 1 << 20)
 
 
 def is_local(host: str) -> bool:
-    """Whether only programs on this machine reach it."""
+    """Whether only programs on this machine can reach the host."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -50,7 +53,7 @@ def is_local(host: str) -> bool:
 
 
 def run(model: Model, *, host: str, port: int, workers: int, limits: Limits, names: Sequence[str] = ()) -> None:
-    """Serve until SIGINT or SIGTERM; requests under way are finished, within CLOSING seconds."""
+    """Serve until SIGINT or SIGTERM; requests in progress are finished, within CLOSING seconds."""
     give_memory_back()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # they tell of an image's metadata
     listener, pool = bound(host, port), ThreadPoolExecutor(workers, "judge")

@@ -32,7 +32,7 @@ STATUSES = {
 
 
 class Refusal(Exception):
-    """Why a request or an image is not taken: `code`, of STATUSES, for programs and `message` for people."""
+    """Refusal of a request or an image: `code`, of STATUSES, for programs and `message` for people."""
 
     def __init__(self, code: str, message: str):
         super().__init__(message)
@@ -41,7 +41,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is taken: of one image, of one request, of all requests at the same time."""
+    """Limits on uploads: per image, per request, and over all requests at the same time."""
 
     pixels: int = 50_000_000  # of one image
     bytes: int = 32 << 20  # of one request
@@ -53,21 +53,21 @@ class Limits:
 
 @dataclass(frozen=True)
 class Upload:
-    """One file as it was sent; `name` is the client's word and only ever given back."""
+    """One file as it was sent; `name` is the client's word, used for nothing but the answer."""
 
     name: str
     data: bytes
 
 
 class Room:
-    """Counts the requests that are being served and the bytes set aside for them. Not for several threads."""
+    """Account of the requests in progress and the bytes reserved for them. Not thread-safe."""
 
     def __init__(self, limits: Limits):
         self.limits, self.requests, self.bytes = limits, 0, 0
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:
-        """Inside, `size` bytes are set aside. Raises Refusal where there is no room for them now."""
+        """Context in which `size` bytes are reserved. Raises `Refusal` where there is no room for them now."""
         if self.requests >= self.limits.requests or self.bytes + size > max(self.limits.held, size):
             raise Refusal("too_busy", f"too much at once; ask again in {BUSY} seconds")
         self.requests, self.bytes = self.requests + 1, self.bytes + size
@@ -78,7 +78,9 @@ class Room:
 
 
 def length(header: str | None, limits: Limits) -> int:
-    """The bytes of a body by its Content-Length. Raises Refusal where that is missing, no number or too large."""
+    """Length of a body in bytes, by its Content-Length. Raises `Refusal` where that is missing, no number or too
+    large.
+    """
     if header is None:
         raise Refusal("length_required", "send the length of the body (Content-Length)")
     if not (header.isascii() and header.isdigit()):
@@ -91,7 +93,7 @@ def length(header: str | None, limits: Limits) -> int:
 
 
 class Form:
-    """The files of one multipart body, which comes in pieces: `write` each, then read `files`."""
+    """Parser of one multipart body that arrives in pieces: `write` each, then `close` for the files."""
 
     def __init__(self, content_type: str | None, limits: Limits):
         kind, options = parse_options_header(content_type)
@@ -117,7 +119,7 @@ class Form:
             raise Refusal("malformed", "the form's boundary is too long") from None
 
     def write(self, data: bytes) -> None:
-        """Raises Refusal for what is no such form, and for too many files."""
+        """Parse the next piece. Raises `Refusal` for what is no such form, and for too many files."""
         try:
             self._parser.write(data)
         except FormParserError:
@@ -126,7 +128,7 @@ class Form:
             ) from None
 
     def close(self) -> list[Upload]:
-        """The files. Raises Refusal where the form ended too early or holds none."""
+        """Finish the form; returns its files. Raises `Refusal` where it ended too early or holds none."""
         if not self._ended:
             raise Refusal("malformed", "the form ends before its last part does")
         if not self.files:
@@ -169,7 +171,7 @@ def _extended(disposition: str) -> str | None:
 
 
 async def read(content_type: str | None, body: AsyncIterable[bytes], limits: Limits) -> list[Upload]:
-    """The files of a request's body. Raises Refusal, at the first byte too many."""
+    """Read the files of a request's body. Raises `Refusal` at the first byte too many."""
     form, size = Form(content_type, limits), 0
     async for data in body:
         size += len(data)

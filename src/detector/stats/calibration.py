@@ -15,10 +15,10 @@ BINS = 15  # of the calibration error
 
 
 def temperature(label: np.ndarray, logit: np.ndarray) -> float:
-    """The number that logits are divided by so that probabilities fit the labels best (Guo et al. 2017).
+    """Temperature that scales logits so that probabilities fit the labels best (Guo et al. 2017).
 
-    `label` int (n,), 1 = real; `logit` float (n,), above 0 = real. Minimises the log loss between 0.05 and 20:
-    where no error is made, the best temperature would be 0. It changes no verdict.
+    `label` int (n,), 1 = real; `logit` float (n,), above 0 = real, to be divided by the result. Minimises the log
+    loss between 0.05 and 20: without errors the best temperature would be 0. It changes no verdict.
     """
     sign = np.where(np.asarray(label) == 1, 1.0, -1.0)
     margin = sign * np.asarray(logit, dtype=np.float64)
@@ -31,19 +31,19 @@ def temperature(label: np.ndarray, logit: np.ndarray) -> float:
 
 
 def band(label: np.ndarray, logit: np.ndarray, wanted: float) -> dict:
-    """Which logits are too close to call, so that of the verdicts outside at most the share `wanted` is wrong.
+    """Find the band of unsure logits, outside of which at most the share `wanted` of verdicts is wrong.
 
     `label` int (n,), 1 = real; `logit` float (n,), above 0 = real; of images that played no part in training.
 
-    A cut for each verdict, so that neither hides behind the other: of the images called fake (or real), the
-    surest twentieth, two twentieths, … all are looked at. The bound on the rate of errors of each share is that of
-    Clopper and Pearson (1934), one-sided, at a confidence of 1 - 0.05 / 20: with twenty looks, the one that is
-    kept holds with 95 % (Bonferroni). Kept is the largest share whose bound is at most `wanted`; where none is,
-    there are too few images or too many errors to show it, and the share with the lowest bound is kept.
+    Each verdict has a cut of its own, so that neither hides behind the other: of the images called fake (or real),
+    the surest twentieth, two twentieths, … all are tested. The bound on the error rate of each share is that of
+    Clopper and Pearson (1934), one-sided, at a confidence of 1 - 0.05 / 20: with twenty tests, the one that is
+    kept holds with 95 % (Bonferroni). The largest share whose bound is at most `wanted` is kept; where there is
+    none, there are too few images or too many errors to show it, and the share with the lowest bound is kept.
 
     Returns `wanted`, `confidence`, and for `fake` and `real` the `cut` (logits up to it, or from it on, are sure;
-    None where no bound is below one half: never sure), the `bound`, whether it is `reached`, and what that was
-    found on: the images `called` so, those `kept` beyond the cut, and the `errors` among these.
+    None where no bound is below one half: never sure), the `bound`, whether it is `reached`, and what it rests on:
+    the images `called` so, those `kept` beyond the cut, and the `errors` among these.
     """
     label, logit = np.asarray(label), np.asarray(logit, dtype=np.float64)
     real, wrong = decisions.real(logit), ~decisions.right(label, logit)
@@ -78,7 +78,11 @@ def _side(strength: np.ndarray, wrong: np.ndarray, wanted: float, sign: int) -> 
 
 
 def reliability(label: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean probability of a fake, share of fakes and images of each bin of the `ece`: (k,), float, float, int."""
+    """Reliability diagram: by bin of the `ece`, mean probability of fake, share of fakes and images, float, float,
+    int (k,).
+
+    `label` int (n,), 1 = real; `logit` float (n,).
+    """
     fake, logit = np.asarray(label) == FAKE, np.asarray(logit, dtype=np.float64)
     order = np.argsort(logit, kind="stable")
     bins = [part for part in np.array_split(order, BINS) if len(part)]
@@ -91,10 +95,11 @@ def reliability(label: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def probabilities(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
-    """`brier`, `log_loss` (nats) and `ece` of the probabilities that the logits stand for.
+    """Errors of the probabilities that the logits stand for: `brier`, `log_loss` (nats) and `ece`.
 
-    Brier 1950; the expected calibration error is the mean distance of probability and frequency of fakes over 15
-    bins with equally many images, by rank of the logit (Naeini et al. 2015; equal mass as in Nixon et al. 2019).
+    `label` int (n,), 1 = real; `logit` float (n,). Brier 1950; the expected calibration error is the mean distance
+    of probability and frequency of fakes over 15 bins with equally many images, by rank of the logit (Naeini et
+    al. 2015; equal mass as in Nixon et al. 2019).
     """
     fake, logit = np.asarray(label) == FAKE, np.asarray(logit, dtype=np.float64)
     if not len(logit):

@@ -10,9 +10,9 @@ from scipy.special import ndtr
 def extra_interval(extra: np.ndarray, level: float = 0.95) -> tuple[float, float]:
     """Interval of the mean of `extra`, int (n,) from -2 to 2: how much more one model changed than another.
 
-    An image's `extra` is (right after - right before) of the branch less that of the reference, each right 0 or 1.
-    Their mean has the variance of any mean of n paired numbers; two images are added, one of +1 and one of -1, as
-    Bonett & Price (2012) do for two models, whose interval this is wherever the reference does not change.
+    An image's `extra` is (right after - right before) of the branch minus that of the reference, each right 0 or
+    1. Their mean has the variance of any mean of n paired numbers; two images are added, one of +1 and one of -1,
+    as Bonett & Price (2012) do for two models, whose interval this is wherever the reference does not change.
     Without them a set in which no image tells the two apart would have an interval of width 0. NaN where there is
     no image.
     """
@@ -24,7 +24,9 @@ def extra_interval(extra: np.ndarray, level: float = 0.95) -> tuple[float, float
 
 
 def extra_p(extra: np.ndarray) -> float:
-    """Two-sided p of a mean of 0, by the same mean and variance as the interval. NaN where there is no image."""
+    """Two-sided p-value of a mean of 0, with the interval's mean and variance; `extra` int (n,). NaN without
+    images.
+    """
     if not len(extra):
         return math.nan
     mean, variance = _moments(extra)
@@ -32,11 +34,11 @@ def extra_p(extra: np.ndarray) -> float:
 
 
 def extra_equivalence(extra: np.ndarray, margin: float) -> float:
-    """p of two one-sided tests (Schuirmann 1987) of a mean of `margin` or more, in either direction.
+    """P-value of two one-sided tests (Schuirmann 1987) of a mean of `margin` or more, in either direction.
 
-    With a continuity correction of one half, and with a variance of no less than a mean of `margin` implies for
-    whole numbers, margin·(1 - margin): where the models hardly differ, the variance that is seen is too small.
-    NaN where there is no image.
+    `extra` int (n,) as in `extra_interval`. With a continuity correction of one half, and with a variance of no
+    less than a mean of `margin` implies for whole numbers, margin·(1 - margin): where the models hardly differ,
+    the observed variance is too small. NaN where there is no image.
     """
     n = len(extra)
     if not n:

@@ -16,9 +16,11 @@ METRIC_COLUMNS = (
 
 
 def confusion(label: np.ndarray, logit: np.ndarray) -> dict[str, int]:
-    """Counts tp, fp, tn, fn. An image is called fake where its logit is below 0, P(real) below one half.
+    """Counts tp, fp, tn, fn, with fake as the positive class. A logit below 0, P(real) below one half, is called
+    fake.
 
-    Raises `DetectorError` where a logit is no number; who reads it from a file says whose (`predictions.check`).
+    `label` int (n,), 1 = real; `logit` float (n,). Raises `DetectorError` where a logit is no number;
+    `predictions.check` names the variant and the image.
     """
     if odd := np.flatnonzero(~np.isfinite(logit)).tolist():
         raise DetectorError(f"found no number as the logit of image {odd[0] + 1} of {len(logit)}, expected one")
@@ -33,10 +35,11 @@ def confusion(label: np.ndarray, logit: np.ndarray) -> dict[str, int]:
 
 
 def measure(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
-    """`METRIC_COLUMNS` for one test set; `label` int (n,), 1 = real; `logit` float (n,), above 0 = real.
+    """Metrics `METRIC_COLUMNS` of one test set; `label` int (n,), 1 = real; `logit` float (n,), above 0 = real.
 
-    What is undefined is NaN, never 0: recall without fakes, precision where nothing is called fake, the area
-    under the ROC curve where one class is missing, and everything where there is no image.
+    What is undefined is NaN, never 0: recall without fakes, precision where nothing is called fake, the area under
+    the ROC curve where one class is missing, and everything where there is no image. Raises `DetectorError` where
+    a logit is no number.
     """
     label, logit = np.asarray(label), np.asarray(logit, dtype=np.float64)
     counts = confusion(label, logit)

@@ -14,10 +14,10 @@ from scipy.special import stdtrit
 
 
 def over_images(differences: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """For other test images and these very networks.
+    """Interval of the mean over other test images, for these networks.
 
-    The adjusted Wald interval of `intervals.paired_interval` (Bonett & Price 2012), of each image's mean over
-    the seeds; with one seed it is that interval.
+    The adjusted Wald interval of `intervals.paired_interval` (Bonett & Price 2012), of each image's mean over the
+    seeds; with one seed it is that interval.
     """
     if not np.size(differences):
         return math.nan, math.nan
@@ -27,9 +27,9 @@ def over_images(differences: np.ndarray, level: float = 0.95) -> tuple[float, fl
 
 
 def over_seeds(differences: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """For other training runs and these very images: Student's t of the difference of each seed.
+    """Interval of the mean over other training runs, for these images: Student's t of the difference of each seed.
 
-    NaN with one seed, and where all seeds differ by exactly the same: so few say nothing then.
+    NaN with one seed, and where all seeds have exactly the same difference: so few say nothing then.
     """
     seeds, images = np.shape(differences)
     if seeds < 2 or not images:
@@ -42,12 +42,12 @@ def over_seeds(differences: np.ndarray, level: float = 0.95) -> tuple[float, flo
 
 
 def over_both(differences: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """For other training runs and other images. NaN with one seed.
+    """Interval of the mean over other training runs and other images. NaN with one seed.
 
-    The variance of the mean is that of two crossed random effects, from the mean squares of seeds, images and what
-    is left (Cornfield & Tukey 1956): (MS_seeds + MS_images - MS_rest) / (seeds · images), and not less than what
+    The variance of the mean is that of two crossed random effects, from the mean squares of seeds, images and
+    residual (Cornfield & Tukey 1956): (MS_seeds + MS_images - MS_rest) / (seeds · images), and not less than what
     either source alone would give. Student's t has the degrees of freedom of Hillis (2007): few where seeds
-    decide, many where images do. A bootstrap of both factors would take the few seeds for all that there are.
+    dominate, many where images do. A bootstrap of both factors would take the few seeds for all that there are.
     """
     seeds, images = np.shape(differences)
     if seeds < 2 or not images:

@@ -8,12 +8,12 @@ Numbers = TypeVar("Numbers")  # a float, an array or a tensor
 
 
 def real(logit: Numbers) -> Numbers:
-    """Whether an image is called real. What is no number would be called fake: `saved` refuses it first."""
+    """Whether an image is called real. NaN would be called fake: `predictions.require_numbers` refuses it."""
     return logit >= 0
 
 
 def right(label: Numbers, logit: Numbers) -> Numbers:
-    """Whether an image is called what it is; `label`: 1 = real, 0 = fake."""
+    """Whether an image is called correctly; `label`: 1 = real, 0 = fake."""
     return real(logit) == (label == REAL)
 
 
@@ -24,10 +24,10 @@ REMEDY = (
 
 
 def doubt(reals: int, fakes: int, called_real: int, rights: int, images: str) -> str:
-    """What must be said of a network that never calls one class, or is right no more often than if it never did.
+    """Warning about a network that never calls one class, or is right no more often than one that never does.
 
-    `reals` and `fakes` of `images` (what they are, in words), of which `called_real` were called real and `rights`
-    what they are. "" where there is no doubt, or where one class is missing.
+    `reals` and `fakes`: counts of `images` (what they are, in words), of which `called_real` were called real and
+    `rights` correctly. "" where there is no doubt, or where one class is missing.
     """
     count, most = reals + fakes, max(reals, fakes)
     if not reals or not fakes:

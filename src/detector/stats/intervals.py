@@ -10,7 +10,7 @@ Z95 = 1.959964  # two-sided 95 % point of the normal distribution
 
 
 def wilson(accuracy: float, n: float) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson 1927); it stays within 0 and 1. NaN where `n` is 0."""
+    """95 % score interval of a proportion (Wilson 1927), within 0 and 1. NaN where `n` is 0."""
     if not n:
         return math.nan, math.nan
     centre = (accuracy + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
@@ -20,12 +20,13 @@ def wilson(accuracy: float, n: float) -> tuple[float, float]:
 
 
 def wilson_grouped(right: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """The 95 % score interval of a proportion where images of one group (a person, a prompt) share their fate.
+    """95 % score interval of a proportion where images come in groups (a person, a prompt) whose results
+    correlate.
 
-    right: bool (n,). group: int (n,), numbers from 0 without gaps. Wilson's interval for as many single images as
-    are worth the `n`: n over the design effect (Rao & Scott 1992; not below 1), times (t with n − 1 over t with
-    groups − 1 degrees of freedom)² for few groups (Korn & Graubard 1998). Where all are right, or none, nothing
-    tells how alike images of a group are, and each group counts as one. NaN with fewer than two groups.
+    `right`: bool (n,). `group`: int (n,), numbers from 0 without gaps. Wilson's interval at the effective number
+    of images: n over the design effect (Rao & Scott 1992; not below 1), times (t with n − 1 over t with groups − 1
+    degrees of freedom)² for few groups (Korn & Graubard 1998). Where all are right, or none, the correlation
+    within groups cannot be estimated, and each group counts as one image. NaN with fewer than two groups.
     """
     n, groups = len(right), int(group.max(initial=-1)) + 1
     if groups < 2:
@@ -41,9 +42,9 @@ def wilson_grouped(right: np.ndarray, group: np.ndarray) -> tuple[float, float]:
 
 
 def error_bound(errors: int, count: int, alpha: float) -> float:
-    """The rate of errors that `errors` of `count` leave possible: one-sided upper limit at confidence 1 - alpha.
+    """Upper limit of an error rate, one-sided, at confidence 1 - alpha, from `errors` of `count`.
 
-    Clopper and Pearson (1934): the rate at which so few errors or fewer would have a chance of `alpha`.
+    Clopper and Pearson (1934): the rate at which so few errors or fewer have a chance of `alpha`.
     """
     return 1.0 if errors >= count else float(betaincinv(errors + 1, count - errors, 1 - alpha))
 

@@ -30,7 +30,7 @@ def read(folders: Iterable[Path], sets: Sequence[str]) -> dict[Variant, dict[str
 
 
 def right(table: pd.DataFrame, column: str = "logit") -> np.ndarray:
-    """Whether each image was called what it is, bool (n,)."""
+    """Whether each image of a table was called correctly, bool (n,)."""
     return decisions.right(table["label"].to_numpy(), table[column].to_numpy())
 
 
@@ -48,9 +48,9 @@ def check(found: Mapping[object, Mapping[str, pd.DataFrame]]) -> None:
 
 
 def require_numbers(table: pd.DataFrame, who: str, column: str = "logit") -> None:
-    """Raises `DetectorError` that names the model, `who`, and the first image whose logit is no number.
+    """Raise `DetectorError` that names the model, `who`, and the first image whose logit is NaN or infinite.
 
-    What is infinite is none: no probability comes of it.
+    No probability can be made of an infinite one either.
     """
     odd = ~np.isfinite(table[column].to_numpy(dtype=np.float64))
     if odd.any():
@@ -63,7 +63,7 @@ def require_numbers(table: pd.DataFrame, who: str, column: str = "logit") -> Non
 
 
 def require_same_images(ours: pd.DataFrame, who: str, theirs: pd.DataFrame, other: str) -> None:
-    """Raises `DetectorError` where two models' tables are not of the same images in the same order."""
+    """Raise `DetectorError` where two models' tables are not of the same images in the same order."""
     if len(ours) != len(theirs) or (ours[IMAGE].to_numpy() != theirs[IMAGE].to_numpy()).any():
         raise DetectorError(
             f"{who} ({len(ours)} images) and {other} ({len(theirs)}) were not shown the same images in the same "
@@ -72,6 +72,6 @@ def require_same_images(ours: pd.DataFrame, who: str, theirs: pd.DataFrame, othe
 
 
 def with_combined(sets: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """The sets, and all test sets together as `combined`."""
+    """Add all test sets together as `combined` to the sets of predictions."""
     tests = [table for name, table in sets.items() if name != VALID]
     return {**sets, COMBINED: pd.concat(tests, ignore_index=True)}

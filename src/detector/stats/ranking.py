@@ -18,9 +18,11 @@ _CHUNK = 2**15  # numbers of a bootstrap held at a time: what fits into a cache 
 
 
 def roc(label: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Real and fake images called fake, and logits: int (k + 1,) twice, counting from none, and float (k,).
+    """ROC curve as counts: real and fake images called fake, int (k + 1,) each, starting at none; and the cuts,
+    float (k,).
 
-    The k logits are the distinct ones, ascending; after i of them are called fake, the counts are those at i.
+    `label` int (n,), 1 = real; `logit` float (n,). The k cuts are the distinct logits, ascending; the counts at i
+    are those after i of them are called fake.
     """
     values, code = np.unique(np.asarray(logit, dtype=np.float64), return_inverse=True)
     fake = np.asarray(label) == FAKE
@@ -30,12 +32,13 @@ def roc(label: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 
 def ranking(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
-    """`auc_low`, `auc_high`, `average_precision`, `eer` and `tpr_at_1_percent_fpr`, for one set of images.
+    """Metrics `auc_low`, `auc_high`, `average_precision`, `eer` and `tpr_at_1_percent_fpr` of one set of images.
 
-    Average precision is the mean of the precisions at the cuts, weighted by the recall each adds (scikit-learn's).
-    The equal error rate is where the straight lines between the points of the ROC curve meet the line of equal
-    rates. `tpr_at_1_percent_fpr` is the highest recall at a cut that calls at most 1 % of the real images fake;
-    NaN with fewer than 100 of them, where one would be more. All are NaN where one class is missing.
+    `label` int (n,), 1 = real; `logit` float (n,). Average precision is the mean of the precisions at the cuts,
+    weighted by the recall each adds (scikit-learn's). The equal error rate is where the straight lines between the
+    points of the ROC curve meet the line of equal rates. `tpr_at_1_percent_fpr` is the highest recall at a cut
+    that calls at most 1 % of the real images fake; NaN with fewer than 100 of them, where one would be more. All
+    are NaN where one class is missing.
     """
     false, true, _ = roc(label, logit)
     reals, fakes = false[-1], true[-1]
@@ -58,9 +61,10 @@ def auc_interval(
 ) -> tuple[float, float]:
     """Interval of the area under the ROC curve: bootstrap, real and fake images drawn apart (Efron 1979).
 
-    The spread of the resamples, taken on the scale of log odds (Pepe 2003): their percentiles hold an area near 1
-    too rarely (docs/statistics.md). The same input gives the same interval. NaN where a class has fewer than two
-    images, and where no resample differs, as for classes that do not overlap: that is not certainty.
+    `label` int (n,), 1 = real; `logit` float (n,). The spread of the resamples, taken on the scale of log odds
+    (Pepe 2003): their percentiles hold an area near 1 too rarely (docs/statistics.md). The same input gives the
+    same interval. NaN where a class has fewer than two images, and where no resample differs, as for classes that
+    do not overlap: that is not certainty.
     """
     fake = np.asarray(label) == FAKE
     values, code = np.unique(np.asarray(logit, dtype=np.float64), return_inverse=True)
@@ -97,10 +101,10 @@ def _resampled(rng: np.random.Generator, classes: list[np.ndarray], distinct: in
 
 
 def best_cut(label: np.ndarray, logit: np.ndarray) -> float:
-    """The logit below which to call an image fake for the best balanced accuracy, halfway between two images.
+    """Logit below which to call an image fake for the best balanced accuracy, halfway between two images.
 
-    Of equally good ones that closest to 0. Rounded to the six digits that a table shows, so that whoever applies
-    what is written gets what is written. NaN where one class is missing.
+    `label` int (n,), 1 = real; `logit` float (n,). Of equally good ones that closest to 0. Rounded to the six
+    digits that a table shows, so that the written cut gives the written results. NaN where one class is missing.
     """
     false, true, values = roc(label, logit)
     if not false[-1] or not true[-1]:
@@ -114,8 +118,9 @@ def best_cut(label: np.ndarray, logit: np.ndarray) -> float:
 def auc(label: np.ndarray, logit: np.ndarray) -> float:
     """Area under the ROC curve: the chance that a fake scores as more fake than a real image, ties one half.
 
-    By ranks, as the Mann-Whitney statistic (Hanley & McNeil 1982). NaN where one class is missing. Not
-    scikit-learn's, which gives the same number (a test compares them) after three seconds of imports.
+    `label` int (n,), 1 = real; `logit` float (n,). By ranks, as the Mann-Whitney statistic (Hanley & McNeil 1982).
+    NaN where one class is missing. Not scikit-learn's, which gives the same number (a test compares them) after
+    three seconds of imports.
     """
     fake = np.asarray(label) == FAKE
     fakes, reals = int(fake.sum()), int((~fake).sum())

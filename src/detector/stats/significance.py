@@ -12,21 +12,21 @@ POWER = 0.8  # of `images_needed`
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Two-sided p of no difference: the exact test, binomial in the images that tell the two apart (McNemar 1947).
+    """Two-sided p-value of no difference: the exact test, binomial in the discordant images (McNemar 1947).
 
-    `gained`, `lost`: images that only the second model, or only the first, called right.
+    `gained`, `lost`: images that only the second model, or only the first, called correctly.
     """
     return min(1.0, 2 * float(bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def equivalence(n: int, gained: int, lost: int, margin: float) -> float:
-    """p of two one-sided tests (Schuirmann 1987) of a difference of `margin` or more, in either direction.
+    """P-value of two one-sided tests (Schuirmann 1987) of a difference of `margin` or more, in either direction.
 
     `n` images, counts as in `mcnemar`, `margin` a fraction above 0. Small where the difference is smaller than the
     margin. Each is the score test for paired proportions (Nam 1997, Tango 1998) with a continuity correction of
     one half, which keeps its level also where models rarely differ. There the plain one is wrong in up to 7 % of
-    cases instead of 5 %, a Wald test with Bonett & Price's adjustment in up to 10 % (docs/statistics.md).
-    NaN where there is no image.
+    cases instead of 5 %, a Wald test with Bonett & Price's adjustment in up to 10 % (docs/statistics.md). NaN
+    where there is no image.
     """
     if not n:
         return math.nan
@@ -48,11 +48,12 @@ def _variance(gained: float, lost: float, margin: float) -> float:
 
 
 def images_needed(n: int, gained: int, lost: int, margin: float) -> float:
-    """About how many images would show, in 4 of 5 cases, that two models without any difference are equivalent.
+    """Number of images that would show, in 4 of 5 cases, that two models without any difference are equivalent.
 
-    If they disagree on as large a share of images as they did on `n`, counts as in `mcnemar`; the share is counted
-    as in `paired_interval`. The sample size of the score test (Nam 1997), and what its continuity correction adds
-    (Fleiss 1981). For one comparison: with more branches it takes more. NaN where there is no image.
+    Assumes that they disagree on as large a share of images as they did on `n`, counts as in `mcnemar`; the share
+    is counted as in `paired_interval`. The sample size of the score test (Nam 1997), with what its continuity
+    correction adds (Fleiss 1981). For one comparison: with more branches it takes more. NaN where there is no
+    image.
     """
     if not n:
         return math.nan
@@ -64,9 +65,9 @@ def images_needed(n: int, gained: int, lost: int, margin: float) -> float:
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """p of each of several tests such that one wrong call among all stays as rare as the level (Holm 1979).
+    """P-values adjusted for several tests (Holm 1979), float (k,), in the order given.
 
-    Float (k,), in the order given.
+    One wrong rejection among all tests then stays as rare as the level.
     """
     p = np.asarray(p, dtype=np.float64)
     order = np.argsort(p)
@@ -76,10 +77,10 @@ def holm(p: Sequence[float]) -> np.ndarray:
 
 
 def verdict(difference: float, p_different: float, p_equivalent: float, enough: bool) -> str:
-    """What the two corrected p say together; its first word is better, worse, equivalent or undecided.
+    """Verdict of the two adjusted p-values; its first word is better, worse, equivalent or undecided.
 
     A difference can be real and too small to matter: that is `equivalent`, with its direction behind a colon, and
-    never hidden. Where neither test rejects, nothing is known, which is not the same as no difference; `enough`:
+    never hidden. Where neither test rejects, nothing is known, which is not the same as no difference. `enough`:
     whether there were as many images as equivalence takes.
     """
     direction = ("better" if difference > 0 else "worse") if p_different < LEVEL else ""

@@ -10,11 +10,11 @@ CHUNK = 64  # images transformed at a time
 
 @dataclass(frozen=True)
 class Spectrum:
-    """Of a set of images. Powers are in decibels, 10·log10 of |F|² with grey values from 0 to 1.
+    """Spectra of a set of images. Powers are in decibels, 10·log10 of |F|² with grey values from 0 to 1.
 
-    mean: float (size, size), the mean over images, zero frequency in the middle. profiles: float (n, size // 2),
-    each image's own means over rings of equal frequency; ring i holds the frequencies whose distance from zero, in
-    cycles an image, rounds to i + 1.
+    `mean`: float (size, size), the mean over images, zero frequency in the middle. `profiles`: float (n, size //
+    2), each image's means over rings of equal frequency; ring i holds the frequencies whose distance from zero, in
+    cycles per image, rounds to i + 1.
     """
 
     mean: np.ndarray
@@ -22,9 +22,9 @@ class Spectrum:
 
 
 def spectrum(store: np.ndarray, rows: Iterable[int]) -> Spectrum:
-    """Of these rows of a packed store, uint8 (N, size, size, 3); at least one.
+    """Compute the spectra of these rows of a packed store, uint8 (N, size, size, 3); at least one.
 
-    Grey (the luma of ITU-R BT.601), less its mean, times a Hann window, which keeps the cross out that the jump
+    Grey (the luma of ITU-R BT.601), minus its mean, times a Hann window, which suppresses the cross that the jump
     between opposite borders makes. The mean is taken of the logarithms: one odd image counts as one. Spectra of
     generated images show peaks where layers enlarge their input (Zhang, Karaman & Chang 2019; Frank et al. 2020).
     """
@@ -47,12 +47,13 @@ def spectrum(store: np.ndarray, rows: Iterable[int]) -> Spectrum:
 
 
 def frequencies(size: int) -> np.ndarray:
-    """The frequency of each ring in cycles a pixel, float (size // 2,); the last is the highest, one half."""
+    """Frequency of each ring in cycles per pixel, float (size // 2,); the last is the highest, one half."""
     return np.arange(1, size // 2 + 1) / size
 
 
 def difference(first: Spectrum, second: Spectrum) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of `second`'s profiles less that of `first`'s, and the bounds of its 95 % interval, float (size // 2,).
+    """Mean of `second`'s profiles minus that of `first`'s, and the bounds of its 95 % interval, float (size // 2,)
+    each.
 
     Welch's standard error, normal. For each frequency by itself: of 20 rings one is expected outside by chance.
     """
