@@ -97,7 +97,7 @@ def test_the_dense_control_comes_first(study):
         ({"data": {"sources": {"mine": {"root": "x"}}}}, "data.sources.mine: no `type`"),
         (
             {"data": {"sources": {"mine": {"root": "x", "type": "cifak"}}}},
-            "data.sources.mine.type: found 'cifak', expected one of celebdf, cifake, faces140k, fold",
+            'data.sources.mine.type: found "cifak", expected one of celebdf, cifake, faces140k, folder',
         ),
         (
             {"data": {"use": ["valid"], "sources": {"valid": {"type": "folder", "root": "x"}}}},
@@ -166,7 +166,7 @@ def at(where, value):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 16.0], ids=["nan", "inf", "16.0"])
 def test_a_number_is_one_that_can_be_worked_with(study, monkeypatch, value):
     """16.0 passes for an integer in JSON Schema, and NaN for a number within any bounds; both end in a job."""
-    schema = yaml.safe_load(SCHEMA.read_text())
+    schema = config.schema_of(SCHEMA)
     keys = [where for where, kind in numeric_keys(schema, schema) if kind == "integer" or value != 16]
     # A name for each: of a list only the last one that is put there would be left.
     places = [tuple(f"some{n}" if part == "some" else part for part in where) for n, where in enumerate(keys)]

@@ -1,12 +1,15 @@
 """Perturbations do what their names say, the same each time, and the config knows exactly those that there are."""
 
+import jsonschema
 import numpy as np
 import pytest
 import yaml
 
+from detector.core.dependencies import library_files
 from detector.core.errors import DetectorError
 from detector.experiment import branches, config
 from detector.imaging import perturbations
+from detector.imaging import steps as steps_package
 from detector.imaging.perturbations import apply, kind, seed_of, strength, text, value
 from tests.support import ROOT
 
@@ -105,9 +108,41 @@ def test_names_and_words():
     assert text([{"scale": 0.5}, {"jpeg": 75}]) == "scale 0.5, jpeg 75"
 
 
-def test_the_schema_knows_every_step_and_no_other():
-    table = yaml.safe_load(SCHEMA.read_text())["properties"]["robustness"]["properties"]["perturbations"]
-    assert set(table["additionalProperties"]["items"]["properties"]) == set(perturbations.STEPS)
+@pytest.mark.parametrize("name", perturbations.known())
+def test_every_kind_of_step_keeps_the_contract(name, image):
+    step = perturbations.step(name)
+    assert step.LABEL
+    jsonschema.Draft202012Validator.check_schema(step.BOUNDS)
+    assert step.BOUNDS["type"] in ("integer", "number")
+    assert isinstance(step.LARGER_IS_STRONGER, bool)
+    highest = apply(image, [{name: step.BOUNDS["maximum"]}])
+    assert (highest.shape, highest.dtype) == (image.shape, np.uint8)
+
+
+def test_a_new_kind_of_step_is_a_new_file_and_nothing_else(tmp_path, monkeypatch, image):
+    head = "LABEL, BOUNDS, LARGER_IS_STRONGER = 'grey levels', {'type': 'integer', 'minimum': 2}, False\n"
+    (tmp_path / "levels.py").write_text(f"{head}def apply(image, n, seed): return image // n * n\n")
+    (tmp_path / "half.py").write_text(head)
+    monkeypatch.setattr(steps_package, "__path__", [*steps_package.__path__, str(tmp_path)])
+    assert (apply(image, [{"levels": 64}]) == image // 64 * 64).all()
+    assert perturbations.axis_label("levels") == "grey levels"
+    with pytest.raises(DetectorError, match=r"half\.py: a step of perturbations has to define .*found no apply"):
+        complete()
+    (tmp_path / "half.py").unlink()
+    assert complete(robustness={"perturbations": {"x": [{"levels": 2}]}})["robustness"]["perturbations"]["x"]
+    with pytest.raises(DetectorError, match=r"x\.0\.levels: found 1, expected at least 2"):
+        complete(robustness={"perturbations": {"x": [{"levels": 1}]}})
+    with pytest.raises(DetectorError, match="unknown step of perturbations 'other'; expected one of blur, .*lev"):
+        apply(image, [{"other": 1}])
+
+
+def test_a_stage_depends_on_the_steps_that_it_uses():
+    table = {"a": [{"jpeg": 50}], "b": [{"scale": 0.5}, {"jpeg": 80}]}
+    assert perturbations.modules(table) == ["detector.imaging.steps.jpeg", "detector.imaging.steps.scale"]
+    script = ROOT / "workflow/scripts/inference/probe.py"
+    reached = {path.stem for path in library_files(script, *perturbations.modules(table))}
+    assert {"jpeg", "scale", "pixels", "perturbations"} <= reached
+    assert not {"webp", "blur", "noise", "crop"} & reached
 
 
 def complete(**sections):
@@ -120,7 +155,7 @@ def complete(**sections):
 
 def test_which_perturbations_and_branches_are_tried():
     full = complete()
-    assert {kind(steps) for steps in branches.perturbations(full).values()} == {*perturbations.STEPS, "chain"}
+    assert {kind(steps) for steps in branches.perturbations(full).values()} == {*perturbations.known(), "chain"}
     assert branches.perturbed(full) == ["baseline", "l1-00", "l1-10", "l1-20", "l1-30", "l1-40"]
     assert branches.explained(full) == ["baseline", "l1-40"]
     mine = {"perturbations": {"mine": [{"blur": 0.5}, {"jpeg": 80}]}, "use": ["mine"], "branches": ["l1-20"]}

@@ -22,6 +22,7 @@ from detector.experiment.branches import (
 )
 from detector.experiment.config import SCHEMA, complete, used_sources
 from detector.experiment.formats import EXPORTED, FILES, exported
+from detector.imaging.perturbations import modules as step_modules
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
 # Its safe path keeps scripts from shadowing modules of the same name; names and texts are UTF-8 in any locale.
@@ -153,7 +154,7 @@ def code(script, *modules):
 
 # Modules of the kinds of sources in use, which stages import by name.
 SOURCE_MODULES = sorted(
-    {f"detector.data.sources.{options['type']}" for options in SOURCES.values()}
+    {f"{kinds.PACKAGE}.{options['type']}" for options in SOURCES.values()}
 )
 
 

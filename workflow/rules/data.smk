@@ -14,7 +14,7 @@ rule scan:
     input:
         script="workflow/scripts/data/scan.py",
         code=lambda wc: code(
-            "workflow/scripts/data/scan.py", f"detector.data.sources.{kind(wc)}"
+            "workflow/scripts/data/scan.py", f"{kinds.PACKAGE}.{kind(wc)}"
         ),
     output:
         scan=f"{DATA}/scan.parquet",

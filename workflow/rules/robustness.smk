@@ -9,11 +9,14 @@ PROBED = [
 ]
 
 
+STEP_MODULES = step_modules(perturbations(CONFIG))
+
+
 # One job a run: an image is perturbed once for all branches, and torch starts once.
 rule probe:
     input:
         script="workflow/scripts/inference/probe.py",
-        code=code("workflow/scripts/inference/probe.py"),
+        code=code("workflow/scripts/inference/probe.py", *STEP_MODULES),
         manifest=MANIFEST,
         packs=packed(),
         models=run_variants("model.safetensors", PROBED),
@@ -97,7 +100,7 @@ rule robustness:
 rule figure_robustness:
     input:
         script="workflow/scripts/figures/robustness.py",
-        code=code("workflow/scripts/figures/robustness.py"),
+        code=code("workflow/scripts/figures/robustness.py", *STEP_MODULES),
         table=f"{TABLE_DIR}/robustness.csv",
     output:
         accuracy=figure(

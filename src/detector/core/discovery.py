@@ -12,12 +12,12 @@ from types import ModuleType
 from detector.core.errors import DetectorError
 
 
-def names(package: ModuleType) -> tuple[str, ...]:
-    """The names of the modules of a package, sorted. Nothing is imported."""
-    return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(package.__path__)))
+def names(package: str) -> tuple[str, ...]:
+    """The names of the modules of `package`, sorted. None of them is imported."""
+    return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(importlib.import_module(package).__path__)))
 
 
-def load(package: ModuleType, name: str, what: str, contract: tuple[str, ...]) -> ModuleType:
+def load(package: str, name: str, what: str, contract: tuple[str, ...]) -> ModuleType:
     """The module `name` of a package, imported when it is asked for.
 
     what: what such a module is, for messages; contract: the names that it has to define. Raises DetectorError
@@ -25,7 +25,7 @@ def load(package: ModuleType, name: str, what: str, contract: tuple[str, ...]) -
     """
     if name not in (known := names(package)):
         raise DetectorError(f"unknown {what} {name!r}; expected one of {', '.join(known)}")
-    module = importlib.import_module(f"{package.__name__}.{name}")
+    module = importlib.import_module(f"{package}.{name}")
     if missing := [part for part in contract if not hasattr(module, part)]:
         raise DetectorError(
             f"{module.__file__}: a {what} has to define {', '.join(contract)}; found no {', '.join(missing)} "

@@ -26,16 +26,16 @@ from types import ModuleType
 from detector.core import discovery
 from detector.core.errors import DetectorError, listing
 from detector.core.labels import CLASSES
-from detector.data import sources
 from detector.data.records import Record
 from detector.data.splits import STUDY_FRACTIONS
 
+PACKAGE = "detector.data.sources"
 CONTRACT = ("TITLE", "LAYOUT", "OBTAIN", "TERMS", "SPLITS", "SHARED", "OFFICIAL", "LISTS", "scan", "split")
 
 
 def kinds() -> tuple[str, ...]:
     """Names of all kinds of sources: the modules of `sources`."""
-    return discovery.names(sources)
+    return discovery.names(PACKAGE)
 
 
 def module(kind: str) -> ModuleType:
@@ -43,7 +43,7 @@ def module(kind: str) -> ModuleType:
 
     Imported by name so that a stage which scans one data set depends on that data set's module alone.
     """
-    return discovery.load(sources, kind, "kind of source", CONTRACT)
+    return discovery.load(PACKAGE, kind, "kind of source", CONTRACT)
 
 
 def check_official(name: str, kind: str, records: Sequence[Record]) -> None:

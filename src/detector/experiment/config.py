@@ -16,6 +16,7 @@ import yaml
 from detector.core.errors import DetectorError, listing
 from detector.data import kinds
 from detector.experiment.branches import branches
+from detector.imaging import perturbations
 
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
 RESERVED = ("valid", "combined")  # rows of the tables and names of prediction files
@@ -52,7 +53,7 @@ def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None 
     Raises `DetectorError` with one line for each key that is wrong: which key, what was found, what was
     expected.
     """
-    schema = yaml.safe_load(Path(schema_file).read_text(encoding="utf-8"))
+    schema = schema_of(schema_file)
     config = copy.deepcopy(dict(config))
     validator = _Validator(schema)
     _expand_home(config)
@@ -69,6 +70,19 @@ def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None 
             "See docs/configuration.md for every key."
         )
     return config
+
+
+def schema_of(file: Path = SCHEMA) -> dict:
+    """The schema in a file, with the kinds of sources and steps that there are, modules found by name.
+
+    Raises `DetectorError` for a module of a step that lacks a part of its contract.
+    """
+    schema = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    schema["$defs"]["source"]["properties"]["type"]["enum"] = list(kinds.kinds())
+    one = schema["properties"]["robustness"]["properties"]["perturbations"]["additionalProperties"]["items"]
+    one["properties"] = {name: perturbations.step(name).BOUNDS for name in perturbations.known()}
+    one["additionalProperties"] = False
+    return schema
 
 
 def _expand_home(config: dict) -> None:
@@ -131,14 +145,11 @@ def _cross_checks(config: Mapping) -> list[str]:
             known = ", ".join(data["sources"])
             problems.append(f"data.use: {name!r} has no section in data.sources (there are: {known})")
     for name, options in data["sources"].items():
-        known = ", ".join(kinds.kinds())
-        if "type" in options and options["type"] not in kinds.kinds():
-            problems.append(f"data.sources.{name}.type: found {options['type']!r}, expected one of {known}")
-            continue
         options.setdefault("type", name)
         if options["type"] not in kinds.kinds():
             problems.append(
-                f"data.sources.{name}: no `type`, and {name!r} is no kind of source itself; add one of {known}"
+                f"data.sources.{name}: no `type`, and {name!r} is no kind of source itself; "
+                f"add one of {', '.join(kinds.kinds())}"
             )
             continue
         known = kinds.module(options["type"]).SPLITS

@@ -12,19 +12,10 @@ from matplotlib.axes import Axes
 
 from detector.core.errors import DetectorError
 from detector.figures import drawing
-from detector.imaging.perturbations import CHAIN, CLEAN, strength
+from detector.imaging.perturbations import CHAIN, CLEAN, axis_label, strength
 
 BASELINE, DENSE_CONTROL = "baseline", "l1-00"
 WIDTH = 0.7  # of a place on the axis, shared by the branches; less where they are few
-UNITS = {
-    "jpeg": "JPEG quality",
-    "webp": "WebP quality",
-    "scale": "scaled down to (share of the side)",
-    "blur": "blur (standard deviation, px)",
-    "noise": "noise (standard deviation, of 255)",
-    "crop": "crop (share of the side)",
-    CHAIN: "chains of steps",
-}
 
 
 def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
@@ -74,7 +65,7 @@ def _panels(
     with drawing.figure(path, title, 3.0 * columns + 1.6, 2.3 * rows + 0.6) as figure:
         panels = drawing.panels(figure, len(kinds), shape, "", ylabel, share="y")
         for axes, name in zip(panels, kinds, strict=True):
-            axes.set_xlabel(UNITS.get(name, name))
+            axes.set_xlabel(axis_label(name))
         yield list(zip(panels, kinds.values(), strict=True))
         drawing.legend(figure, styles, side=True)
 

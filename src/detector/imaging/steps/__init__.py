@@ -1,0 +1,1 @@
+"""Kinds of steps of perturbations: one module each, found by its name."""

@@ -1,0 +1,13 @@
+"""Gaussian blur."""
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+LABEL = "blur (standard deviation, px)"
+BOUNDS = {"type": "number", "exclusiveMinimum": 0, "maximum": 100}
+LARGER_IS_STRONGER = True
+
+
+def apply(image: np.ndarray, deviation: float, seed: tuple[int, int]) -> np.ndarray:
+    """`image` blurred; `deviation`, the standard deviation, in pixels of the packed image."""
+    return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(deviation)))

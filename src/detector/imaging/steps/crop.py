@@ -1,0 +1,17 @@
+"""A crop to the centre, enlarged to the whole."""
+
+import numpy as np
+
+from detector.imaging import pixels
+
+LABEL = "crop (share of the side)"
+BOUNDS = {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+LARGER_IS_STRONGER = False
+
+
+def apply(image: np.ndarray, share: float, seed: tuple[int, int]) -> np.ndarray:
+    """The centre of `image`, this share of its side, enlarged to the whole."""
+    side = len(image)
+    kept = max(1, round(share * side))
+    start = (side - kept) // 2
+    return pixels.resized(image[start : start + kept, start : start + kept], side)

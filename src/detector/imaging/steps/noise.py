@@ -1,0 +1,13 @@
+"""Gaussian noise, drawn for each pixel and channel; the draw is the image's own."""
+
+import numpy as np
+
+LABEL = "noise (standard deviation, of 255)"
+BOUNDS = {"type": "number", "exclusiveMinimum": 0, "maximum": 255}
+LARGER_IS_STRONGER = True
+
+
+def apply(image: np.ndarray, deviation: float, seed: tuple[int, int]) -> np.ndarray:
+    """`image` with noise added; `deviation`, the standard deviation, in grey levels of 255."""
+    drawn = np.random.default_rng(seed).normal(0, deviation, image.shape)
+    return np.clip(np.rint(image + drawn), 0, 255).astype(np.uint8)

@@ -1,0 +1,14 @@
+"""Lossy WebP of a quality."""
+
+import numpy as np
+
+from detector.imaging import pixels
+
+LABEL = "WebP quality"
+BOUNDS = {"type": "integer", "minimum": 0, "maximum": 100}
+LARGER_IS_STRONGER = False
+
+
+def apply(image: np.ndarray, quality: float, seed: tuple[int, int]) -> np.ndarray:
+    """`image` as WebP of this quality, read again."""
+    return pixels.stored(image, format="WEBP", quality=int(quality))
