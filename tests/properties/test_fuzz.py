@@ -76,4 +76,4 @@ def test_cases_are_the_same_every_time(tmp_path):
 def test_the_test_sees_a_crash_and_a_hang(tmp_path, fault, message):
     fuzz.videos(tmp_path)
     with pytest.raises((pytest.fail.Exception, AssertionError), match=message):
-        run(tmp_path, 3, 6, f"fuzz.SECONDS = 0.5; fuzz.images.load = {fault}")
+        run(tmp_path, 3, 6, f"fuzz.SECONDS = 0.5; fuzz.preprocessing.load = {fault}")
