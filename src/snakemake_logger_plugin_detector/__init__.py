@@ -50,6 +50,20 @@ class LogHandlerSettings(LogHandlerSettingsBase):
     )
 
 
+class Event(logging.LogRecord):
+    """What Snakemake puts into its records; which of it depends on the event (`LogEvent`)."""
+
+    stats: dict[str, int]  # RUN_INFO: jobs by rule, and `total`
+    jobid: int
+    job_id: int  # JOB_FINISHED
+    rule_name: str
+    wildcards: dict[str, object]
+    log: list[str]  # paths, with remarks behind them
+    shellcmd: str | None
+    aux: dict[str, object]
+    exception: str | None
+
+
 class LogHandler(LogHandlerBase):
     """Dry runs, and runs with --verbose, --quiet or --printshellcmds, look as Snakemake makes them."""
 
@@ -67,7 +81,7 @@ class LogHandler(LogHandlerBase):
         if not self._full:
             os.environ[LOG_ONLY] = "1"  # for the stages, which Snakemake starts
         self._terminal = self._stream.isatty()
-        self._jobs: dict[int, logging.LogRecord] = {}
+        self._jobs: dict[int, Event] = {}
         self._begin = time.time()
         self._done = self._total = 0
 
@@ -77,7 +91,7 @@ class LogHandler(LogHandlerBase):
     has_formatter = True
     needs_rulegraph = False
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record: Event) -> None:
         try:
             self._emit(record)
         except BrokenPipeError:
@@ -85,7 +99,7 @@ class LogHandler(LogHandlerBase):
         except Exception:
             self.handleError(record)
 
-    def _emit(self, record: logging.LogRecord) -> None:
+    def _emit(self, record: Event) -> None:
         event = getattr(record, "event", None)
         if self._full:
             self._plain.handle(record)
@@ -101,7 +115,7 @@ class LogHandler(LogHandlerBase):
             self._write()
             self._plain.handle(record)
 
-    def _is_noise(self, record: logging.LogRecord, event: LogEvent | None) -> bool:
+    def _is_noise(self, record: Event, event: LogEvent | None) -> bool:
         text = record.getMessage()
         if event == LogEvent.ERROR:  # of a command that failed: its stage was named, with its message
             return record.exception == "RuleException" and "CalledProcessError" in text
@@ -113,7 +127,7 @@ class LogHandler(LogHandlerBase):
         names = ", ".join(rule if count == 1 else f"{count} {rule}" for rule, count in counts.items())
         self._write(*textwrap.wrap(f"{self._total} stages to run: {names}", 110, subsequent_indent="  "))
 
-    def _finished(self, record: logging.LogRecord) -> None:
+    def _finished(self, record: Event) -> None:
         job = self._jobs.pop(record.job_id, None)
         if job is None or job.rule_name == TARGET:
             return
@@ -125,7 +139,7 @@ class LogHandler(LogHandlerBase):
             lines.append(f"all {self._total} stages are done, in {_clock(record.created - self._begin)}")
         self._write(*lines)
 
-    def _failed(self, record: logging.LogRecord) -> None:
+    def _failed(self, record: Event) -> None:
         job = self._jobs.pop(record.jobid, None)
         name, took = (_name(job), f" after {_took(job, record)}") if job else (record.rule_name, "")
         lines = [self._red(f"FAILED  {name}{took}")]
@@ -150,7 +164,7 @@ class LogHandler(LogHandlerBase):
         self._stream.flush()
 
 
-def _name(job: logging.LogRecord) -> str:
+def _name(job: Event) -> str:
     values = (f"seed {value}" if key == "seed" else str(value) for key, value in job.wildcards.items())
     return " ".join([job.rule_name, *values])
 
@@ -163,7 +177,7 @@ def _read(path: str) -> str:
         return f"(not there: {error.strerror})"
 
 
-def _took(job: logging.LogRecord, end: logging.LogRecord) -> str:
+def _took(job: Event, end: Event) -> str:
     seconds = end.created - job.created
     return f"{seconds:.1f} s" if seconds < 60 else _clock(seconds)
 

@@ -115,7 +115,7 @@ def _row(image: np.ndarray) -> tuple[int, int, np.ndarray]:
     grey = Image.fromarray(image).convert("L")
     bits = np.packbits(imagehash.phash(grey, hash_size=8).hash.ravel())
     small = grey.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
-    digest = hashlib.sha256(image).digest()
+    digest = hashlib.sha256(image.data).digest()
     return int.from_bytes(digest[:8]), int.from_bytes(bits.tobytes()), np.asarray(small).ravel()
 
 

@@ -149,7 +149,10 @@ def verdicts(splits: pd.DataFrame, leaks: pd.DataFrame, shared: pd.DataFrame, wh
     for source in sorted(splits["source"].unique()):
         own = leaks[leaks["source"] == source]
         across, both = own[own["split"] != own["of_split"]], own[own["split"] == own["of_split"]]
-        parts = [_copies(source, *which, part) for which, part in across.groupby(["split", "of_split"])]
+        parts = [
+            _copies(source, split, of_split, part)
+            for (split, of_split), part in across.groupby(["split", "of_split"])
+        ]
         parts += [
             f"{_count(len(part), f'{split} image')} of {source} {_is(len(part))} there under the other label too"
             for split, part in both.groupby("split")

@@ -82,7 +82,8 @@ def predict(
             f"{_left_out(left)}"
         )
     items = chain([first], items)
-    writer, counts, begin = WRITERS[form](asked.name), Counter(), time.monotonic()
+    writer, begin = WRITERS[form](asked.name), time.monotonic()
+    counts: Counter[str] = Counter()
     bar = progress.bar(len(listed) if isinstance(listed, list) else None)
     try:
         # Closed here, or its threads would go on decoding after a stop.

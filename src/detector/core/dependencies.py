@@ -116,8 +116,9 @@ def _imports_of(path: Path, _changed: int, _size: int) -> tuple[str, ...]:
 def _code_of(path: Path, _changed: int, _size: int) -> str:
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
-        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and ast.get_docstring(node, clean=False) is not None:
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
     return ast.dump(tree)
 
@@ -126,7 +127,7 @@ def _imported(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             yield node.module
             if node.module.split(".")[0] == "detector":  # what is imported may be a module itself
                 yield from (f"{node.module}.{alias.name}" for alias in node.names)

@@ -17,7 +17,7 @@ DONE = "done"  # name of the file that marks a state as no longer needed
 
 
 @contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Context of an atomic write: yields a temporary path in `path`'s folder.
 
     On success the temporary file becomes `path` (`publish`); on an error it is removed. The folder is created
@@ -40,7 +40,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def publish(source: Path | str, path: Path | str) -> None:
+def publish(source: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Move a finished file to its final name on the same file system, durably.
 
     Its contents reach the disk before the name does, and the name before this returns. Otherwise a power cut can
@@ -51,7 +51,7 @@ def publish(source: Path | str, path: Path | str) -> None:
     sync(Path(path).parent)
 
 
-def sync(path: Path | str) -> None:
+def sync(path: str | os.PathLike[str]) -> None:
     """Flush a file, or the names in a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -64,7 +64,7 @@ def sync(path: Path | str) -> None:
 
 
 @contextmanager
-def naming(path: Path | str) -> Iterator[None]:
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Context that adds `path` to an `OSError` that names no file, such as a write to a full disk."""
     try:
         yield
@@ -79,18 +79,18 @@ def canonical(section: object) -> str:
     return json.dumps(section, sort_keys=True, separators=(",", ":"))
 
 
-def write_text(path: Path | str, text: str) -> None:
+def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text)
 
 
-def write_json(path: Path | str, value: object) -> None:
+def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Write `value` atomically as indented JSON with sorted keys and a final newline."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
-def read_json(path: Path | str) -> dict:
+def read_json(path: str | os.PathLike[str]) -> dict:
     """Content of a JSON file whose top level is an object.
 
     Raises `OSError` where it cannot be read and `ValueError` where it is no JSON.
@@ -98,7 +98,7 @@ def read_json(path: Path | str) -> dict:
     return json.loads(Path(path).read_text())
 
 
-def sha256(path: Path | str) -> str:
+def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file, in hex."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -3,6 +3,7 @@
 import argparse
 import codecs
 import errno
+import io
 import logging
 import os
 import sys
@@ -84,7 +85,7 @@ def _run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPa
         log.error("stopped by %s; what was finished is kept, the same command goes on from there", stop)
         sys.exit(stop.exit_code)
     except ModuleNotFoundError as error:
-        if extras.of(error.name):
+        if error.name and extras.of(error.name):
             log.error("%s", extras.missing(error.name))
             sys.exit(BAD_INPUT)
         log.exception("this is a bug, or an installation that is not whole")
@@ -113,7 +114,8 @@ def output() -> TextIO:
         raise DetectorError(
             f"{STANDARD_OUTPUT} is closed, and answers go there; leave it open, or use > /dev/null"
         )
-    sys.stdout.reconfigure(errors=ESCAPED)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # else the caller has put a file of text there
+        sys.stdout.reconfigure(errors=ESCAPED)
     return sys.stdout
 
 

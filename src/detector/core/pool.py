@@ -34,9 +34,9 @@ def run(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tup
     Raises whatever `function` raises, and `DetectorError` where a worker process was killed; the message says what
     the workers were working on (`at`).
     """
-    waiting = enumerate(jobs)
-    first = list(itertools.islice(waiting, 2))
-    waiting = itertools.chain(first, waiting)
+    numbered = enumerate(jobs)
+    first = list(itertools.islice(numbered, 2))
+    waiting = itertools.chain(first, numbered)
     if workers <= 1 or len(first) <= 1:
         for index, job in waiting:
             yield index, function(*job)
@@ -99,6 +99,8 @@ def _start_worker(notes: str) -> None:
 def _die_with_parent() -> None:
     """Ends this worker when its parent is gone: after `kill -9` a pool's workers would wait for ever."""
     parent = multiprocessing.parent_process()
+    if parent is None:  # called outside a worker
+        return
 
     def watch() -> None:
         parent.join()

@@ -120,7 +120,7 @@ class Undo:
 
 def _keep(folder: Path, jobs: Iterable[Sequence[Output]], notes: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    kept = {}
+    kept: dict[str, list[dict[str, object]]] = {}
     for job in jobs:
         name = hashlib.sha256("\0".join(output.path for output in job).encode()).hexdigest()[:16]
         kept[name] = []

@@ -62,10 +62,11 @@ def pack(
     if scan.empty:
         raise DetectorError("nothing to pack: the scan has no rows")
     shape = (len(scan), how.size, how.size, 3)
+    source = str(scan.source.iloc[0])
     index = {
         "format": FORMAT,
         "version": VERSION,
-        "source": str(scan.source.iloc[0]),
+        "source": source,
         "shape": list(shape),
         "dtype": "uint8",
         "layout": "NHWC",
@@ -83,7 +84,7 @@ def pack(
         for start, stop in zip(starts, stops, strict=True)
     )
     resumed = len(scan) - sum(stops) + sum(starts)
-    progress = Progress(f"pack {index['source']}", len(scan), resumed)
+    progress = Progress(f"pack {source}", len(scan), resumed)
     for job, (crc, bad) in pool.run(pack_chunk, jobs, workers):
         state.finish(starts[job], crc, bad)
         progress.add(stops[job] - starts[job])
@@ -92,7 +93,7 @@ def pack(
     faulty = np.flatnonzero(scan.error != "").tolist()
     reasons |= dict(zip(faulty, scan.error.iloc[faulty], strict=True))
     table = [(scan.path.iloc[row], reasons[row]) for row in sorted(reasons)]
-    scanning.check_bad(index["source"], table, max_bad)
+    scanning.check_bad(source, table, max_bad)
     index |= {"bad": len(table), "crc32": [state.done[start][0] for start in sorted(state.done)]}
     with files.replacing(out_bad) as part, open(part, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("path", "error"), *table])

@@ -31,4 +31,6 @@ def located(path: str, pairs: str | os.PathLike | None) -> str:
 
     Tables keep the record's path, so they do not depend on where the two folders lie on this machine.
     """
-    return os.path.abspath(os.path.join(pairs, path.removeprefix(PAIRS))) if path.startswith(PAIRS) else path
+    if pairs is None or not path.startswith(PAIRS):
+        return path
+    return os.path.abspath(os.path.join(pairs, path.removeprefix(PAIRS)))

@@ -34,7 +34,9 @@ def children(root: Path, folder: Path) -> tuple[list[str], list[str]]:
 
 def _listed(root: Path, folder: Path) -> tuple[list[str], list[str], set[str]]:
     """As `children`, and which of the subfolders are links; whether `folder` itself leads out is not asked."""
-    folders, files, links = [], [], set()
+    folders: list[str] = []
+    files: list[str] = []
+    links: set[str] = set()
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -121,7 +123,7 @@ def tree(root: Path, folder: str = "") -> Iterator[tuple[str, list[str], list[st
     inside(root, root / folder)
     # Not by recursion: folders may be nested deeper than Python's calls. With each go the real paths, links
     # followed, of itself and of those on the way to it.
-    waiting = [(folder, (os.path.realpath(root / folder),))]
+    waiting: list[tuple[str, tuple[str, ...]]] = [(folder, (os.path.realpath(root / folder),))]
     while waiting:
         path, reals = waiting.pop()
         folders, files, links = _listed(root, root / path)

@@ -179,7 +179,7 @@ def _plan_faces(rng: np.random.Generator, counts: dict[str, int]) -> tuple[list[
     letters = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"))
     items, tables = [], {}
     for split, n in counts.items():
-        rows = [("", "original_path", "id", "label", "label_str", "path")]
+        rows: list[tuple[object, ...]] = [("", "original_path", "id", "label", "label_str", "path")]
         for label, word in ((1, "real"), (0, "fake")):
             for _ in range(n):
                 name = f"{next(numbers):05d}" if label else "".join(rng.choice(letters, 10))

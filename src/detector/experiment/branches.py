@@ -53,6 +53,6 @@ def explained(config: Mapping) -> list[str]:
     known, chosen = branches(config), config["gradcam"]["branches"]
     if chosen == "auto":
         shares = {name: how["sparsity"] for name, how in known.items() if how["method"] == "l1"}
-        most = max(shares, key=shares.get, default="l1-00")
+        most = max(shares, key=shares.__getitem__, default="l1-00")
         chosen = ["baseline"] if most == "l1-00" else ["baseline", most]
     return [name for name in ("baseline", *known) if name in chosen]

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import yaml
@@ -54,22 +55,22 @@ def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None 
     expected.
     """
     schema = schema_of(schema_file)
-    config = copy.deepcopy(dict(config))
+    own = copy.deepcopy(dict(config))
     validator = _Validator(schema)
-    _expand_home(config)
-    _read_texts(config, texts or {}, validator)
-    lines = [line for error in validator.iter_errors(config) for line in _explain(error, schema)]
+    _expand_home(own)
+    _read_texts(own, texts or {}, validator)
+    lines = [line for error in validator.iter_errors(own) for line in _explain(error, schema)]
     problems = list(dict.fromkeys(lines))
     if not problems:
-        _fill(config, schema, schema)
-        problems = _cross_checks(config)
+        _fill(own, schema, schema)
+        problems = _cross_checks(own)
     if problems:
         raise DetectorError(
             f"the configuration has {len(problems)} error{'s' if len(problems) > 1 else ''}:\n"
             f"{listing(problems)}\n"
             "See docs/configuration.md for every key."
         )
-    return config
+    return own
 
 
 def schema_of(file: Path = SCHEMA) -> dict:
@@ -111,7 +112,7 @@ def _read_texts(config: dict, texts: Mapping, validator: jsonschema.protocols.Va
                     break
 
 
-def _has(tree: object, path: Sequence[str | int]) -> bool:
+def _has(tree: Any, path: Sequence[str | int]) -> bool:
     """Whether there is something at this place in maps and lists."""
     for part in path:
         try:
@@ -163,8 +164,8 @@ def _cross_checks(config: Mapping) -> list[str]:
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
     for method, values in config["prune"]["methods"].items():
-        if odd := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
-            problems.append(f"prune.methods.{method}: {odd}, expected whole percents such as 0.4 or 0.95")
+        if uneven := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
+            problems.append(f"prune.methods.{method}: {uneven}, expected whole percents such as 0.4 or 0.95")
     if odd := set(config["prune"]["methods"].get("matched", [])) - set(config["prune"]["methods"].get("l1", [])):
         problems.append(
             f"prune.methods.matched: {sorted(odd)}, expected shares that l1 has too, whose search it takes the "
@@ -180,10 +181,12 @@ def _cross_checks(config: Mapping) -> list[str]:
     table, use = config["robustness"]["perturbations"], config["robustness"]["use"]
     if use != "all" and (odd := set(use) - set(table)):
         problems.append(f"robustness.use: no {', '.join(sorted(odd))}; there are {', '.join(table)}")
-    if odd := sorted(set(table) & set(MISSING)):
-        problems.append(f"robustness.perturbations: {', '.join(odd)}: an empty cell of a table; choose others")
-    if odd := sorted(set(table) & set(NO_PERTURBATION)):
-        problems.append(f"robustness.perturbations: {', '.join(odd)}: names of columns; choose others")
+    if odd := set(table) & set(MISSING):
+        problems.append(
+            f"robustness.perturbations: {', '.join(sorted(odd))}: an empty cell of a table; choose others"
+        )
+    if odd := set(table) & set(NO_PERTURBATION):
+        problems.append(f"robustness.perturbations: {', '.join(sorted(odd))}: names of columns; choose others")
     low, high = config["search"]["learning_rate"]
     if low > high:
         problems.append(f"search.learning_rate: lowest {low:g} is above highest {high:g}; swap them")

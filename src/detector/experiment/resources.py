@@ -28,6 +28,6 @@ def rows(table: Path | str) -> int | None:
         return None
 
 
-def files_below(*roots: str | os.PathLike) -> int:
+def files_below(*roots: str | os.PathLike[str]) -> int:
     """Number of files below these folders."""
     return sum(len(names) for root in roots for _, _, names in os.walk(root))

@@ -16,7 +16,7 @@ from detector.core.labels import FAKE, REAL, SPLIT_NAMES
 from detector.data import kinds
 from detector.experiment.formats import FILES
 from detector.stats import decisions
-from detector.stats.classification import measure
+from detector.stats.classification import confusion, measure
 from detector.stats.intervals import wilson
 from detector.stats.predictions import right
 
@@ -121,13 +121,13 @@ def _doubts(facts: Facts) -> str:
     valid, found = facts.images("valid")["label"], {}
     for name, told in (("model.onnx", facts.export), ("model.int8.onnx", facts.export["int8"])):
         called = told["band"]["real"]["called"]
-        counts = (int((valid == label).sum()) for label in (REAL, FAKE))
+        reals, fakes = (int((valid == label).sum()) for label in (REAL, FAKE))
         found[name] = [
-            decisions.doubt(*counts, called, round(told["valid_accuracy"] * len(valid)), "validation images")
+            decisions.doubt(reals, fakes, called, round(told["valid_accuracy"] * len(valid)), "validation images")
         ]
     for name, tests in zip(found, facts.tests.values(), strict=True):
         table = pd.concat(tests.values())
-        sums = measure(table["label"], table["logit"])
+        sums = confusion(table["label"], table["logit"])
         real, right_about = sums["tn"] + sums["fp"], sums["tp"] + sums["tn"]
         found[name].append(
             decisions.doubt(real, len(table) - real, sums["tn"] + sums["fn"], right_about, "test images")
@@ -263,7 +263,7 @@ def _square(how: Mapping, size: int) -> str:
         "center_crop": "from the middle",
         "random_crop": "from a place that the file's SHA-256 decides",
         "texture_crop": "where the texture is richest",
-    }.get(how.get("preprocess"))
+    }.get(how.get("preprocess", ""))
     if window:
         steps.append(f"a window of {size} × {size} pixels cut out, {window}; a smaller image is enlarged")
     else:
@@ -361,7 +361,7 @@ def _limits(facts: Facts) -> dict[str, str]:
     }
 
 
-def _share(part: int, whole: int) -> str:
+def _share(part: float, whole: float) -> str:
     """A share with its interval, in percent."""
     if not whole:
         return NONE

@@ -62,7 +62,8 @@ def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) 
             _deployed(axes, table.dropna(subset=[column]), column, markers, colours)
         bottom, top = panels[0].get_ylim()
         panels[0].set_ylim(bottom, top + 0.1 * (top - bottom))  # the last points have their labels above
-        heading, point = {"linestyle": "none"}, {"linestyle": "none", "color": "black"}
+        heading: drawing.Style = {"linestyle": "none"}
+        point: drawing.Style = {"linestyle": "none", "color": "black"}
         entries = {"branch": heading} | {name: point | {"marker": "o", "color": colours[name]} for name in colours}
         entries |= {"\nformat, runtime, precision": heading}
         entries |= {name: point | {"marker": marker} for name, marker in markers.items()}
@@ -78,8 +79,8 @@ def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) 
 
 
 _COSTS = ("file_mb", "latency_ms_median")
-_FRONT = {"color": "0.3", "linewidth": 0.8}
-_BEATEN = {"markerfacecolor": "none", "markersize": 4, "alpha": 0.4}
+_FRONT: drawing.Style = {"color": "0.3", "linewidth": 0.8}
+_BEATEN: drawing.Style = {"markerfacecolor": "none", "markersize": 4, "alpha": 0.4}
 
 
 def _deployed(axes: Axes, table: pd.DataFrame, column: str, markers: Mapping, colours: Mapping) -> None:

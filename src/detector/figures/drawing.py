@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import matplotlib.colors
@@ -38,20 +39,21 @@ STYLE = {
 }
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"  # Okabe & Ito 2008
 SERIES = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("v", PINK), ("P", GREY))  # marker and colour, by order
+Style = dict[str, Any]  # properties of a line by name, as matplotlib has them
 # A method has the same colour in every figure. Line and marker tell them apart where there is no colour.
-METHODS = {
+METHODS: Mapping[str, Style] = {
     "l1": {"marker": "o", "color": BLUE, "linestyle": "-"},
     "gradual": {"marker": "^", "color": GREEN, "linestyle": "--"},
     "channels": {"marker": "v", "color": PINK, "linestyle": "-."},
     "random": {"marker": "s", "color": ORANGE, "linestyle": ":"},
 }
-OTHER = {"marker": "P", "color": GREY, "linestyle": "-"}
+OTHER: Style = {"marker": "P", "color": GREY, "linestyle": "-"}
 BASELINE, CONTROL = "black", "0.45"  # colours; controls are pruned by nothing
-BEST = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 13, "linestyle": "none"}
+BEST: Style = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 13, "linestyle": "none"}
 Scored = tuple[
     np.ndarray, np.ndarray
 ]  # label int (n,), 1 = real; logit float (n,), the more below 0 the more fake
-PERFECT = {"color": "black", "linestyle": ":", "linewidth": 0.8}
+PERFECT: Style = {"color": "black", "linestyle": ":", "linewidth": 0.8}
 
 
 def colours(branches: Iterable[str]) -> dict[str, tuple[float, ...]]:
@@ -60,7 +62,8 @@ def colours(branches: Iterable[str]) -> dict[str, tuple[float, ...]]:
     The baseline is black, and controls are grey. Others have the colour of their method, the darker the more is
     pruned; a method's only branch has just that colour.
     """
-    found, percents = {}, {}
+    found: dict[str, tuple[float, ...]] = {}
+    percents: dict[str, list[tuple[int, str]]] = {}
     for name in branches:
         method, _, percent = name.rpartition("-")
         found[name] = matplotlib.colors.to_rgb(CONTROL if method else BASELINE)
@@ -116,7 +119,7 @@ def panels(
     return panels
 
 
-def legend(figure: Figure, entries: Mapping[str, Mapping], *, side: bool = False) -> None:
+def legend(figure: Figure, entries: Mapping[str, Style], *, side: bool = False) -> None:
     """One row below all panels, or a column at their right `side`; `entries`: properties of a line by label."""
     handles = [Line2D([], [], label=label, **style) for label, style in entries.items()]
     if side:

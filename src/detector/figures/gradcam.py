@@ -50,5 +50,6 @@ def heat_maps(
 def _enlarged(found: np.ndarray, size: int) -> np.ndarray:
     """A map of (h, w) as shares of its highest value, float (size, size), bilinear."""
     large = Image.fromarray(np.asarray(found, np.float32)).resize((size, size), Image.Resampling.BILINEAR)
-    highest = np.max(large)
-    return np.clip(np.asarray(large) / highest, 0, 1) if highest > 0 else np.zeros((size, size), np.float32)
+    shares = np.asarray(large)
+    highest = np.max(shares)
+    return np.clip(shares / highest, 0, 1) if highest > 0 else np.zeros((size, size), np.float32)

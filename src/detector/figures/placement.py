@@ -44,7 +44,7 @@ def layered(graph: nx.DiGraph, box: float) -> tuple[dict, dict, list[list]]:
         for layer in reversed(rows) if side == 1 else rows:
             targets = {place: wanted(place, side) for place in layer}
             if side:
-                layer.sort(key=targets.get)
+                layer.sort(key=targets.__getitem__)
             # As near to where they would be as their distances allow; those that touch no other stay.
             steps = np.cumsum([0.0, *(_apart(left, right, box) for left, right in pairwise(layer))])
             placed = isotonic_regression([targets[place] for place in layer] - steps).x + steps

@@ -11,10 +11,10 @@ from detector.figures import drawing
 from detector.figures.drawing import PERFECT, Scored
 from detector.stats import classification, ranking
 
-_BASELINE = {"linestyle": (0, (5, 3)), "linewidth": 1.6}
+_BASELINE: drawing.Style = {"linestyle": (0, (5, 3)), "linewidth": 1.6}
 _CONTROL = {"linestyle": "-", "linewidth": 1.8}
 _MATCHED = {"linestyle": ":", "linewidth": 1.8}
-_HALF = {"marker": "o", "markerfacecolor": "white", "markersize": 4, "linestyle": "none"}
+_HALF: drawing.Style = {"marker": "o", "markerfacecolor": "white", "markersize": 4, "linestyle": "none"}
 
 
 def roc_curves(path: Path | str, predictions: Mapping[str, Scored], title: str) -> None:
@@ -46,7 +46,7 @@ def roc_curves(path: Path | str, predictions: Mapping[str, Scored], title: str) 
         panels[1].xaxis.set_major_formatter("{x:g}")
         panels[1].xaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylim(-2, 102)
-        entries = {"area under the curve": {"linestyle": "none"}}
+        entries: dict[str, drawing.Style] = {"area under the curve": {"linestyle": "none"}}
         colours = drawing.colours(predictions)
         for order, (branch, (label, logit)) in enumerate(predictions.items()):
             false, true, _ = ranking.roc(label, logit)
@@ -76,7 +76,7 @@ def _thinned(axes: Axes, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
     return x[kept], y[kept]
 
 
-def _line(branch: str) -> dict:
+def _line(branch: str) -> drawing.Style:
     if branch == "baseline":
         return _BASELINE
     method = branch.rpartition("-")[0]

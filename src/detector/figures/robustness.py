@@ -55,7 +55,7 @@ def brittleness(path: Path | str, table: pd.DataFrame, reference: str, title: st
 
 @contextmanager
 def _panels(
-    path: Path | str, table: pd.DataFrame, title: str, ylabel: str, styles: Mapping[str, Mapping]
+    path: Path | str, table: pd.DataFrame, title: str, ylabel: str, styles: Mapping[str, drawing.Style]
 ) -> Iterator[list[tuple[Axes, pd.DataFrame]]]:
     """A figure with a panel for each kind of perturbation: pairs of axes and the kind's rows."""
     kinds = {name: part for name, part in table.groupby("kind", sort=False) if name != CLEAN}
@@ -70,9 +70,10 @@ def _panels(
         drawing.legend(figure, styles, side=True)
 
 
-def _styles(branches: Sequence[str]) -> dict[str, dict]:
+def _styles(branches: Sequence[str]) -> dict[str, drawing.Style]:
     """A line style for each branch: marker by order, colour as in every figure."""
-    markers, colours, styles = cycle("s^v<>P*Xhdp"), drawing.colours(branches), {}
+    markers, colours = cycle("s^v<>P*Xhdp"), drawing.colours(branches)
+    styles: dict[str, drawing.Style] = {}
     for name in branches:
         if name == BASELINE:
             styles[name] = {"marker": "o", "linestyle": (0, (4, 2))}
@@ -86,7 +87,11 @@ def _styles(branches: Sequence[str]) -> dict[str, dict]:
 
 
 def _places(
-    axes: Axes, table: pd.DataFrame, styles: Mapping[str, Mapping], columns: tuple[str, str, str], lines: bool
+    axes: Axes,
+    table: pd.DataFrame,
+    styles: Mapping[str, drawing.Style],
+    columns: tuple[str, str, str],
+    lines: bool,
 ) -> None:
     """Points with their intervals, branches side by side at each perturbation."""
     shown = table.drop_duplicates("perturbation")

@@ -13,10 +13,16 @@ from detector.core.errors import DetectorError
 from detector.figures import drawing
 from detector.stats import intervals
 
-_BASELINE = {"color": drawing.BASELINE, "linestyle": (0, (5, 3)), "linewidth": 1.2}
-_DENSE = {"marker": "D", "color": drawing.CONTROL, "linestyle": "none", "markersize": 6}
+_BASELINE: drawing.Style = {"color": drawing.BASELINE, "linestyle": (0, (5, 3)), "linewidth": 1.2}
+_DENSE: drawing.Style = {"marker": "D", "color": drawing.CONTROL, "linestyle": "none", "markersize": 6}
 _MATCHED = _DENSE | {"markerfacecolor": "white"}
-_SEED = {"marker": "_", "color": "black", "linestyle": "none", "markersize": 5, "markeredgewidth": 0.8}
+_SEED: drawing.Style = {
+    "marker": "_",
+    "color": "black",
+    "linestyle": "none",
+    "markersize": 5,
+    "markeredgewidth": 0.8,
+}
 _CLIFF = 0.08  # a fall from the best to the worst after which small differences cannot be read any more
 _NEAR = 0.02  # what is shown larger then: this far from the baseline, or from the dense control
 WHOLE, NEAR, PAIRED = "", "near the baseline", "less the dense control of the same seed"  # panels
@@ -66,7 +72,7 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
                 middle = 0 if kind == PAIRED else points.loc[points["branch"] == "baseline", "mean"].iloc[0]
                 close = points[abs(points["mean"] - middle) <= 100 * _NEAR]
                 axes.set_ylim(close["low"].min() - 0.2, close["high"].max() + 0.2)
-        entries = {"baseline": _BASELINE}
+        entries: dict[str, drawing.Style] = {"baseline": _BASELINE}
         if (table["percent"] == 0).any():
             entries["dense control"] = _DENSE
         if (table["method"] == "matched").any():

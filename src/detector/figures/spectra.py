@@ -22,7 +22,7 @@ def mean_spectra(path: Path | str, spectra: Mapping[str, Spectrum], title: str) 
     values = np.concatenate([part.mean.ravel() for part in spectra.values()])
     low, high = np.percentile(values, [0.5, 99.5])
     shown = {f"{name} (n = {len(part.profiles):,})": part for name, part in spectra.items()}
-    if len(spectra) == 1:
+    if real is None or fake is None:
         with drawing.figure(path, title, 8.0, 3.0) as figure:
             left, right = figure.subplots(1, 2)
             for name, part in shown.items():

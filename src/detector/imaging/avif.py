@@ -73,14 +73,14 @@ def _items(data: bytes, meta: dict[bytes, list[int]]) -> Iterator[bytes]:
         number = take(2 if version < 2 else 4)
         inside = version > 0 and take(2) & 15 == 1  # in the box idat of this one
         take(2)
-        base, content = take(of_base), b""
+        base, coded = take(of_base), b""
         for _ in range(take(2)):
             take(of_index if version > 0 else 0)
             offset, length = base + take(of_offset), take(of_length)
             offset += meta[b"idat"][0] if inside else 0
-            content += data[offset : offset + length] if length else data[offset:]
+            coded += data[offset : offset + length] if length else data[offset:]
         if kinds.get(number) == b"av01":
-            yield content
+            yield coded
 
 
 def _sizes(data: bytes) -> Iterator[tuple[int, int]]:

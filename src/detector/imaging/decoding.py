@@ -57,7 +57,9 @@ FAX = ("tiff_ccitt", "group3", "group4")  # compression of TIFF
 PngImagePlugin.MAX_TEXT_CHUNK = 16 << 20
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # the cores are shared out already
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # we refuse what it warns of
-_lock, _before, _limits = threading.Lock(), [], []  # Pillow's own limit, and ours for each image that is open
+_lock = threading.Lock()
+_before: list[int | None] = []  # Pillow's own limit
+_limits: list[int] = []  # and ours for each image that is open
 # EXIF's orientation → what makes the picture upright.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -81,7 +83,7 @@ class TooManyPixels(BadImage):
 @cache
 def readable() -> tuple[str, ...]:
     """Pillow's names of the readable formats: `FORMATS`, and those of `OTHERS` that this installation supports."""
-    more = ("AVIF",) if features.check("avif") else ()
+    more: tuple[str, ...] = ("AVIF",) if features.check("avif") else ()
     if find_spec("pillow_heif"):
         import pillow_heif  # an extra
 
@@ -99,25 +101,27 @@ def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Imag
     raises for what it cannot read.
     """
     with contextlib.ExitStack() as stack:
-        if not hasattr(file, "read"):
+        if isinstance(file, str | os.PathLike):
             check_regular(file)
-            file = stack.enter_context(open(file, "rb"))
+            stream: BinaryIO = stack.enter_context(open(file, "rb"))
+        else:
+            stream = file
         stack.enter_context(_pillows_limit(max_pixels))
-        check_tags(file)
-        start = file.read(16)
-        file.seek(0)
+        check_tags(stream)
+        start = stream.read(16)
+        stream.seek(0)
         try:
-            image = stack.enter_context(Image.open(file, formats=readable()))
+            image = stack.enter_context(Image.open(stream, formats=readable()))
         except UnidentifiedImageError as error:
             raise _named(start) or error from None
         check_size(image.width, image.height, max_pixels)
         if image.format in ("JPEG", "MPO"):
-            check_scans(image.fp)
-        if image.format == "TIFF":
+            check_scans(stream)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
             check_tiles(image, max_pixels)
         if image.format == "AVIF":
-            file.seek(0)
-            for width, height in avif.coded_sizes(file.read()):
+            stream.seek(0)
+            for width, height in avif.coded_sizes(stream.read()):
                 check_size(width, height, max_pixels)
         yield image
 
@@ -155,8 +159,10 @@ def _pillows_limit(max_pixels: int) -> Iterator[None]:
     try:
         yield
     except Image.DecompressionBombError as error:
-        found = re.search(r"\d+", str(error)).group()
-        raise TooManyPixels(f"{found} pixels are more than data.max_pixels, {max_pixels}") from None
+        count = re.search(r"\d+", str(error))
+        raise TooManyPixels(
+            f"{count[0] if count else 'these'} pixels are more than data.max_pixels, {max_pixels}"
+        ) from None
     finally:
         with _lock:
             _limits.remove(max_pixels)
@@ -304,7 +310,7 @@ def _upright(image: Image.Image) -> Image.Image:
     image.load()
     try:
         check_tags(io.BytesIO(image.info.get("exif", b"").removeprefix(b"Exif\0\0")))
-        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # no EXIF that anyone could read; the pixels are none the worse
         turn = None
     return image if turn is None else image.transpose(turn)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from PIL import (
     Image,
@@ -52,7 +53,7 @@ def read(path: Path, max_pixels: int, *, video: bool) -> Header:
                 return Header(*_video_header(path, max_pixels), size, digest)
             file.seek(0)
             with opened(file, max_pixels) as image:
-                header = Header(image.width, image.height, image.format, size, digest)
+                header = Header(image.width, image.height, image.format or "", size, digest)
                 return replace(header, mode=image.mode, exif="exif" in image.info, **_jpeg(image))
     except Exception as error:  # Pillow's plug-ins raise almost anything on broken files
         return Header(bytes=size, sha256=digest, error=reason(error, path))
@@ -67,11 +68,11 @@ def read_chunk(root: Path, paths: Sequence[str], videos: Sequence[bool], max_pix
     return found
 
 
-def _jpeg(image: Image.Image) -> dict[str, float | int | str]:
+def _jpeg(image: Image.Image) -> dict[str, Any]:
     """How a JPEG was compressed; {} for other formats."""
-    tables = getattr(image, "quantization", None)
-    if image.format not in ("JPEG", "MPO") or not tables:
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or not image.quantization:
         return {}
+    tables = image.quantization
     mean = sum(tables[min(tables)]) / len(tables[min(tables)])
     quality = min(range(1, 101), key=lambda quality: abs(_means()[quality - 1] - mean))
     sampling = "" if len(image.layer) == 1 else SUBSAMPLING.get(JpegImagePlugin.get_sampling(image), "other")

@@ -1,12 +1,13 @@
 """What several steps of perturbations do to packed pixels: store and read again, resize. No torch."""
 
 import io
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 
-def stored(image: np.ndarray, **options: object) -> np.ndarray:
+def stored(image: np.ndarray, **options: Any) -> np.ndarray:
     """What is left of uint8 (height, width, 3) after it was stored with these options of Pillow and read again."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, **options)

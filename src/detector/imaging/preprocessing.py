@@ -74,7 +74,7 @@ class Preprocessing:
         Raises `DetectorError` for keys and values that this version does not know.
         """
         known = {field.name for field in fields(cls)}
-        again = settings.get("recompress") or {}
+        again = dict(settings.get("recompress") or {})
         odd = {key: value for key, value in settings.items() if key not in known and FIXED.get(key) != value}
         odd |= {key: again[key] for key in set(again) - {field.name for field in fields(Recompression)}}
         if settings.get("preprocess", WAYS[0]) not in WAYS or again.get("format", FORMATS[0]) not in FORMATS:
@@ -87,8 +87,9 @@ class Preprocessing:
             )
         given = {key: value for key, value in settings.items() if key in known}
         if given.get("recompress") is not None:
-            pairs = again.items()
-            given["recompress"] = Recompression(**{k: tuple(v) if k == "quality" else v for k, v in pairs})
+            if "quality" in again:
+                again["quality"] = tuple(again["quality"])
+            given["recompress"] = Recompression(**again)
         return cls(**given)
 
     def record(self) -> dict[str, Any]:
@@ -118,15 +119,15 @@ class Preprocessing:
         if self.face_crop:
             image = image.crop(face_box(image))
         if self.resize_to is not None:
-            image = self._scaled(image)
+            image = self._scaled(image, self.resize_to)
         pixels = resize(self._window(image, sha256), self.size)
         if self.recompress is None:
             return pixels
         return np.array(self.recompress.apply(Image.fromarray(pixels), sha256))
 
-    def _scaled(self, image: Image.Image) -> Image.Image:
+    def _scaled(self, image: Image.Image, resize_to: int) -> Image.Image:
         shorter = min(image.size)
-        width, height = (round(side * self.resize_to / shorter) for side in image.size)
+        width, height = (round(side * resize_to / shorter) for side in image.size)
         decoding.check_size(width, height, self.max_pixels)  # a line of pixels would become a huge picture
         return image.resize((width, height), Image.Resampling.BILINEAR)
 
@@ -162,6 +163,8 @@ def decoded(file: str | os.PathLike | BinaryIO, max_pixels: int, frame: float | 
     Raises as `load` does.
     """
     if frame is not None:
+        if not isinstance(file, str | os.PathLike):
+            raise TypeError("a frame is of a video, which must be a path")
         return video_frame(file, frame, max_pixels=max_pixels)
     with decoding.opened(file, max_pixels) as image:
         return to_rgb(image)

@@ -39,10 +39,11 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
         raise BadImage("holds no video frames")
     index = round(position * (len(times) - 1))
     # Without a time on every packet there is nothing to seek to: count decoded frames from the start.
-    if None in times:
+    known = sorted(time for time in times if time is not None)
+    if len(known) < len(times):
         frame = _frame_number(path, index, max_pixels)
     else:
-        frame = _frame_at(path, sorted(times)[index], max_pixels)
+        frame = _frame_at(path, known[index], max_pixels)
     if frame is None:
         raise BadImage(f"frame {index} of {len(times)} does not decode")
     if max_pixels is not None:
@@ -56,7 +57,7 @@ def _turn_of(frame: av.VideoFrame) -> Image.Transpose | None:
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return None
-    a, b, _, c, d, *_ = np.sign(np.frombuffer(matrix, np.int32)).tolist()
+    a, b, _, c, d, *_ = np.sign(np.frombuffer(matrix, np.int32)).tolist()  # type: ignore[call-overload]  # a buffer
     return MATRICES.get((a, b, c, d))
 
 

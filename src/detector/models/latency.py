@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Hashable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,11 +13,11 @@ from detector.models.devices import channels_last
 
 LATENCY_COLUMNS = ("branch", "latency_ms_median", "latency_ms_p90", "batch", "rounds", "device", "threads")
 
-
 Pass = Callable[[], object]
+Name = TypeVar("Name", bound=Hashable)
 
 
-def interleaved(passes: Mapping[Hashable, Pass], warmup: int, rounds: int) -> dict[Hashable, dict[str, float]]:
+def interleaved(passes: Mapping[Name, Pass], warmup: int, rounds: int) -> dict[Name, dict[str, float]]:
     """Time passes in turn: `latency_ms_median` and `latency_ms_p90` of each, in milliseconds.
 
     A pass is a call that returns when the work is done. Every round times every pass once, in an order that
@@ -26,7 +27,7 @@ def interleaved(passes: Mapping[Hashable, Pass], warmup: int, rounds: int) -> di
     network up to 15 % slower).
     """
     names = list(passes)
-    samples: dict[Hashable, list[float]] = {name: [] for name in names}
+    samples: dict[Name, list[float]] = {name: [] for name in names}
     with progress.bar(warmup + rounds, "latency", unit="round") as bar:
         for number in range(warmup + rounds):
             turn = number % len(names)

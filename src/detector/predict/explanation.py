@@ -6,6 +6,8 @@ weight at each position, so no gradient needs to be computed.
 """
 
 import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
@@ -16,18 +18,21 @@ from detector.core.errors import DetectorError
 from detector.export import runtimes
 from detector.stats import decisions
 
+if TYPE_CHECKING:
+    from detector.predict.model import Model  # which imports this module where it explains
+
 SHOWN = 256  # pixels: smaller images are shown larger, by a whole factor
 STRENGTH = 0.6  # of the colour where the map is highest
 # From nothing to yellow: also in grey the brighter, the more.
 COLOURS = np.array([[0, 0, 0], [90, 0, 80], [200, 40, 40], [255, 150, 0], [255, 255, 120]], np.float64)
 
 
-def check(model) -> None:
+def check(model: "Model") -> None:
     """Raise `DetectorError` for a model whose verdicts cannot be explained: see `heat` and `overlay`."""
     overlay(model, np.zeros((model.size, model.size, 3), np.uint8))
 
 
-def heat(model, pixels: np.ndarray) -> np.ndarray:
+def heat(model: "Model", pixels: np.ndarray) -> np.ndarray:
     """Evidence for the network's verdict, real or fake, by position: float64 (positions, positions), 0 to 1.
 
     `model`: a `model.Model`; `pixels`: uint8 (size, size, 3). All 0 where no position supports the verdict (the
@@ -41,7 +46,7 @@ def heat(model, pixels: np.ndarray) -> np.ndarray:
     return evidence / evidence.max() if evidence.max() > 0 else evidence
 
 
-def overlay(model, pixels: np.ndarray) -> np.ndarray:
+def overlay(model: "Model", pixels: np.ndarray) -> np.ndarray:
     """Overlay of an explanation: uint8 (n, n, 3), n a multiple of size, pixels in grey and the evidence in colour.
 
     `pixels`: uint8 (size, size, 3). Raises `DetectorError` for a network whose last block has one position: there
@@ -62,11 +67,12 @@ def overlay(model, pixels: np.ndarray) -> np.ndarray:
     part = (at - low)[..., None]
     colour = COLOURS[low] * (1 - part) + COLOURS[low + 1] * part
     share = STRENGTH * map_.clip(0, 1)[..., None]
-    return (grey * (1 - share) + colour * share).round().astype(np.uint8)
+    mixed: np.ndarray = grey * (1 - share) + colour * share
+    return mixed.round().astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=4)
-def _maps(path: str, threads: int):
+def _maps(path: str, threads: int) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """A function from pictures to (what the last average is over, float (n, c, h, w); the output's weight)."""
     model = onnx.load(path)
     pools = [node for node in model.graph.node if node.op_type in ("ReduceMean", "GlobalAveragePool")]

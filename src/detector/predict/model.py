@@ -11,10 +11,11 @@ import json
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -37,7 +38,7 @@ BATCH = 16  # pictures a pass: no slower than larger ones on a CPU, and a ResNet
 AHEAD = 4  # images a thread that are decoded, or about to be, while the model computes
 FRAME = 0.5  # of a video, where training saw none
 
-Item = str | os.PathLike | tuple[str, bytes]
+Item = str | os.PathLike[str] | tuple[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Model:
             ]
         return never
 
-    def judge(self, image: str | os.PathLike | bytes, *, name: str = "image", fast: bool = False) -> Answer:
+    def judge(self, image: str | os.PathLike[str] | bytes, *, name: str = "image", fast: bool = False) -> Answer:
         """Judge one image: a path, or the bytes of a file. Never raises for what is wrong with the image.
 
         `fast`: do not check whether saving the image again changes the verdict.
@@ -133,14 +134,14 @@ class Model:
         item = (name, image) if isinstance(image, bytes) else image
         return self._answers([(_name(item), self._try_views(item, fast))], BATCH)[0]
 
-    def judge_many(self, items: Iterable[Item], *, batch: int = BATCH, fast: bool = False) -> Iterator[Answer]:
+    def judge_many(self, items: Iterable[Item], *, batch: int = BATCH, fast: bool = False) -> Generator[Answer]:
         """Judge many images; yields answers in the order of `items`: paths, or names and bytes.
 
         `batch`: images in one pass of the network. `fast`: do not check whether saving an image again changes its
         verdict. Only a few images are held in memory.
         """
         items = iter(items)
-        waiting: deque[tuple[str, Future]] = deque()
+        waiting: deque[tuple[str, Future[np.ndarray | str]]] = deque()
         together = max(1, batch // (1 if fast else 1 + len(verdicts.CHANGES)))
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
 
@@ -242,7 +243,7 @@ class Model:
         return Answer(name, verdict, self.probability_fake(logit), logit, why)
 
 
-def _way(path: Path, ways: Mapping[str, Mapping], source: str | None) -> Preprocessing:
+def _way(path: Path, ways: Mapping[str, Mapping[str, Any]], source: str | None) -> Preprocessing:
     """How pixels are made: as of `source`, or as of all where they are alike."""
     if source is not None and source not in ways:
         raise DetectorError(

@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image
 
@@ -49,7 +50,7 @@ class Band:
         return self.error <= self.wanted
 
     @classmethod
-    def of(cls, facts: Mapping) -> "Band":
+    def of(cls, facts: Mapping[str, Any]) -> "Band":
         """Band from the facts that `calibration.band` returned."""
         cuts = {name: facts[name]["cut"] for name in (FAKE, REAL)}
         bounds = [facts[name]["bound"] for name in (FAKE, REAL) if facts[name]["cut"] is not None]

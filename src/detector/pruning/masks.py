@@ -76,7 +76,6 @@ def violations(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -
     return sum(int(((w.detach().cpu() != 0) & (m.cpu() == 0)).sum()) for w, m in zip(weights, masks, strict=True))
 
 
-@torch.no_grad()
 def _drop(
     weights: Sequence[torch.Tensor], sparsity: float, importance: Callable[[torch.Tensor], torch.Tensor]
 ) -> list[torch.Tensor]:

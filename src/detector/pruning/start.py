@@ -1,6 +1,7 @@
 """What a branch starts from: the baseline, pruned by the branch's method."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from detector.pruning import channels, masks
 
 
 def start(
-    model: nn.Module, pruning: Mapping, seed: int
+    model: nn.Module, pruning: Mapping[str, Any], seed: int
 ) -> tuple[nn.Module, Sequence[torch.Tensor] | masks.Gradual | None]:
     """The baseline as a branch starts from it, and what `fit` is to keep at zero.
 

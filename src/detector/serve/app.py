@@ -137,7 +137,8 @@ class Service:
 
     async def _results(self, found: list[Upload], explain: bool, request: Request) -> list[dict]:
         """One result for each image. Raises ClientDisconnect once the client is gone: what waits stays unread."""
-        gone, results = asyncio.ensure_future(_hung_up(request)), []
+        gone: asyncio.Future[Any] = asyncio.ensure_future(_hung_up(request))
+        results: list[dict] = []
         try:
             # One at a time, so that a request of many images leaves threads to others.
             while found:
@@ -158,7 +159,7 @@ class Service:
 
     def _one(self, upload: Upload, explain: bool) -> dict:
         """One result, as JSON has it. Never raises."""
-        result = {"name": upload.name, "verdict": None, "probability_fake": None, "logit": None}
+        result: dict[str, Any] = {"name": upload.name, "verdict": None, "probability_fake": None, "logit": None}
         result |= {"why": None, "explanation": None, "error": None}
         try:
             self._check(upload.data)
@@ -199,7 +200,9 @@ class Service:
 
 def band(model: Model) -> list[float] | None:
     """Probabilities of fake between which a verdict is unsure; None for an old bundle without a band."""
-    return model.band and [model.probability_fake(model.band.real), model.probability_fake(model.band.fake)]
+    if model.band is None:
+        return None
+    return [model.probability_fake(model.band.real), model.probability_fake(model.band.fake)]
 
 
 def _blank() -> bytes:

@@ -1,5 +1,7 @@
 """Calibration: temperature scaling of logits and the band of unsure verdicts, fitted on validation images."""
 
+from typing import Any
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
@@ -30,7 +32,7 @@ def temperature(label: np.ndarray, logit: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def band(label: np.ndarray, logit: np.ndarray, wanted: float) -> dict:
+def band(label: np.ndarray, logit: np.ndarray, wanted: float) -> dict[str, Any]:
     """Find the band of unsure logits, outside of which at most the share `wanted` of verdicts is wrong.
 
     `label` int (n,), 1 = real; `logit` float (n,), above 0 = real; of images that played no part in training.
@@ -55,11 +57,11 @@ def band(label: np.ndarray, logit: np.ndarray, wanted: float) -> dict:
     }
 
 
-def _side(strength: np.ndarray, wrong: np.ndarray, wanted: float, sign: int) -> dict:
+def _side(strength: np.ndarray, wrong: np.ndarray, wanted: float, sign: int) -> dict[str, Any]:
     """Of one verdict: `strength` float (m,), the size of its logits; `wrong` boolean (m,)."""
     order = np.argsort(-strength, kind="stable")
     strength, errors = strength[order], np.cumsum(wrong[order])
-    best = None
+    best: dict[str, Any] | None = None
     for part in range(1, SHARES + 1) if len(order) else ():
         cut = strength[max(1, part * len(order) // SHARES) - 1]
         kept = int(np.searchsorted(-strength, -cut, side="right"))  # of equal logits all or none

@@ -1,18 +1,26 @@
 """Decision rule: a logit of 0 or more means real, below 0 fake. No other module decides it."""
 
-from typing import TypeVar
+from typing import overload
+
+import numpy as np
 
 from detector.core.labels import CLASSES, FAKE, REAL
 
-Numbers = TypeVar("Numbers")  # a float, an array or a tensor
 
-
-def real(logit: Numbers) -> Numbers:
+@overload
+def real(logit: float) -> bool: ...
+@overload
+def real(logit: np.ndarray) -> np.ndarray: ...
+def real(logit: float | np.ndarray) -> bool | np.ndarray:  # or a tensor, from a tensor
     """Whether an image is called real. NaN would be called fake: `predictions.require_numbers` refuses it."""
     return logit >= 0
 
 
-def right(label: Numbers, logit: Numbers) -> Numbers:
+@overload
+def right(label: int, logit: float) -> bool: ...
+@overload
+def right(label: np.ndarray, logit: np.ndarray) -> np.ndarray: ...
+def right(label: int | np.ndarray, logit: float | np.ndarray) -> bool | np.ndarray:
     """Whether an image is called correctly; `label`: 1 = real, 0 = fake."""
     return real(logit) == (label == REAL)
 

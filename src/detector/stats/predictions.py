@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from detector.experiment.variants import COMBINED, VALID, Variant
 from detector.stats import decisions
 
 IMAGE = ["source", "path", "label"]  # what says which image a row is about
+Model = TypeVar("Model")
 Predictions = Mapping[Variant, Mapping[str, pd.DataFrame]]
 
 
@@ -31,10 +33,12 @@ def read(folders: Iterable[Path], sets: Sequence[str]) -> dict[Variant, dict[str
 
 def right(table: pd.DataFrame, column: str = "logit") -> np.ndarray:
     """Whether each image of a table was called correctly, bool (n,)."""
-    return decisions.right(table["label"].to_numpy(), table[column].to_numpy())
+    label: np.ndarray = table["label"].to_numpy()
+    logit: np.ndarray = table[column].to_numpy()
+    return decisions.right(label, logit)
 
 
-def check(found: Mapping[object, Mapping[str, pd.DataFrame]]) -> None:
+def check(found: Mapping[Model, Mapping[str, pd.DataFrame]]) -> None:
     """Raises `DetectorError` where a logit is no number, or two models' tables of one set are of other images.
 
     `found`: by model and set, columns of `IMAGE` and logit.

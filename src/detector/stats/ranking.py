@@ -97,7 +97,8 @@ def _resampled(rng: np.random.Generator, classes: list[np.ndarray], distinct: in
     )
     # Real images above each fake one, ties one half.
     above = len(classes[0]) - np.cumsum(real, axis=1) + real / 2
-    return (fake * above).sum(axis=1) / (len(classes[0]) * len(classes[1]))
+    areas: np.ndarray = (fake * above).sum(axis=1) / (len(classes[0]) * len(classes[1]))
+    return areas
 
 
 def best_cut(label: np.ndarray, logit: np.ndarray) -> float:

@@ -45,15 +45,16 @@ def ablation(
         controls = [name for name in names if _is_control(name)]
         for branch in (name for name in names if name != BASELINE and name not in controls):
             for testset in dict.fromkeys(name for _, name in right_of):
-                for seed in (*seeds, ALL):
-                    runs = seeds if seed == ALL else [seed]
+                for seed, runs in (*((seed, [seed]) for seed in seeds), (ALL, seeds)):
                     for part, control, second, first, same in _parts(metas, arch, runs, branch, controls):
                         row = {"arch": arch, "seed": seed, "branch": branch, "testset": testset, "part": part}
-                        each = (
+                        before, after = (
                             [right_of[Variant(arch, run, name), testset] for run in runs]
                             for name in (first, second)
                         )
-                        rows.append({**row, "control": control, "same_settings": same, **_numbers(*each, margin)})
+                        rows.append(
+                            {**row, "control": control, "same_settings": same, **_numbers(before, after, margin)}
+                        )
     return rows
 
 

@@ -24,7 +24,8 @@ def environments(noted: Mapping[tuple[Variant, str], Mapping]) -> list[dict]:
     `noted`: what the stage left of `provenance.record`, and `plan` (device, precision) where a network ran.
     `differs` names what is not as it was for the first variant that has the stage; it is empty where nothing is.
     """
-    rows, first = [], {}
+    rows: list[dict] = []
+    first: dict[str, tuple[Variant, dict[str, str]]] = {}
     for (variant, stage), record in noted.items():
         shaping = _shaping(stage, record)
         reference, expected = first.setdefault(stage, (variant, shaping))

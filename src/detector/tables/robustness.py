@@ -6,6 +6,7 @@ the question is about a difference of differences, on the same images (docs/robu
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -110,7 +111,7 @@ def _measured(part: pd.DataFrame, name: str, table: Mapping[str, Steps]) -> dict
     """The numbers of one branch and perturbation that need no reference."""
     before, after, label = right(part, CLEAN), right(part, name), part["label"].to_numpy()
     accuracy = after.mean() if len(after) else math.nan
-    row = {"perturbation": name, "kind": CLEAN, "n": len(after), "accuracy": accuracy}
+    row: dict[str, Any] = {"perturbation": name, "kind": CLEAN, "n": len(after), "accuracy": accuracy}
     row["accuracy_low"], row["accuracy_high"] = wilson(accuracy, len(after))
     for column, of_class in (("recall_fake", label == FAKE), ("recall_real", label != FAKE)):
         row[column] = after[of_class].mean() if of_class.any() else math.nan

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import nn
@@ -124,7 +125,7 @@ def fit(
     model.load_state_dict(run.best)
     if wrong := run.violations():
         raise RuntimeError(f"{title}: {wrong} pruned weights are not zero after training; this is a bug")
-    result = Fit(run.best, run.history, _best(run.history, run.first))
+    result = Fit(run.best, run.history, run.kept)
     if said := _doubt(result, valid):
         log.warning("%s: %s. %s", title, said, decisions.REMEDY)
     return result
@@ -134,8 +135,8 @@ def _doubt(result: Fit, valid: Batches) -> str:
     """What to say of a network that never calls one class, in the epoch that is kept or in the last one."""
     reals = int((valid.labels == REAL).sum())
     for row in (result.best, result.history[-1]):
-        counts = (round(share * len(valid)) for share in (row.valid_called_real, row.valid_accuracy))
-        said = decisions.doubt(reals, len(valid) - reals, *counts, "validation images")
+        called, right = (round(share * len(valid)) for share in (row.valid_called_real, row.valid_accuracy))
+        said = decisions.doubt(reals, len(valid) - reals, called, right, "validation images")
         if said and (row is result.best or row.valid_called_real in (0, 1)):
             return f"in epoch {row.epoch}, {'which is kept' if row is result.best else 'its last'}, {said}"
     return ""
@@ -182,11 +183,11 @@ class _Run:
         self._model = plan.place(model)
         self._weights = prunable(model)
         # A ramp longer than the training ends with it: no run leaves a model that is pruned less than it says.
-        self._gradual = masks if isinstance(masks, pruning.Gradual) else None
-        if self._gradual is not None:
-            self._gradual = replace(self._gradual, epochs=min(self._gradual.epochs, recipe.epochs))
+        self._gradual: pruning.Gradual | None = None
         self._kept: list[torch.Tensor] | None = None
-        if masks is not None and self._gradual is None:
+        if isinstance(masks, pruning.Gradual):
+            self._gradual = replace(masks, epochs=min(masks.epochs, recipe.epochs))
+        elif masks is not None:
             self._keep(masks)
         self._optimizer = make_optimizer(recipe.optimizer, list(model.parameters()), recipe)
         self._partial = self._fresh()
@@ -201,11 +202,20 @@ class _Run:
         """Number of the first epoch that can be the best one: all pruning is done in it."""
         return 1 if self._gradual is None else self._gradual.epochs
 
+    @property
+    def kept(self) -> Epoch:
+        """The epoch whose weights are `best`."""
+        row = _best(self.history, self.first)
+        if row is None:
+            raise RuntimeError(f"{self._title}: no epoch was trained; this is a bug")
+        return row
+
     def violations(self) -> int:
         """How many weights of the model are not zero that should be."""
         if self._gradual is not None:  # which ones may have changed since the best epoch, not how many
             zeros = sum(int((w == 0).sum()) for w in self._weights)
-            return max(0, round(self._gradual.sparsity * sum(w.numel() for w in self._weights)) - zeros)
+            wanted = round(self._gradual.sparsity * sum(int(w.numel()) for w in self._weights))
+            return max(0, wanted - zeros)
         return 0 if self._kept is None else pruning.violations(self._weights, self._kept)
 
     def _keep(self, masks: Sequence[torch.Tensor]) -> None:
@@ -283,7 +293,8 @@ class _Run:
                 self._stop_if_asked()
 
     def _fresh(self) -> _Partial:
-        return _Partial(0, *torch.zeros(2, device=self._plan.torch_device), 0.0)
+        loss_sum, correct = torch.zeros(2, device=self._plan.torch_device)
+        return _Partial(0, loss_sum, correct, 0.0)
 
     def _stop_if_asked(self) -> None:
         """Between two steps: save what is done and end."""
@@ -304,7 +315,7 @@ class _Run:
             content["partial"] = vars(partial)
         self._state.save(len(self.history), content, step=0 if partial is None else partial.step)
 
-    def _restore(self, saved: Mapping) -> None:
+    def _restore(self, saved: Mapping[str, Any]) -> None:
         self.best, self.history = saved["best"], [Epoch(**row) for row in saved["history"]]
         if "model" in saved:
             self._model.load_state_dict(saved["model"])

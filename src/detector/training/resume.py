@@ -5,6 +5,7 @@ import io
 import logging
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,7 +26,7 @@ class ResumeState:
     def __init__(self, folder: Path | str):
         self.folder = Path(folder)
 
-    def save(self, epoch: int, state: Mapping, step: int = 0, keep: int = 2) -> None:
+    def save(self, epoch: int, state: Mapping[str, Any], step: int = 0, keep: int = 2) -> None:
         """Save a state; `epoch`: number of finished epochs, `step`: steps into the next one, `keep`: how many
         files to keep.
         """
@@ -38,13 +39,14 @@ class ResumeState:
         for old in self._files()[keep:]:
             old.unlink()
 
-    def load(self) -> dict | None:
+    def load(self) -> dict[str, Any] | None:
         """Load the newest state whose checksum holds, with tensors on the CPU; None if there is none."""
         for path in self._files():
             content = path.read_bytes()
             digest, payload = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
             if hashlib.sha256(payload).digest() == digest:
-                return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+                state: dict[str, Any] = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+                return state
             log.warning("%s: damaged (its checksum does not hold); going back one step", path)
         return None
 

@@ -43,10 +43,10 @@ class Space:
 class Outcome:
     """Result of a search: the table of finished trials."""
 
-    trials: list[dict] = field(default_factory=list)
+    trials: list[dict[str, Any]] = field(default_factory=list)
 
     @property
-    def best(self) -> dict:
+    def best(self) -> dict[str, Any]:
         """Row of the trial with the best validation accuracy (the first of ties).
 
         Raises `DetectorError` where every trial diverged.
@@ -62,7 +62,7 @@ class Pruned(Exception):
 
 
 # objective(trial number, values, report) -> (validation accuracy, epochs); report(epoch, validation accuracy)
-Objective = Callable[[int, Mapping, Callable[[int, float], None]], tuple[float, int]]
+Objective = Callable[[int, Mapping[str, Any], Callable[[int, float], None]], tuple[float, int]]
 
 
 def run(
@@ -163,7 +163,7 @@ def _free_number(
     return min(free, default=None), sum(trial.state == TrialState.RUNNING for trial in taken)
 
 
-def _try(study: optuna.Study, trial: Trial, number: int, values: Mapping, objective: Objective) -> None:
+def _try(study: optuna.Study, trial: Trial, number: int, values: Mapping[str, Any], objective: Objective) -> None:
     best = [0.0]
     epochs = 0
 
@@ -192,7 +192,7 @@ def _try(study: optuna.Study, trial: Trial, number: int, values: Mapping, object
     study.tell(trial, accuracy if complete else None, TrialState.COMPLETE if complete else TrialState.PRUNED)
 
 
-def _rows(study: optuna.Study, trials: int, title: str) -> list[dict]:
+def _rows(study: optuna.Study, trials: int, title: str) -> list[dict[str, Any]]:
     """The finished trials with numbers below `trials`: the study may hold more, from when more were asked for."""
     finished = study.get_trials(deepcopy=False, states=FINISHED)
     rows = [_row(trial) for trial in sorted(finished, key=lambda t: t.user_attrs["number"])][:trials]
@@ -204,7 +204,7 @@ def _rows(study: optuna.Study, trials: int, title: str) -> list[dict]:
     return rows
 
 
-def _row(trial: FrozenTrial) -> dict:
+def _row(trial: FrozenTrial) -> dict[str, Any]:
     noted = {**trial.params, **trial.user_attrs, "trial": trial.user_attrs["number"]}
     return {name: noted[name] for name in TRIAL_COLUMNS}
 
@@ -214,7 +214,7 @@ class _Flock:
 
     def __init__(self, path: Path):
         self._path = path
-        self._held: AbstractContextManager | None = None
+        self._held: AbstractContextManager[None] | None = None
 
     def acquire(self) -> bool:
         self._held = locks.held(self._path, PATIENCE)
@@ -256,7 +256,7 @@ class _CheckedJournal(JournalFileBackend):
             yield entry
 
 
-def _crc(entry: Mapping) -> int:
+def _crc(entry: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(entry, sort_keys=True).encode())
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -17,7 +18,7 @@ from detector.models.dataset import Images
 from detector.models.devices import Plan, plan
 from detector.models.networks import channel_count, macs, parameter_count, prunable
 from detector.training import distributed
-from detector.training.fit import HISTORY_COLUMNS, Fit
+from detector.training.fit import HISTORY_COLUMNS, Epoch, Fit
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
 
 
-def prepare(args: argparse.Namespace, settings: Mapping) -> tuple[Images, Plan, Batches, Batches]:
+def prepare(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[Images, Plan, Batches, Batches]:
     """Images, device, training and validation batches, by `add_arguments` and the settings, with `runtime`."""
     images = Images.open(args.manifest, args.packs)
     where = plan(threads=args.threads, image_size=images.size, **settings["runtime"])
@@ -47,7 +48,7 @@ def prepare(args: argparse.Namespace, settings: Mapping) -> tuple[Images, Plan, 
     return images, where, train, valid
 
 
-def write_history(path: Path, history: Sequence) -> None:
+def write_history(path: Path, history: Sequence[Epoch]) -> None:
     """Write history.csv: a row per epoch, columns `HISTORY_COLUMNS`."""
     with replacing(path) as temporary:
         pd.DataFrame([asdict(row) for row in history], columns=HISTORY_COLUMNS).to_csv(

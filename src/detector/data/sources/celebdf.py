@@ -63,15 +63,18 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     videos = {}
     for folder in used:
         label, pattern = FOLDERS[folder]
-        names = walk.media(root, root / folder, frozenset({".mp4"}), LAYOUT)
-        odd = [f"{folder}/{name}" for name in names if not pattern.fullmatch(name)]
+        found = {
+            name: pattern.fullmatch(name) for name in walk.media(root, root / folder, frozenset({".mp4"}), LAYOUT)
+        }
+        odd = [f"{folder}/{name}" for name, match in found.items() if not match]
         if odd:
             raise DetectorError(
                 f"{root / folder}: {len(odd)} name(s) not of the form {pattern.pattern}; people in "
                 f"a video are known by its name alone. Restore the names or move the files away:\n{listing(odd)}"
             )
-        for name in names:
-            videos[f"{folder}/{name}"] = (label, "|".join(pattern.fullmatch(name).groups()))
+        for name, match in found.items():
+            if match:
+                videos[f"{folder}/{name}"] = (label, "|".join(match.groups()))
     test = _test_videos(root, videos, used)
     return by_path(
         Record(

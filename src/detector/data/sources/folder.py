@@ -140,7 +140,7 @@ def _check_placed(root: Path, odd: Sequence[str], places: Mapping[str, _Place]) 
     for place in places.values():
         parts = place.class_path.split("/")
         on_the_way |= {"/".join(parts[:count]) for count in range(len(parts))}
-    tops = {}  # in order, each once
+    tops: dict[str, None] = {}  # in order, each once
     for path in odd:
         parts = path.split("/")
         inner = (count for count in range(1, len(parts)) if "/".join(parts[:count]) not in on_the_way)
@@ -155,11 +155,12 @@ def _check_placed(root: Path, odd: Sequence[str], places: Mapping[str, _Place]) 
 
 def _check_one_meaning(root: Path, places: Mapping[str, _Place]) -> None:
     """Raises DetectorError where folders with images could be taken for two things."""
+    backwards = list(places.items())[::-1]  # of several folders the first one is named
     for label in (REAL, FAKE):
         names = {place.class_folder.lower(): folder for folder, place in places.items() if place.label == label}
         if len(names) > 1:
             _two_meanings(root, names.values(), "are of one class by two names", "Rename one, or move it away.")
-    split = {bool(place.split_folder): folder for folder, place in reversed(places.items())}
+    split = {bool(place.split_folder): folder for folder, place in backwards}
     if len(split) > 1:
         _two_meanings(
             root,
@@ -167,7 +168,7 @@ def _check_one_meaning(root: Path, places: Mapping[str, _Place]) -> None:
             "disagree: the first is in a folder of a split, the second in none",
             "Give every image a split or none; rename a folder that only happens to be called like one.",
         )
-    above = {place.above: folder for folder, place in reversed(places.items())}
+    above = {place.above: folder for folder, place in backwards}
     if len(above) > 1:
         _two_meanings(
             root,
@@ -184,7 +185,11 @@ def _two_meanings(root: Path, folders: Iterable[str], why: str, remedy: str) -> 
 
 def _meaning(places: Mapping[str, _Place]) -> str:
     """What folders were taken for, in one line."""
-    classes = {f"{place.class_folder}/ = {CLASS_NAMES[place.label]}" for place in places.values()}
+    classes = {
+        f"{place.class_folder}/ = {CLASS_NAMES[place.label]}"
+        for place in places.values()
+        if place.label is not None
+    }
     found = {f"{place.split_folder}/ = {place.official}" for place in places.values() if place.split_folder}
     made = sorted({place.generator for place in places.values()} - {""})
     generators = f"{', '.join(made[:10])}{', …' if len(made) > 10 else ''}"
