@@ -121,11 +121,11 @@ def _leaks(splits: pd.DataFrame, node: np.ndarray, pairs: pd.DataFrame) -> pd.Da
 
 
 def groups(splits: pd.DataFrame) -> pd.DataFrame:
-    """Rows of audit_groups.csv: for each source and two splits, how many groups are in both, and how many images
-    of the later split (of how many) belong to one of them.
+    """Rows of audit_groups.csv: the groups that are in two splits of a source, and how many images they have.
 
-    `splits`: columns source, split, group; an image with several groups (`a|b`) belongs to each. Groups of
-    different sources are unrelated. For a source without groups, the counts are empty.
+    A row for each source and two splits: the groups in both, and how many images of the later split (of how many)
+    belong to one of them. `splits`: columns source, split, group; an image with several groups (`a|b`) belongs to
+    each. Groups of different sources are unrelated. For a source without groups, the counts are empty.
     """
     rows = []
     for source, table in splits.groupby("source"):

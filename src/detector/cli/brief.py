@@ -12,14 +12,16 @@ CONTROL = "l1-00"  # the same training with nothing pruned
 
 
 def text(results: Path, program: str = "detector") -> str:
-    """Brief of the first network of `results`, on all test images together; `program`: how the command is called
-    here.
+    """Brief of the first network of `results`, on all test images together.
 
-    Raises `DetectorError` where the run has no tables yet.
+    `program`: how the command is called here. Raises `DetectorError` where the run has no tables yet.
     """
     path = results / "tables/final_accuracy.csv"
     if not path.is_file():
-        raise DetectorError(f"{path}: not there yet; `detector summary {results}` says how far the run is")
+        raise DetectorError(
+            f"{path}: found no such file, expected a table of the run; "
+            f"`detector summary {results}` says how far the run is"
+        )
     rows = pd.read_csv(path)
     first = rows[(rows["testset"] == COMBINED) & (rows["branch"] == "baseline")].iloc[0]
     network = {"arch": first["arch"], "seed": first["seed"]}

@@ -29,11 +29,10 @@ class Item:
 
 
 def found(results: Path, pixels: bool = False) -> list[Item]:
-    """What can be deleted below `results`: the states of jobs and, with `pixels`, the packed images; links are
-    kept.
+    """What can be deleted below `results`: the states of jobs and, with `pixels`, the packed images.
 
-    Raises `DetectorError` where no run was started there, where a job or a snakemake is at work, and for the
-    pixels of an unfinished run, which would start over.
+    Links are kept. Raises `DetectorError` where no run was started there, where a job or a snakemake is at work,
+    and for the pixels of an unfinished run, which would start over.
     """
     if not status.text(results):
         raise DetectorError(f"{results}: found no results in it, expected those of a run, so nothing is deleted")

@@ -116,7 +116,7 @@ def clean(args: argparse.Namespace) -> None:
             answer = input("Delete these? [y/N] ")
         except (EOFError, RuntimeError):  # the latter where stdin is closed
             raise DetectorError(
-                "nothing was deleted: nobody is there to be asked; --yes does it unasked"
+                "nothing was deleted: standard input gave no answer; --yes deletes without asking"
             ) from None
         if answer.strip().lower() not in ("y", "yes"):
             logging.info("nothing was deleted")

@@ -57,7 +57,7 @@ def predict(
     """
     job.output()  # raises where it is closed
     if STDIN in paths and sys.stdin is None:
-        raise DetectorError(f"{STDIN}: standard input is closed, expected a path a line; pipe them in")
+        raise DetectorError(f"{STDIN}: standard input is closed, expected one path per line; pipe them in")
     if explain is not None and explain.exists() and not explain.is_dir():
         raise DetectorError(
             f"--explain: found the file {explain}, expected a folder, or nothing where to make one"
@@ -117,12 +117,12 @@ def _stem(name: str) -> str:
 
 
 def found(paths: Iterable[str], stdin: TextIO | None = None, *, left: Counter[str] | None = None) -> Iterator[str]:
-    """Files that the arguments mean: a path itself, the images and videos below a folder (without clutter, sorted
-    by name), the matches of a pattern, and for "-" the same for each line of stdin.
+    """Files that the arguments mean.
 
-    A path that leads nowhere is yielded as it is, so that it gets a row. What is skipped below folders, except
-    clutter, is counted in `left`: by file suffix, and `LINKED` and `CLOSED` for folders. Raises `DetectorError`
-    where stdin cannot be read.
+    They are a path itself, the images and videos below a folder (without clutter, sorted by name), the matches of
+    a pattern, and for "-" the same for each line of stdin. A path that leads nowhere is yielded as it is, so that
+    it gets a row. What is skipped below folders, except clutter, is counted in `left`: by file suffix, and
+    `LINKED` and `CLOSED` for folders. Raises `DetectorError` where stdin cannot be read.
     """
     left = Counter() if left is None else left
     for path in paths:

@@ -112,7 +112,7 @@ def output() -> TextIO:
     """Standard output, made to accept any text. Raises `DetectorError` where it is closed."""
     if sys.stdout is None:
         raise DetectorError(
-            f"{STANDARD_OUTPUT} is closed, and answers go there; leave it open, or use > /dev/null"
+            f"{STANDARD_OUTPUT} is closed, expected somewhere to print answers; leave it open, or use > /dev/null"
         )
     if isinstance(sys.stdout, io.TextIOWrapper):  # else the caller has put a file of text there
         sys.stdout.reconfigure(errors=ESCAPED)

@@ -75,7 +75,7 @@ def _killed(notes: Path) -> str:
     found = sorted(path.read_bytes().rstrip(b"\0").decode(errors="replace") for path in notes.iterdir())
     found = [text for text in found if text]
     message = (
-        "a worker process was killed, most often for want of memory; run again with fewer of them "
+        "a worker process was killed, most often because memory ran out; run again with fewer of them "
         "(runtime.workers) or more memory (mem_mb of the rule on a cluster). What was finished is kept where the "
         "stage can resume"
     )

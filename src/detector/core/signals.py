@@ -37,8 +37,7 @@ class Stopped(BaseException):
 
 
 def install() -> None:
-    """Handle SIGTERM and SIGINT as the module says, and watch the process that the environment variable `PARENT`
-    names.
+    """Handle SIGTERM and SIGINT as the module says, and watch the parent that the environment names (`PARENT`).
 
     Call once, in the main thread.
     """
@@ -61,9 +60,7 @@ def install() -> None:
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Context in which a stop raises nothing: call `check`. At the end of the outermost one it is raised after
-    all.
-    """
+    """Context in which a stop raises nothing: call `check`. It is raised at the end of the outermost context."""
     global _depth
     _depth += 1
     try:

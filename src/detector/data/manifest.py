@@ -70,7 +70,10 @@ def build(
         usable = (part.split != "") & (part.error == "") & ~part.path.isin(bad.get(name, set()))
         part = _limit(name, part[usable], options[name].get("limit") or {}, seed)
         if part.empty:
-            raise DetectorError(f"source {name}: no image is left after splits, bad files and limits")
+            raise DetectorError(
+                f"source {name}: no image is left after splits, bad files and limits; look at its bad.csv, "
+                f"choose another data.sources.{name}.split or raise its limit"
+            )
         parts.append(part.sort_values("path"))
     table = pd.concat(parts)[list(COLUMNS)].reset_index(drop=True)
     learned = set(table.loc[table.label == FAKE, "split"])
@@ -100,7 +103,7 @@ def require_parts(table: pd.DataFrame) -> None:
         missing.append("test: no image")
     if missing:
         raise DetectorError(
-            f"data: what all sources together have cannot train a detector and test it:\n{listing(missing)}\n"
+            f"data: training and testing need images that no source in use provides:\n{listing(missing)}\n"
             "Add a source that has them (data.use), or choose other splits: data.fractions, "
             "data.sources.NAME.split and limit."
         )

@@ -60,7 +60,9 @@ def pack(
     final name, and the finished chunks are kept for the next run.
     """
     if scan.empty:
-        raise DetectorError("nothing to pack: the scan has no rows")
+        raise DetectorError(
+            "nothing to pack: found a scan without rows, expected one per image; scan the source again"
+        )
     shape = (len(scan), how.size, how.size, 3)
     source = str(scan.source.iloc[0])
     index = {
@@ -138,9 +140,7 @@ def pack_chunk(
 
 
 def scan_hash(scan: pd.DataFrame) -> str:
-    """SHA-256 over path, sha256, frame and error of each row in order: everything in a scan that decides on
-    pixels.
-    """
+    """SHA-256 over path, sha256, frame and error of each row in order: all of a scan that decides on pixels."""
     digest = hashlib.sha256()
     columns = scan[["path", "sha256", "frame", "error"]]
     for start in range(0, len(scan), 10_000):  # not at once: a million rows as Python objects are 300 MB

@@ -26,8 +26,7 @@ def by_path(records: Iterable[Record]) -> list[Record]:
 
 
 def located(path: str, pairs: str | os.PathLike | None) -> str:
-    """Path to join to the source's root to reach a record's file: the path itself, or an absolute one below
-    `pairs`.
+    """Path to join to the source's root to reach a record's file: its path, or an absolute one below `pairs`.
 
     Tables keep the record's path, so they do not depend on where the two folders lie on this machine.
     """

@@ -115,8 +115,7 @@ def media(root: Path, folder: Path, suffixes: frozenset[str], layout: str) -> li
 
 
 def tree(root: Path, folder: str = "") -> Iterator[tuple[str, list[str], list[str]]]:
-    """Walk `root / folder`: for each folder its path relative to `root`, its subfolders' names and its files'
-    names.
+    """Walk `root / folder`: yields each folder's path relative to `root`, its subfolders' and its files' names.
 
     Raises `DetectorError` as `children` does, and for a link that leads in a circle.
     """

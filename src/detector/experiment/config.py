@@ -45,14 +45,13 @@ _Validator = jsonschema.validators.extend(
 
 
 def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None = None) -> dict:
-    """A checked copy of `config` with every default filled in and `~` in paths replaced by the user's home;
-    `config` itself is left as it is.
+    """Validated copy of `config` with all defaults filled in and `~` in paths replaced by the user's home.
 
-    `texts`: what of it came from Snakemake's `--config`, which makes text of all that is inside of lists and maps;
-    there, text is what it would be in a file where the schema asks for that.
+    `config` itself is not changed. `texts`: what of it came from Snakemake's `--config`, which turns all values
+    inside lists and maps into text; such a text becomes what it would be in a file, where the schema asks for
+    that.
 
-    Raises `DetectorError` with one line for each key that is wrong: which key, what was found, what was
-    expected.
+    Raises `DetectorError` with one line for each key that is wrong: which key, what was found, what was expected.
     """
     schema = schema_of(schema_file)
     own = copy.deepcopy(dict(config))

@@ -40,7 +40,7 @@ class Variant:
 
     @property
     def percent_of(self) -> str:
-        """What the percent is a share of: `weights` (conv and fc, set to zero) or `parameters` (all, removed with
+        """What the percent is of: `weights` (conv and fc, set to zero) or `parameters` (all, removed with
         channels).
         """
         return "parameters" if self.branch.startswith("channels-") else "weights"

@@ -107,8 +107,9 @@ def text(facts: Facts, template: str) -> str:
 
 
 def least_runtime(ir: int, opset: int) -> str:
-    """First release of ONNX Runtime that reads files of this IR version and opset; for newer ones the installed
-    release.
+    """First release of ONNX Runtime that reads files of this IR version and opset.
+
+    For files newer than `READERS` knows, the installed release.
     """
     for release, newest_ir, newest_opset in READERS:
         if ir <= newest_ir and opset <= newest_opset:

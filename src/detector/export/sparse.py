@@ -60,8 +60,7 @@ def save(path: Path | str, weights: Mapping[str, torch.Tensor], precision: str, 
 
 
 def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict]:
-    """Read a sparse file: the weights, fp32 and of the shapes that were saved, ready for `networks.load`; and the
-    facts.
+    """Read a sparse file: the weights, fp32, in their saved shapes, ready for `networks.load`; and the facts.
 
     What was not stored is +0. Raises `DetectorError` for any other file, another version, and damage of any kind.
     """

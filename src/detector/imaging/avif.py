@@ -8,8 +8,7 @@ SEQUENCE_HEADER = 1  # type of an OBU, a unit of AV1
 
 
 def coded_sizes(data: bytes) -> list[tuple[int, int]]:
-    """(width, height) in pixels of each AV1 sequence header: of every item, and of the first samples of every
-    track.
+    """Sizes (width, height) in pixels in the AV1 sequence headers of all items and of the tracks' first samples.
 
     Boxes as in ISO/IEC 14496-12 and 23008-12, AV1 as in its specification, 5.5. Raises `ValueError` where the
     boxes cannot be followed, and where nothing is coded.

@@ -171,8 +171,7 @@ def _pillows_limit(max_pixels: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened_video(path: str | os.PathLike, max_pixels: int | None) -> Iterator[av.container.InputContainer]:
-    """Context with a video of at least one video stream, whose decoder refuses frames of more than `max_pixels`
-    pixels.
+    """Context with a video whose decoder refuses frames of more than `max_pixels` pixels.
 
     Raises `BadImage` for anything but a regular file, where there is no video stream, and where the header names
     more pixels; `av.FFmpegError` where FFmpeg cannot read it.

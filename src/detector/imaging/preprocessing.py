@@ -81,8 +81,8 @@ class Preprocessing:
             odd |= settings
         if odd or "size" not in settings:
             raise DetectorError(
-                f"preprocessing: found {odd or dict(settings)}, expected size and, of {', '.join(sorted(known))}, "
-                f"what is not the default, with preprocess one of {', '.join(WAYS)}, recompress.format one of "
+                f"preprocessing: found {odd or dict(settings)}, expected size and any of "
+                f"{', '.join(sorted(known))}, with preprocess one of {', '.join(WAYS)}, recompress.format one of "
                 f"{', '.join(FORMATS)}, and {FIXED}; use the version of the project that made the model"
             )
         given = {key: value for key, value in settings.items() if key in known}

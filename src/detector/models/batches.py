@@ -75,7 +75,9 @@ class Batches:
         Raises `DetectorError` where `images` is empty.
         """
         if images.empty:
-            raise DetectorError("no images here; look at dataset_composition.csv for the split that is empty")
+            raise DetectorError(
+                "found no images, expected at least one; dataset_composition.csv shows which split is empty"
+            )
         names = list(stores)
         number = images["source"].map({name: i for i, name in enumerate(names)})
         return cls([stores[n] for n in names], number, images["row"], images["label"], device)
@@ -103,10 +105,10 @@ class Batches:
         return out
 
     def images(self, indices: np.ndarray, flip: np.ndarray | None = None) -> torch.Tensor:
-        """Normalised images on the device: float32 (n, 3, size, size), in the layout that `devices.channels_last`
-        chooses.
+        """Normalised images on the device, float32 (n, 3, size, size).
 
-        `indices`: int (n,); `flip`: bool (n,), which to mirror left to right, or None.
+        In the memory layout that `devices.channels_last` chooses. `indices`: int (n,); `flip`: bool (n,), which to
+        mirror left to right, or None.
         """
         raw = torch.from_numpy(self.gather(indices)).to(self._device)
         return self._finish(raw, None if flip is None else torch.from_numpy(flip).to(self._device))
@@ -123,12 +125,11 @@ class Batches:
         rank: int = 0,
         ranks: int = 1,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Training batches of one epoch, each image once: images float32 (n, 3, size, size) and labels float32
-        (n,).
+        """Training batches of one epoch, each image once: (images, labels), both on the device.
 
-        Both are on the device. `flip`: the probability that an image is mirrored. `first`: the number of the step
-        to begin with. Of `ranks` processes that share each batch, process `rank` gets its part. `steps` says which
-        images make which batch.
+        Images are float32 (n, 3, size, size), labels float32 (n,). `flip`: the probability that an image is
+        mirrored. `first`: the number of the step to begin with. Of `ranks` processes that share each batch,
+        process `rank` gets its part. `steps` says which images make which batch.
         """
         order, chance = epoch_order(len(self), seed, epoch, stream)
         own = [slice(start + rank, stop, ranks) for start, stop in self.steps(batch_size, ranks)[first:]]
@@ -148,10 +149,10 @@ class Batches:
     def evaluate(
         self, batch_size: int, *, rank: int = 0, ranks: int = 1
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """All images in order, unflipped: images float32 (n, 3, size, size) and labels float32 (n,), on the
-        device.
+        """Batches of all images in order, unflipped: (images, labels), both on the device.
 
-        Of `ranks` processes, each gets different batches.
+        Images are float32 (n, 3, size, size), labels float32 (n,). Of `ranks` processes, each gets different
+        batches.
         """
         own = [slice(*span) for span in _spans(len(self), batch_size)[rank::ranks]]
         yield from self._epoch(np.arange(len(self)), None, own)

@@ -38,9 +38,7 @@ class Plan:
 
     @property
     def arithmetic(self) -> str:
-        """Device, precision, layout and threads, which shape results, as part of a file's name; without card and
-        reason.
-        """
+        """Device, precision, layout and threads, which shape results, as part of a file's name."""
         layout = "nhwc" if self.channels_last else "nchw"
         return f"{self.device}-{self.precision}-{layout}-{self.threads}"
 
@@ -114,8 +112,7 @@ def _precision(device: str, image_size: int) -> tuple[str, str]:
 
 
 def channels_last(device: str, image_size: int) -> bool:
-    """Whether networks and batches of this image size use the layout channels_last on this device (`cpu` or
-    `cuda`).
+    """Whether to use the memory layout channels_last for this image size on this device (`cpu` or `cuda`).
 
     On a CPU it pays where convolutions dominate. With small images the weights take as much memory as the
     activations, and torch converts each weight's gradient from one layout to the other, twice per step.

@@ -25,16 +25,17 @@ _taken: dict[int, int] = {}  # this process's devices, each with the open file o
 
 
 def take(count: int, alone: bool = False) -> list[int]:
-    """Take `count` CUDA devices for this process until it ends; returns their indices. A second call gives the
-    same.
+    """Take `count` CUDA devices for this process until it ends; returns their indices.
 
-    Waits while other jobs have too many of them. Where there is only one device, jobs share it, unless one wants
-    to be `alone`. Raises `DetectorError` where there are fewer than `count` devices.
+    A second call returns the same. Waits while other jobs have too many of them. Where there is only one device,
+    jobs share it, unless one wants to be `alone`. Raises `DetectorError` where there are fewer than `count`
+    devices.
     """
     names = [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
     if count > len(names):
         raise DetectorError(
-            f"train.gpus: found {count}, but torch sees {len(names)} CUDA devices here; lower it or ask for more"
+            f"train.gpus: found {count}, but torch sees {len(names)} CUDA devices here; "
+            "lower it, or give the job more GPUs"
         )
     told = False
     while len(_taken) < count:

@@ -22,8 +22,7 @@ ARCHITECTURES = ("resnet10", "resnet18", "resnet34", "resnet50")
 
 
 def build(architecture: str, seed: int = 0) -> nn.Module:
-    """Build a network with fresh weights drawn from `seed`; forward maps float (n, 3, h, w) to float (n, 1), the
-    logits.
+    """Build a network with fresh weights drawn from `seed`; maps images (n, 3, h, w) to logits (n, 1), floats.
 
     The global random state is left as it was. Raises `DetectorError` for an unknown name.
     """

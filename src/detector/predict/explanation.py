@@ -80,7 +80,7 @@ def _maps(path: str, threads: int) -> Callable[[np.ndarray], tuple[np.ndarray, n
     if len(pools) != 1 or len(outputs) != 1:
         raise DetectorError(
             f"{path}: found {len(pools)} averages and {len(outputs)} linear layers, expected one of each; "
-            "this network's verdicts cannot be shown"
+            "this network's verdicts cannot be explained; leave --explain out"
         )
     names = [pools[0].input[0], outputs[0].input[1]]
     for name in names:  # also a weight can be an output, whatever it is stored as

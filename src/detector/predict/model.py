@@ -167,8 +167,7 @@ class Model:
         return self.preprocessing.apply(self._rgb(item), self._hash(item))
 
     def explain(self, item: Item) -> np.ndarray:
-        """Explain a verdict: uint8 (n, n, 3), what the network sees, with the evidence in colour; see
-        `explanation`.
+        """Explain a verdict: uint8 (n, n, 3), what the network sees, the evidence in colour (`explanation`).
 
         Raises as `pixels` and `explanation.overlay` do.
         """

@@ -95,11 +95,11 @@ class Service:
         return JSONResponse(openapi(self.limits))
 
     async def show_health(self, request: Request) -> Response:
-        """GET /health: whether the server is up and what it is doing."""
+        """GET /api/health: whether the server is up and what it is doing."""
         return JSONResponse({"status": "ok", "requests": self.room.requests})
 
     async def show_model(self, request: Request) -> Response:
-        """GET /model: what the model is, its caveats and its card."""
+        """GET /api/model: what the model is, its caveats and its card."""
         model, limits = self.model, self.limits
         return JSONResponse(
             {
@@ -115,7 +115,7 @@ class Service:
         )
 
     async def judge(self, request: Request) -> Response:
-        """POST: the images of a form, judged: one result each, in their order.
+        """POST /api/images: the images of a form, judged: one result each, in their order.
 
         Raises `Refusal` for a request that is not accepted.
         """

@@ -78,8 +78,9 @@ class Room:
 
 
 def length(header: str | None, limits: Limits) -> int:
-    """Length of a body in bytes, by its Content-Length. Raises `Refusal` where that is missing, no number or too
-    large.
+    """Length of a body in bytes, by its Content-Length.
+
+    Raises `Refusal` where that is missing, no number or too large.
     """
     if header is None:
         raise Refusal("length_required", "send the length of the body (Content-Length)")

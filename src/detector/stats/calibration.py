@@ -80,10 +80,9 @@ def _side(strength: np.ndarray, wrong: np.ndarray, wanted: float, sign: int) -> 
 
 
 def reliability(label: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reliability diagram: by bin of the `ece`, mean probability of fake, share of fakes and images, float, float,
-    int (k,).
+    """Reliability diagram: for each bin of the `ece` mean probability of fake, share of fakes, images.
 
-    `label` int (n,), 1 = real; `logit` float (n,).
+    `label` int (n,), 1 = real; `logit` float (n,). Returns three arrays (bins,): float, float, int.
     """
     fake, logit = np.asarray(label) == FAKE, np.asarray(logit, dtype=np.float64)
     order = np.argsort(logit, kind="stable")

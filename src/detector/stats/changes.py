@@ -24,8 +24,9 @@ def extra_interval(extra: np.ndarray, level: float = 0.95) -> tuple[float, float
 
 
 def extra_p(extra: np.ndarray) -> float:
-    """Two-sided p-value of a mean of 0, with the interval's mean and variance; `extra` int (n,). NaN without
-    images.
+    """Two-sided p-value of a mean of 0, with the interval's mean and variance.
+
+    `extra` int (n,) as in `extra_interval`. NaN where there is no image.
     """
     if not len(extra):
         return math.nan

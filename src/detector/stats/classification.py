@@ -16,14 +16,15 @@ METRIC_COLUMNS = (
 
 
 def confusion(label: np.ndarray, logit: np.ndarray) -> dict[str, int]:
-    """Counts tp, fp, tn, fn, with fake as the positive class. A logit below 0, P(real) below one half, is called
-    fake.
+    """Counts tp, fp, tn, fn, with fake as the positive class.
 
-    `label` int (n,), 1 = real; `logit` float (n,). Raises `DetectorError` where a logit is no number;
-    `predictions.check` names the variant and the image.
+    A logit below 0, P(real) below one half, is called fake. `label` int (n,), 1 = real; `logit` float (n,). Raises
+    `DetectorError` where a logit is no number; `predictions.check` names the variant and the image.
     """
     if odd := np.flatnonzero(~np.isfinite(logit)).tolist():
-        raise DetectorError(f"found no number as the logit of image {odd[0] + 1} of {len(logit)}, expected one")
+        raise DetectorError(
+            f"logit of image {odd[0] + 1} of {len(logit)}: found {logit[odd[0]]}, expected a number"
+        )
     fake = np.asarray(label) == FAKE
     called = ~decisions.real(np.asarray(logit))
     return {

@@ -20,8 +20,7 @@ def wilson(accuracy: float, n: float) -> tuple[float, float]:
 
 
 def wilson_grouped(right: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """95 % score interval of a proportion where images come in groups (a person, a prompt) whose results
-    correlate.
+    """95 % score interval of a proportion where the results of a group's images (a person, a prompt) correlate.
 
     `right`: bool (n,). `group`: int (n,), numbers from 0 without gaps. Wilson's interval at the effective number
     of images: n over the design effect (Rao & Scott 1992; not below 1), times (t with n − 1 over t with groups − 1

@@ -18,11 +18,10 @@ _CHUNK = 2**15  # numbers of a bootstrap held at a time: what fits into a cache 
 
 
 def roc(label: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """ROC curve as counts: real and fake images called fake, int (k + 1,) each, starting at none; and the cuts,
-    float (k,).
+    """ROC curve as counts: real and fake images called fake, int (k + 1,) each, and the cuts, float (k,).
 
     `label` int (n,), 1 = real; `logit` float (n,). The k cuts are the distinct logits, ascending; the counts at i
-    are those after i of them are called fake.
+    are those after i of them are called fake, from none to all.
     """
     values, code = np.unique(np.asarray(logit, dtype=np.float64), return_inverse=True)
     fake = np.asarray(label) == FAKE

@@ -52,10 +52,10 @@ def frequencies(size: int) -> np.ndarray:
 
 
 def difference(first: Spectrum, second: Spectrum) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean of `second`'s profiles minus that of `first`'s, and the bounds of its 95 % interval, float (size // 2,)
-    each.
+    """Mean of `second`'s profiles minus that of `first`'s, with the bounds of its 95 % interval.
 
-    Welch's standard error, normal. For each frequency by itself: of 20 rings one is expected outside by chance.
+    Each float (size // 2,). Welch's standard error, normal. For each frequency by itself: of 20 rings one is
+    expected outside by chance.
     """
     mean = second.profiles.mean(axis=0) - first.profiles.mean(axis=0)
     variance = np.zeros(len(mean))

@@ -82,8 +82,8 @@ def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
     if code:
         raise DetectorError(
             f"one of {processes} training processes failed (exit code {code}); its error is above. If there is "
-            "none, it was killed, most often for want of memory: lower batch_size or images.size, or give it more "
-            "(mem_mb of the rule on a cluster)"
+            "none, it was killed, most often because memory ran out: lower batch_size or images.size, or give "
+            "the job more memory (mem_mb of the rule on a cluster)"
         )
     return True
 

@@ -66,9 +66,7 @@ HISTORY_COLUMNS = [field.name for field in fields(Epoch)]
 
 @dataclass
 class Fit:
-    """Result of a training: the weights of the epoch with the best validation accuracy (the first of ties), and
-    history.
-    """
+    """Result of a training: the weights of the epoch with the best validation accuracy (the first of ties)."""
 
     weights: dict[str, torch.Tensor]
     history: list[Epoch]

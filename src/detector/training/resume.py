@@ -27,8 +27,9 @@ class ResumeState:
         self.folder = Path(folder)
 
     def save(self, epoch: int, state: Mapping[str, Any], step: int = 0, keep: int = 2) -> None:
-        """Save a state; `epoch`: number of finished epochs, `step`: steps into the next one, `keep`: how many
-        files to keep.
+        """Save a state, and remove all but the newest `keep` files.
+
+        `epoch`: number of finished epochs; `step`: steps finished of the next one.
         """
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
