@@ -205,7 +205,7 @@ def main(args: argparse.Namespace) -> None:
     print(f"\nAccuracies are those of branch {last}. Where our time goes:\n")
     print(common.table(("", "stage", "processes", "seconds", "share"), stages))
     started = {}
-    for stage in ("scan", "search"):
+    for stage in ("data/scan", "training/search"):
         script = common.ROOT / f"workflow/scripts/{stage}.py"
         started[stage] = statistics.median(run([script, "--help"], args.cores) for _ in range(args.repeats))
     text = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in started.items())

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.support import ROOT
+from tests.support.rules import rules
 
 LIBRARY = ROOT / "src/detector"
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
@@ -50,14 +51,9 @@ def test_every_key_is_documented_with_its_default():
     assert documented() == dict(keys(SCHEMA))
 
 
-def rules() -> set[str]:
-    files = (ROOT / "workflow/rules").glob("*.smk")
-    return {name for path in files for name in re.findall(r"^rule (\w+):", path.read_text(), re.MULTILINE)}
-
-
 def test_the_graph_shows_every_rule_and_no_other():
     graph = re.search(r"```mermaid\n(.*?)```", ARCHITECTURE, re.DOTALL).group(1)
-    assert set(re.findall(r"(\w+)\[\1\]", graph)) == rules()
+    assert set(re.findall(r"(\w+)\[\1\]", graph)) == set(rules())
 
 
 def wings() -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from detector.core import tabular
 from detector.core.errors import DetectorError
 from detector.experiment.formats import KEY, LATENCY_COLUMNS, TRAINED
 from detector.experiment.variants import Variant
+from detector.figures import confusion, reliability, roc
 from detector.models import inference
 from detector.predict.model import Model
 from detector.stats import classification, predictions
@@ -107,19 +108,18 @@ def test_perturbed_images_too(column):
         robustness({("resnet18", 0): run}, TABLE, 0.02, SIZES)
 
 
-def test_the_figure_of_errors_refuses_both(tmp_path):
-    script = load_script("figures/confusion")
+@pytest.mark.parametrize("figure", [confusion, reliability, roc])
+def test_a_figure_of_logits_refuses_both(figure, tmp_path):
+    of = {confusion: ("faces",), roc: ("combined",)}.get(figure, ())
     for change, said in (
-        (lambda table: table.assign(logit=np.nan), r"l1-40, .* found nan .*sub/0\.png"),
+        (lambda table: table.assign(logit=np.nan), r"seed 0, l1-40, faces: found nan .*sub/0\.png"),
         (lambda table: table.iloc[::-1], "not shown the same images"),
     ):
-        paths = {"baseline": tmp_path / "a.parquet", "l1-40": tmp_path / "b.parquet"}
-        tabular.write_parquet(images(), paths["baseline"])
-        tabular.write_parquet(change(images()), paths["l1-40"])
-        args = {"predictions": [*paths.items()], "title": "of faces", "output": tmp_path / "figure.svg"}
+        found = {"baseline": {"valid": images(), "faces": images()}}
+        found["l1-40"] = {"valid": images(), "faces": change(images())}
         with pytest.raises(DetectorError, match=said):
-            script.main(argparse.Namespace(**args))
-        assert not args["output"].exists()
+            figure.draw(tmp_path / "figure.svg", found, "resnet18", 0, *of)
+        assert not (tmp_path / "figure.svg").exists()
 
 
 def test_nothing_is_saved_of_a_network_that_gives_no_number(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Kill the pipeline with SIGKILL at random moments and go on; the end must be that of a run that nobody disturbed.
 
-    python tests/kills.py --kills 50       # half an hour on two cores; prints a Markdown table
+    python -m tests.support.kills --kills 50       # half an hour on two cores; prints a Markdown table
 
 A round is one run of the tiny study from nothing, killed again and again until it gets through. Every start after
 a kill is the same plain `snakemake` command. Checked in each round: the results are byte for byte those of an
@@ -82,7 +82,7 @@ def job_of(session: int, stage: str) -> tuple[int, str] | None:
     running = processes(session).items()
     for name in STAGES[STAGES.index(stage) :]:
         for pid, line in running:
-            if line.startswith("python ") and f"workflow/scripts/{name}.py" in line:
+            if re.match(rf"python workflow/scripts/\w+/{name}\.py ", line):
                 return pid, name
     return None
 

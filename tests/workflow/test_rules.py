@@ -7,13 +7,9 @@ import re
 import pytest
 
 from tests.support import ROOT
+from tests.support.rules import FILES, rules
 
-TEXT = {path.name: path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk"))}
-RULES = {
-    match[1]: match[2]
-    for text in TEXT.values()
-    for match in re.finditer(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL)
-}
+RULES = rules()
 # Compared by Snakemake, or part of an output's name.
 COMPARED = {"input", "params", "output", "wildcards"}
 # How much of a machine the job gets, and where it says what it does.
@@ -27,7 +23,7 @@ def part(rule: str, name: str) -> str:
 
 
 def test_every_rule_is_looked_at():
-    assert len(RULES) == sum(len(re.findall(r"^rule ", text, re.MULTILINE)) for text in TEXT.values()) >= 30
+    assert len(RULES) == sum(len(re.findall(r"^ *rule\b", text, re.MULTILINE)) for text in FILES.values()) >= 30
 
 
 @pytest.mark.parametrize("rule", RULES)

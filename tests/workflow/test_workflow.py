@@ -41,7 +41,7 @@ EXPORTS = {
     **{"export": 2, "predict_exported": 2, "deployment_latency": 1, "deployment": 1, "bundle": 2},
     "figure_deployment": 1,
 }
-PROBES = {"probe": 1, "robustness": 1, "figure_robustness": 1, "figure_gradcam": 1}
+PROBES = {"probe": 1, "robustness": 1, "figure_robustness": 1, "figure_brittleness": 1, "figure_gradcam": 1}
 # What follows a new baseline: everything but what only counts or shows images.
 AFTER_BASELINE = {
     **{"search": 2, "finetune": 2, "predict": 3, "latency": 1},
@@ -60,7 +60,8 @@ AFTER_BASELINE = {
         "environments": 1,
         "prior_work": 1,
     },
-    **{"figure_curves": 1, "figure_search": 1, "figure_confusion": 2, "figure_sparsity": 1, "figure_scores": 1},
+    **{"figure_curves": 1, "figure_search": 1, "figure_confusion": 1, "figure_accuracy_by_sparsity": 1},
+    **{"figure_roc": 1, "figure_reliability": 1},
 }
 FROM_MANIFEST = {
     **AFTER_BASELINE,
@@ -177,7 +178,7 @@ def test_every_command_of_the_page_on_use_runs(finished, tmp_path):
 def test_a_table_s_code_reruns_that_table_and_what_is_made_of_it(finished):
     tables = finished.folder / "src/detector/tables"
     with edited(tables / "final_accuracy.py", "    rows = []", "    rows = []  # changed"):
-        assert finished.stale() == {"final_accuracy": 1, "prior_work": 1, "figure_sparsity": 1}
+        assert finished.stale() == {"final_accuracy": 1, "prior_work": 1, "figure_accuracy_by_sparsity": 1}
     with edited(tables / "per_generator.py", "    rows = []", "    rows = []  # changed"):
         assert finished.stale() == {"per_generator": 1}
 
@@ -316,7 +317,7 @@ def test_what_no_scan_looks_at_reruns_nothing(finished):
     left = [
         finished.folder / "data/synthbuster" / name for name in (".DS_Store", "glide/Thumbs.db", "glide/a.txt")
     ]
-    left.append(finished.folder / "src/detector/sources/mine.py")
+    left.append(finished.folder / "src/detector/data/sources/mine.py")
     for path in left:
         path.write_text("LAYOUT = 'any'\n")
     try:
@@ -688,11 +689,13 @@ def _broken_scripts(workspace: Workspace, *names: str):
 
 
 def _broken_training(workspace: Workspace):
-    return _broken_scripts(workspace, "baseline")
+    return _broken_scripts(workspace, "training/baseline")
 
 
 def _broken_rest(workspace: Workspace):
-    return _broken_scripts(workspace, "latency", "export", "probe", "tables", "figure_samples")
+    return _broken_scripts(
+        workspace, "inference/latency", "export/export", "inference/probe", "tables/metrics", "figures/samples"
+    )
 
 
 QUICK = (_unknown_file, _broken_training)  # before anything is replaced, and after

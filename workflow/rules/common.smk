@@ -1,5 +1,6 @@
 # What the rules share: the checked config, names of files, and the code that a stage depends on.
 import hashlib
+import json
 import os
 import sys
 from functools import cache
@@ -22,6 +23,7 @@ from detector.experiment.branches import (
 )
 from detector.experiment.config import SCHEMA, complete, used_sources
 from detector.experiment.formats import EXPORTED, FILES, exported
+from detector.figures import discovery
 from detector.imaging.perturbations import modules as step_modules
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
@@ -306,35 +308,34 @@ TABLES = expand(
         *(["robustness"] if PERTURBED else []),
     ],
 )
+# Values of what names of files leave open in the figures that declare what they are drawn from (figures.smk).
+OPEN = {
+    "arch": ARCHITECTURES,
+    "seed": SEEDS,
+    "branch": ["baseline", *BRANCHES],
+    "searched": SEARCHED,
+    "set": TESTSETS,
+    "source": list(SOURCES),
+    "testset": ROC_SETS,
+}
+try:
+    DRAWN = discovery.figures(ROOT / "src/detector/figures")
+except DetectorError as error:
+    raise WorkflowError(str(error))
 FIGURES = [
     *expand(f"{FIGURE_DIR}/samples_{{source}}.png", source=SOURCES),
     f"{FIGURE_DIR}/rules.svg",
-    *expand(f"{FIGURE_DIR}/curves_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
-    *expand(f"{FIGURE_DIR}/search_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
-    *expand(
-        f"{FIGURE_DIR}/confusion_{RUN_NAME}_{{source}}.svg",
-        arch=ARCHITECTURES,
-        seed=SEEDS,
-        source=SOURCES,
-    ),
-    f"{FIGURE_DIR}/accuracy_by_sparsity.svg",
-    *expand(
-        f"{FIGURE_DIR}/roc_{RUN_NAME}_{{testset}}.svg",
-        arch=ARCHITECTURES,
-        seed=SEEDS,
-        testset=ROC_SETS,
-    ),
-    *expand(f"{FIGURE_DIR}/reliability_{RUN_NAME}.svg", arch=ARCHITECTURES, seed=SEEDS),
-    *expand(
-        f"{FIGURE_DIR}/deployment_{RUN_NAME}.svg",
-        arch=ARCHITECTURES if DEPLOYED else [],
-        seed=SEEDS,
-    ),
-    *expand(
-        f"{FIGURE_DIR}/{{name}}_{RUN_NAME}.svg",
-        name=["robustness", "brittleness"] if PERTURBED else [],
-        arch=ARCHITECTURES,
-        seed=SEEDS,
+    *(
+        path
+        for drawn in DRAWN.values()
+        # Where the config asks for no such table, there is no figure of it.
+        if all(
+            f"{RESULTS}/{file}" in TABLES
+            for file in drawn.inputs.values()
+            if file.startswith("tables/")
+        )
+        for file in drawn.files(OPEN)
+        for path in expand(f"{FIGURE_DIR}/{file}", arch=ARCHITECTURES, seed=SEEDS)
     ),
     *expand(
         f"{FIGURE_DIR}/gradcam_{RUN_NAME}_{{branch}}_{{source}}.png",

@@ -3,7 +3,7 @@
 # needs   runs/{arch}/seed{seed}/{branch}/{model.safetensors, meta.json, predictions/}, the manifest and the packed images
 # gives   runs/{arch}/seed{seed}/{branch}/bundle/     what one ships: ONNX and sparse files, card, example, checksums
 #         runs/{arch}/seed{seed}/{branch}/exported/   logits of each exported file
-#         runs/{arch}/seed{seed}/deployment_latency.csv, tables/deployment.csv, figures/deployment_*.svg
+#         runs/{arch}/seed{seed}/deployment_latency.csv, tables/deployment.csv
 
 CONTROLS = [
     name for name, how in BRANCHES.items() if how == {"method": "l1", "sparsity": 0}
@@ -202,31 +202,6 @@ rule deployment:
         " --sets {params.sets:q}"
         " --runtimes {params.runtimes}"
         " --latencies {input.latencies:q}"
-        " --output {output:q}"
-        " --log {log:q}"
-
-
-rule figure_deployment:
-    input:
-        script="workflow/scripts/figures/deployment.py",
-        code=code("workflow/scripts/figures/deployment.py"),
-        table=f"{TABLE_DIR}/deployment.csv",
-    output:
-        figure(
-            f"deployment_{RUN_NAME}.svg",
-            "deployment_figure",
-            labels={"figure": "size, speed and accuracy", "of": "{arch} seed {seed}"},
-        ),
-    log:
-        f"{LOGS}/figure_deployment-{RUN_NAME}.log",
-    params:
-        batch=CONFIG["deploy"]["batch_sizes"][0],
-    shell:
-        "python {input.script:q}"
-        " --table {input.table:q}"
-        " --arch {wildcards.arch}"
-        " --seed {wildcards.seed}"
-        " --batch {params.batch}"
         " --output {output:q}"
         " --log {log:q}"
 

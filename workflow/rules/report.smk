@@ -1,4 +1,4 @@
-# What people read: the study's tables and figures, and what the numbers in them prove. No network runs here, only saved results are counted.
+# What people read: the study's tables, and figures that need more than saved results. No network runs here.
 #
 # needs   the manifest, predictions, searches, histories, models and latencies of all variants
 # gives   tables/*.csv, figures/*.{svg,png}; `snakemake --report report.html` binds them into one page
@@ -319,6 +319,8 @@ rule figure_rules:
     params:
         # Enough to find the images; no other key changes which rules there are.
         config=section("results", "data"),
+        # Each has a rule.
+        figures=list(DRAWN),
         # Not the input: in object storage, that is a copy without the schema beside it.
         snakefile=lambda wc: "Snakefile",
     shell:
@@ -326,144 +328,4 @@ rule figure_rules:
         " --snakefile {params.snakefile:q}"
         " --config {params.config:q}"
         " --output {output:q}"
-        " --log {log:q}"
-
-
-rule figure_curves:
-    input:
-        script="workflow/scripts/figures/training.py",
-        code=code("workflow/scripts/figures/training.py"),
-        histories=run_variants("history.csv"),
-        metas=run_variants("meta.json"),
-    output:
-        figure(
-            f"curves_{RUN_NAME}.svg",
-            "curves",
-            labels={"figure": "training curves", "of": "{arch} seed {seed}"},
-        ),
-    log:
-        f"{LOGS}/figure_curves-{RUN_NAME}.log",
-    params:
-        histories=lambda wc, input: by_folder(input.histories),
-    shell:
-        "python {input.script:q}"
-        " --history {params.histories:q}"
-        " --title '{wildcards.arch}, seed {wildcards.seed}'"
-        " --output {output:q}"
-        " --log {log:q}"
-
-
-rule figure_search:
-    input:
-        script="workflow/scripts/figures/search.py",
-        code=code("workflow/scripts/figures/search.py"),
-        trials=run_variants("hpo/trials.csv", SEARCHED),
-    output:
-        figure(
-            f"search_{RUN_NAME}.svg",
-            "search",
-            labels={"figure": "search", "of": "{arch} seed {seed}"},
-        ),
-    log:
-        f"{LOGS}/figure_search-{RUN_NAME}.log",
-    params:
-        trials=lambda wc, input: by_folder(input.trials, above=2),
-    shell:
-        "python {input.script:q}"
-        " --trials {params.trials:q}"
-        " --title '{wildcards.arch}, seed {wildcards.seed}'"
-        " --output {output:q}"
-        " --log {log:q}"
-
-
-rule figure_confusion:
-    input:
-        script="workflow/scripts/figures/confusion.py",
-        code=code("workflow/scripts/figures/confusion.py"),
-        predictions=run_variants("predictions/{source}.parquet"),
-    output:
-        figure(
-            f"confusion_{RUN_NAME}_{{source}}.svg",
-            "confusion",
-            labels={
-                "figure": "confusion matrices",
-                "of": "{arch} seed {seed} on {source}",
-            },
-        ),
-    log:
-        f"{LOGS}/figure_confusion-{RUN_NAME}-{{source}}.log",
-    params:
-        predictions=lambda wc, input: by_folder(input.predictions, above=2),
-    shell:
-        "python {input.script:q}"
-        " --predictions {params.predictions:q}"
-        " --title '{wildcards.arch}, seed {wildcards.seed}, test images of {wildcards.source}'"
-        " --output {output:q}"
-        " --log {log:q}"
-
-
-rule figure_sparsity:
-    input:
-        script="workflow/scripts/figures/sparsity.py",
-        code=code("workflow/scripts/figures/sparsity.py"),
-        table=f"{TABLE_DIR}/final_accuracy.csv",
-    output:
-        figure(
-            "accuracy_by_sparsity.svg",
-            "sparsity",
-            labels={"figure": "accuracy by sparsity", "of": "all"},
-        ),
-    log:
-        f"{LOGS}/figure_sparsity.log",
-    shell:
-        "python {input.script:q}"
-        " --table {input.table:q}"
-        " --output {output:q}"
-        " --log {log:q}"
-
-
-rule figure_scores:
-    input:
-        script="workflow/scripts/figures/ranking.py",
-        code=code("workflow/scripts/figures/ranking.py"),
-        predictions=lambda wc: [
-            path
-            for testset in TESTSETS
-            for path in variants(
-                f"predictions/{testset}.parquet", arch=wc.arch, seed=wc.seed
-            )
-        ],
-    output:
-        roc=[
-            figure(
-                f"roc_{RUN_NAME}_{testset}.svg",
-                "roc",
-                labels={"figure": "ROC", "of": f"{{arch}} seed {{seed}} on {testset}"},
-            )
-            for testset in ROC_SETS
-        ],
-        reliability=figure(
-            f"reliability_{RUN_NAME}.svg",
-            "reliability",
-            labels={"figure": "reliability", "of": "{arch} seed {seed}"},
-        ),
-    log:
-        f"{LOGS}/figure_scores-{RUN_NAME}.log",
-    params:
-        predictions=lambda wc, input: [
-            f"{Path(folder).parent.name}={folder}"
-            for folder in folders(input.predictions)
-        ],
-        sets=TESTSETS,
-        roc=lambda wc, output: [
-            f"{testset}={path}"
-            for testset, path in zip(ROC_SETS, output.roc, strict=True)
-        ],
-    shell:
-        "python {input.script:q}"
-        " --predictions {params.predictions:q}"
-        " --sets {params.sets:q}"
-        " --title '{wildcards.arch}, seed {wildcards.seed}'"
-        " --roc {params.roc:q}"
-        " --reliability {output.reliability:q}"
         " --log {log:q}"

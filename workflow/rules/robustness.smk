@@ -2,7 +2,7 @@
 #
 # needs   runs/{arch}/seed{seed}/{branch}/{model.safetensors, predictions/}, the manifest and the packed images
 # gives   runs/{arch}/seed{seed}/{perturbed, gradcam}.parquet
-#         tables/robustness.csv, figures/{robustness, brittleness, gradcam, spectrum}_*
+#         tables/robustness.csv, figures/{gradcam, spectrum}_*
 
 PROBED = [
     name for name in ("baseline", *BRANCHES) if name in PERTURBED or name in EXPLAINED
@@ -97,37 +97,6 @@ rule robustness:
         " --log {log:q}"
 
 
-rule figure_robustness:
-    input:
-        script="workflow/scripts/figures/robustness.py",
-        code=code("workflow/scripts/figures/robustness.py", *STEP_MODULES),
-        table=f"{TABLE_DIR}/robustness.csv",
-    output:
-        accuracy=figure(
-            f"robustness_{RUN_NAME}.svg",
-            "robustness_figure",
-            labels={
-                "figure": "accuracy on perturbed images",
-                "of": "{arch} seed {seed}",
-            },
-        ),
-        extra=figure(
-            f"brittleness_{RUN_NAME}.svg",
-            "brittleness",
-            labels={"figure": "brittleness", "of": "{arch} seed {seed}"},
-        ),
-    log:
-        f"{LOGS}/figure_robustness-{RUN_NAME}.log",
-    shell:
-        "python {input.script:q}"
-        " --table {input.table:q}"
-        " --arch {wildcards.arch}"
-        " --seed {wildcards.seed}"
-        " --accuracy {output.accuracy:q}"
-        " --extra {output.extra:q}"
-        " --log {log:q}"
-
-
 # All sheets of a run in one job: to start one takes longer than to draw a sheet.
 rule figure_gradcam:
     input:
@@ -168,10 +137,11 @@ rule figure_gradcam:
         " --log {log:q}"
 
 
+# All sources in one job: to start one takes longer than to draw a figure.
 rule figure_spectrum:
     input:
-        script="workflow/scripts/figures/spectra.py",
-        code=code("workflow/scripts/figures/spectra.py"),
+        script="workflow/scripts/figures/spectrum.py",
+        code=code("workflow/scripts/figures/spectrum.py"),
         manifest=MANIFEST,
         packs=packed(),
     output:

@@ -1,4 +1,9 @@
-"""Figure of deployment: accuracy against size and latency, with Pareto's front."""
+"""Size, speed and accuracy.
+
+Accuracy on all test images against file size (left) and against the time of one pass (right). What is up and to
+the left is better; the joined points are those that no other beats in both. Bars are 95 % intervals: where they
+overlap, do not read an order into the points. Times are of one machine, whose name is in the table.
+"""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -12,6 +17,17 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from detector.core.errors import DetectorError
 from detector.figures import drawing, placement
 from detector.stats import intervals
+
+FILE = "deployment_{arch}_seed{seed}.svg"
+FROM = {"table": "tables/deployment.csv"}
+
+
+def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
+    """Draw a run at the first batch size that was timed. Raises `DetectorError` where the run has no row."""
+    run = table[(table["arch"] == arch) & (table["seed"] == seed)]
+    if run.empty:
+        raise DetectorError(f"{path}: deployment.csv has no row of {arch}, seed {seed}")
+    deployment(path, run[run["batch"] == run["batch"].iloc[0]])
 
 
 def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -50,9 +50,6 @@ METHODS: Mapping[str, Style] = {
 OTHER: Style = {"marker": "P", "color": GREY, "linestyle": "-"}
 BASELINE, CONTROL = "black", "0.45"  # colours; controls are pruned by nothing
 BEST: Style = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 13, "linestyle": "none"}
-Scored = tuple[
-    np.ndarray, np.ndarray
-]  # label int (n,), 1 = real; logit float (n,), the more below 0 the more fake
 PERFECT: Style = {"color": "black", "linestyle": ":", "linewidth": 0.8}
 
 

@@ -1,4 +1,11 @@
-"""Charts of what was probed: perturbed images, where networks look, and spectra. Style as in `figures`."""
+"""Accuracy on perturbed images.
+
+Accuracy on perturbed test images, all test sets together: one panel for each kind of perturbation, stronger to
+the right, the images as they are at the left. Branches stand side by side, the more pruned the darker; the
+dashed line follows the baseline. A steep fall says that the detector reads what the perturbation destroys. Do
+not read from it that one branch falls deeper than another: their bars are for each branch alone (95 %, Wilson),
+and the next figure compares them on the same images. Near one half a network has nothing left to lose.
+"""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,11 +18,28 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from detector.core.errors import DetectorError
+from detector.experiment.variants import BASELINE, COMBINED, DENSE_CONTROL
 from detector.figures import drawing
 from detector.imaging.perturbations import CHAIN, CLEAN, axis_label, strength
 
-BASELINE, DENSE_CONTROL = "baseline", "l1-00"
+FILE = "robustness_{arch}_seed{seed}.svg"
+FROM = {"table": "tables/robustness.csv"}
 WIDTH = 0.7  # of a place on the axis, shared by the branches; less where they are few
+
+
+def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
+    """Draw a run on all its test images together; a note where there are none."""
+    rows = of_run(table, arch, seed)
+    title = f"Accuracy on perturbed images: {arch}, seed {seed}, all test sets"
+    if rows.empty:
+        drawing.note(path, title, "there are no test images")
+    else:
+        robustness(path, rows, title)
+
+
+def of_run(table: pd.DataFrame, arch: str, seed: int) -> pd.DataFrame:
+    """The rows of robustness.csv about a run and all its test images together."""
+    return table[(table["arch"] == arch) & (table["seed"] == seed) & (table["testset"] == COMBINED)]
 
 
 def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
@@ -26,35 +50,17 @@ def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
     darker.
     """
     table = table.drop_duplicates(["branch", "perturbation"])
-    styles = _styles(table["branch"].unique())
-    with _panels(path, table, title, "accuracy (%)", styles) as panels:
+    styles = styles_of_branches(table["branch"].unique())
+    with panels_of_kinds(path, table, title, "accuracy (%)", styles) as panels:
         for axes, part in panels:
             clean = table[table["perturbation"] == CLEAN]
-            _places(
+            place(
                 axes, pd.concat([clean, part]), styles, ("accuracy", "accuracy_low", "accuracy_high"), lines=True
             )
 
 
-def brittleness(path: Path | str, table: pd.DataFrame, reference: str, title: str) -> None:
-    """How much more each branch's accuracy changed than that of `reference`, below 0 = more brittle.
-
-    `table`: rows of robustness.csv with this reference, of one architecture, seed and test set. Bars are paired
-    95 % intervals of one comparison each; the grey band is the margin. A filled marker has a verdict of more or
-    less brittle, corrected for all comparisons; a hollow one has not.
-    """
-    styles = _styles([reference, *table["branch"].unique()])
-    styles.pop(reference)
-    margin = 100 * table["margin"].iloc[0]
-    label = f"change of accuracy less\nthat of {reference} (points)"
-    with _panels(path, table, title, label, styles) as panels:
-        for axes, part in panels:
-            axes.axhspan(-margin, margin, color="0.85", zorder=0)
-            axes.axhline(0, color="0.3", linewidth=0.8)
-            _places(axes, part, styles, ("extra", "extra_low", "extra_high"), lines=False)
-
-
 @contextmanager
-def _panels(
+def panels_of_kinds(
     path: Path | str, table: pd.DataFrame, title: str, ylabel: str, styles: Mapping[str, drawing.Style]
 ) -> Iterator[list[tuple[Axes, pd.DataFrame]]]:
     """A figure with a panel for each kind of perturbation: pairs of axes and the kind's rows."""
@@ -70,7 +76,7 @@ def _panels(
         drawing.legend(figure, styles, side=True)
 
 
-def _styles(branches: Sequence[str]) -> dict[str, drawing.Style]:
+def styles_of_branches(branches: Sequence[str]) -> dict[str, drawing.Style]:
     """A line style for each branch: marker by order, colour as in every figure."""
     markers, colours = cycle("s^v<>P*Xhdp"), drawing.colours(branches)
     styles: dict[str, drawing.Style] = {}
@@ -86,7 +92,7 @@ def _styles(branches: Sequence[str]) -> dict[str, drawing.Style]:
     }
 
 
-def _places(
+def place(
     axes: Axes,
     table: pd.DataFrame,
     styles: Mapping[str, drawing.Style],

@@ -1,16 +1,15 @@
 """Accuracy against sparsity: seeds become a mean and an interval over them, differences are taken seed by seed,
 controls are no pruned branches, and a cliff does not hide what is near the baseline."""
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
 from detector.core.errors import DetectorError
-from detector.figures import sparsity
+from detector.figures import accuracy_by_sparsity
 from detector.stats.intervals import wilson
+from tests.support.figures import BRANCHES, accuracy_table, texts
 
 
 def table(branches, seeds=1, **more):
@@ -25,16 +24,12 @@ def table(branches, seeds=1, **more):
     return found.assign(delta_vs_dense_control=found["accuracy"] - found["seed"].map(dense))
 
 
-def texts(path):
-    return re.findall(r"<text[^>]*>([^<]+)</text>", path.read_text())
-
-
 DENSE = {"baseline": 0.9, "l1-00": 0.91, "l1-40": 0.905}
 
 
 def points(rows):
     parts = rows["branch"].str.extract(r"^(.+)-(\d+)$")
-    found = sparsity._points(rows.assign(method=parts[0], percent=parts[1].astype(float)))
+    found = accuracy_by_sparsity._points(rows.assign(method=parts[0], percent=parts[1].astype(float)))
     return found.set_index("branch")
 
 
@@ -52,15 +47,15 @@ def test_several_seeds_have_a_mean_and_an_interval_over_them():
 
 def test_seeds_that_go_up_and_down_together_do_not_blur_a_difference(tmp_path):
     rows = table(DENSE, seeds=3)  # far apart, and l1-40 half a point below the dense control in each
-    sparsity.accuracy_by_sparsity(tmp_path / "x.svg", rows)
+    accuracy_by_sparsity.accuracy_by_sparsity(tmp_path / "x.svg", rows)
     assert "less the dense control of the same seed" in texts(tmp_path / "x.svg")
     assert any(text.startswith("−0.") for text in texts(tmp_path / "x.svg")), "an axis of differences"
-    paired = sparsity._points(
+    paired = accuracy_by_sparsity._points(
         rows.assign(accuracy=rows["delta_vs_dense_control"], method="l1", percent=40.0), bounds=(-1.0, 1.0)
     ).set_index("branch")
     assert paired.loc["l1-40", ["low", "mean", "high"]].tolist() == pytest.approx([-0.5] * 3)
     assert points(rows).loc["l1-40", "high"] - points(rows).loc["l1-40", "low"] > 0.9
-    sparsity.accuracy_by_sparsity(tmp_path / "one.svg", table(DENSE))
+    accuracy_by_sparsity.accuracy_by_sparsity(tmp_path / "one.svg", table(DENSE))
     assert "less the dense control of the same seed" not in texts(tmp_path / "one.svg")
 
 
@@ -75,7 +70,7 @@ def test_seeds_that_go_up_and_down_together_do_not_blur_a_difference(tmp_path):
     ],
 )
 def test_the_legend_names_what_is_drawn(more, seeds, expected, absent, tmp_path):
-    sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE | more, seeds))
+    accuracy_by_sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE | more, seeds))
     assert expected in texts(tmp_path / "x.svg")
     assert absent not in texts(tmp_path / "x.svg")
 
@@ -83,10 +78,20 @@ def test_the_legend_names_what_is_drawn(more, seeds, expected, absent, tmp_path)
 @pytest.mark.parametrize(("worst", "n", "panels"), [(0.84, 1000, 0), (0.55, 1000, 1), (0.55, 9, 0)])
 def test_beside_a_cliff_the_baseline_is_enlarged(worst, n, panels, tmp_path):
     """Of nine images no fall is a cliff."""
-    sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE | {"l1-95": worst}, n=n))
+    accuracy_by_sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE | {"l1-95": worst}, n=n))
     assert texts(tmp_path / "x.svg").count("near the baseline") == panels
 
 
 def test_a_table_without_numbers_is_refused(tmp_path):
     with pytest.raises(DetectorError, match="no number"):
-        sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE, accuracy=np.nan))
+        accuracy_by_sparsity.accuracy_by_sparsity(tmp_path / "x.svg", table(DENSE, accuracy=np.nan))
+
+
+def test_combined_is_drawn_only_beside_several_test_sets(tmp_path):
+    one = accuracy_table(BRANCHES)
+    two = one.assign(testset="celebdf")
+    combined = one.assign(testset="combined")  # of two architectures with several seeds: two panels each
+    for name, parts, expected in (("one", [one, combined], 0), ("two", [one, two, combined], 4)):
+        path = tmp_path / f"{name}.svg"
+        accuracy_by_sparsity.accuracy_by_sparsity(path, pd.concat(parts, ignore_index=True))
+        assert sum("combined" in text for text in texts(path)) == expected

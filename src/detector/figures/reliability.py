@@ -1,20 +1,42 @@
-"""Reliability diagrams: what was said against what was so."""
+"""Reliability diagrams.
+
+Whether probabilities come true, on all test images of a run. Each point is a fifteenth of the images: the mean
+probability of a fake that was given, and the share of fakes there was, with Wilson's 95 % interval. On the
+dotted line the two agree; an S from above the line to below it is a network that is too sure of itself. Squares
+are the logits as trained, circles the same divided by a temperature ``T`` that was fitted on validation images
+alone. ``ECE`` is the mean distance from the line, before and after (``metrics.csv``, combined); chance alone
+makes it more than 0. The lower panels count the images. A temperature changes no verdict and no ROC curve.
+Agreement here holds for images like these, in this mixture of real and fake; on another mixture or an unseen
+generator the same probabilities can be wrong.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from scipy.special import expit
 
+from detector.experiment.variants import COMBINED, VALID
 from detector.figures import drawing
-from detector.figures.drawing import PERFECT, Scored
+from detector.figures.drawing import PERFECT
+from detector.figures.scores import Scored, scored
 from detector.stats import calibration, intervals
 from detector.stats.calibration import temperature
 
+FILE = "reliability_{arch}_seed{seed}.svg"
+FROM = {"predictions": "runs/{arch}/seed{seed}/{branch}/predictions/{set}.parquet"}
 _RAW = {"color": drawing.GREY, "marker": "s", "markerfacecolor": "white", "linestyle": "--"}
 _SCALED = {"color": drawing.BLUE, "marker": "o", "linestyle": "-"}
 _HISTOGRAM = np.linspace(0, 1, 21)
+
+
+def draw(path: Path, predictions: dict[str, dict[str, pd.DataFrame]], arch: str, seed: int) -> None:
+    """Draw all branches of a run on all its test images. Raises as `scores.scored`."""
+    found = scored(predictions, f"{arch}, seed {seed}")
+    shown = {branch: (sets[VALID], sets[COMBINED]) for branch, sets in found.items()}
+    reliability_diagrams(path, shown, f"Reliability: {arch}, seed {seed}, all test images")
 
 
 def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Scored, Scored]], title: str) -> None:

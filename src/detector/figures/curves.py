@@ -1,4 +1,11 @@
-"""Figure of training curves: loss and accuracy by epoch."""
+"""Training curves.
+
+Loss and accuracy of each branch by epoch, dashed on training and solid on validation images; the star marks the
+epoch whose weights are kept: the best of those in which all pruning is done. A training line that leaves the
+validation line behind is overfitting. Training values are averages over an epoch in which the network still
+changed, so they may start below validation. The loss axis is one for all branches, the accuracy axes are not:
+compare accuracies by the numbers above the panels.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +14,18 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from detector.figures import drawing
+
+FILE = "curves_{arch}_seed{seed}.svg"
+FROM = {
+    "histories": "runs/{arch}/seed{seed}/{branch}/history.csv",
+    "metas": "runs/{arch}/seed{seed}/{branch}/meta.json",
+}
+
+
+def draw(path: Path, histories: dict[str, pd.DataFrame], metas: dict[str, dict], arch: str, seed: int) -> None:
+    """Draw all branches of a run, each with the epoch that its meta.json names."""
+    kept = {branch: meta["best_epoch"] for branch, meta in metas.items()}
+    training_curves(path, histories, kept, f"Training: {arch}, seed {seed}")
 
 
 def training_curves(

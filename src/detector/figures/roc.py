@@ -1,20 +1,43 @@
-"""How well the logits of each branch rank images, and how far their probabilities can be believed, as charts."""
+"""ROC curves.
+
+How many fakes each branch finds for how many false alarms, at every cut, on one test set. Up and to the left is
+better; a ring is the cut at probability one half, and the number beside a branch is the area under its curve.
+The right panel has the same curves where false alarms are rare, on a logarithmic axis from one real image on:
+there branches that look alike on the left differ, and there few images decide. Compare a branch with the dense
+and matched controls (grey), not with the baseline alone. Which differences of areas are more than chance stands
+in ``metrics.csv`` (intervals), of accuracies in ``significance.csv``. A curve says how well logits rank these
+images, not which cut will hold on others: cuts are chosen on validation images. Where a source has no real or no
+fake images, there is no curve.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from detector.experiment.variants import BASELINE, COMBINED
 from detector.figures import drawing
-from detector.figures.drawing import PERFECT, Scored
+from detector.figures.drawing import PERFECT
+from detector.figures.scores import Scored, scored
 from detector.stats import classification, ranking
 
+FILE = "roc_{arch}_seed{seed}_{testset}.svg"
+FROM = {"predictions": "runs/{arch}/seed{seed}/{branch}/predictions/{source}.parquet"}
 _BASELINE: drawing.Style = {"linestyle": (0, (5, 3)), "linewidth": 1.6}
 _CONTROL = {"linestyle": "-", "linewidth": 1.8}
 _MATCHED = {"linestyle": ":", "linewidth": 1.8}
 _HALF: drawing.Style = {"marker": "o", "markerfacecolor": "white", "markersize": 4, "linestyle": "none"}
+
+
+def draw(path: Path, predictions: dict[str, dict[str, pd.DataFrame]], arch: str, seed: int, testset: str) -> None:
+    """Draw all branches of a run on one test set. Raises as `scores.scored`."""
+    found = scored(predictions, f"{arch}, seed {seed}")
+    of = "all test images" if testset == COMBINED else f"test images of {testset}"
+    shown = {branch: sets[testset] for branch, sets in found.items()}
+    roc_curves(path, shown, f"ROC curves: {arch}, seed {seed}, {of}")
 
 
 def roc_curves(path: Path | str, predictions: Mapping[str, Scored], title: str) -> None:
@@ -77,7 +100,7 @@ def _thinned(axes: Axes, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _line(branch: str) -> drawing.Style:
-    if branch == "baseline":
+    if branch == BASELINE:
         return _BASELINE
     method = branch.rpartition("-")[0]
     if drawing.is_control(branch):

@@ -1,4 +1,14 @@
-"""Accuracy against what was pruned, with the controls drawn in, from final_accuracy.csv."""
+"""Accuracy by sparsity.
+
+Test accuracy against the share of weights removed. The dashed line is the unpruned baseline, the filled diamond
+the dense control ``l1-00``, a hollow one a matched control: nothing pruned, trained as the ``l1`` branch of that
+sparsity. From the line to a diamond is what more training did, from there to a branch what pruning did;
+``random`` removes as many weights without choosing. One seed: bars and band are 95 % Wilson intervals, about
+other images, not other runs. Several: points are means, dashes seeds, bars Student's 95 % intervals over them.
+Bars that overlap show no sameness: branches share baseline and images. The second panel therefore has each
+seed's branches less its own dense control: what lies below 0 with its whole bar pruning lost, or what its search
+found; ``ablation.csv`` takes images in. With one seed, beside a cliff, it shows what is near the baseline.
+"""
 
 import math
 from itertools import pairwise
@@ -13,6 +23,8 @@ from detector.core.errors import DetectorError
 from detector.figures import drawing
 from detector.stats import intervals
 
+FILE = "accuracy_by_sparsity.svg"
+FROM = {"table": "tables/final_accuracy.csv"}
 _BASELINE: drawing.Style = {"color": drawing.BASELINE, "linestyle": (0, (5, 3)), "linewidth": 1.2}
 _DENSE: drawing.Style = {"marker": "D", "color": drawing.CONTROL, "linestyle": "none", "markersize": 6}
 _MATCHED = _DENSE | {"markerfacecolor": "white"}
@@ -26,6 +38,11 @@ _SEED: drawing.Style = {
 _CLIFF = 0.08  # a fall from the best to the worst after which small differences cannot be read any more
 _NEAR = 0.02  # what is shown larger then: this far from the baseline, or from the dense control
 WHOLE, NEAR, PAIRED = "", "near the baseline", "less the dense control of the same seed"  # panels
+
+
+def draw(path: Path, table: pd.DataFrame) -> None:
+    """Draw all variants of final_accuracy.csv."""
+    accuracy_by_sparsity(path, table)
 
 
 def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Accuracy against sparsity") -> None:

@@ -9,8 +9,7 @@ import pandas as pd
 from detector.core import job
 from detector.core.labels import FAKE, REAL
 from detector.data import splits
-from detector.figures import drawing
-from detector.figures.spectra import mean_spectra
+from detector.figures import drawing, spectrum
 from detector.stats import spectra
 
 IMAGES = 500  # a class and source, at most
@@ -31,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
                 found[name] = spectra.spectrum(stores[source], rows)
         title = f"Mean spectra of {source}, {split} images as the model sees them"
         if found:
-            mean_spectra(path, found, title)
+            spectrum.mean_spectra(path, found, title)
         else:
             drawing.note(path, title, "there are no images")
 

@@ -1,0 +1,33 @@
+"""Brittleness fills what was shown, leaves its reference out, and is measured against the dense control first."""
+
+import pytest
+
+from detector.figures import brittleness, robustness
+from tests.support.figures import texts, twice
+
+
+@pytest.fixture
+def table(perturbed):
+    return robustness.of_run(perturbed, "resnet18", 0)
+
+
+def test_brittleness_fills_what_was_shown_and_leaves_its_reference_out(table, tmp_path):
+    compared = table[table["reference"] == "baseline"]
+    path = twice(lambda path: brittleness.brittleness(path, compared, "baseline", "title"), tmp_path)
+    words = texts(path)
+    assert "baseline" not in words
+    assert any("that of baseline" in word for word in words)
+    for verdict, hollow in (("undecided", True), ("more brittle", False), ("as brittle: more brittle", True)):
+        drawn = tmp_path / "one.svg"
+        brittleness.brittleness(drawn, compared.assign(verdict=verdict), "baseline", "title")
+        markers = drawn.read_text().count("fill: #ffffff; stroke")
+        assert (markers > 0) == hollow, verdict
+
+
+def test_the_dense_control_is_the_reference_where_there_is_one(perturbed, tmp_path):
+    baseline = perturbed[perturbed["reference"] != "l1-00"]
+    for rows, said in ((perturbed, "that of l1-00"), (baseline, "that of baseline")):
+        brittleness.draw(tmp_path / "x.svg", rows, "resnet18", 0)
+        assert any(said in text for text in texts(tmp_path / "x.svg"))
+    brittleness.draw(tmp_path / "x.svg", perturbed[perturbed["branch"] == "baseline"], "resnet18", 0)
+    assert "there is nothing to compare" in texts(tmp_path / "x.svg")
