@@ -1,4 +1,4 @@
-# The study's protocol as a graph of files. One phase a file in workflow/rules/; docs/architecture.md explains.
+# The study's protocol as a graph of files. One file per phase in workflow/rules/; docs/architecture.md explains.
 #
 #   snakemake --cores 1 --resources gpu=1                                 the study (config.yaml)
 #   snakemake --cores 2 --configfile configs/demo.yaml                    the demo

@@ -56,9 +56,9 @@ def test_the_graph_shows_every_rule_and_no_other():
     assert set(re.findall(r"(\w+)\[\1\]", graph)) == set(rules())
 
 
-def wings() -> dict[str, list[str]]:
+def packages() -> dict[str, list[str]]:
     """The picture of packages in architecture.md, from above to below: package → its modules."""
-    picture = ARCHITECTURE.split("## The wings of the library")[1].split("```mermaid")[1].split("```")[0]
+    picture = ARCHITECTURE.split("## The packages of the library")[1].split("```mermaid")[1].split("```")[0]
     boxes = re.findall(r"(\w+)\[\"<b>(\w+)</b><br/>([^\"]*)\"\]", picture)
     arrows = re.findall(r"(\w+) --> (\w+)", picture)
     names = [name for name, shown, _ in boxes if name == shown]
@@ -78,13 +78,26 @@ def test_the_picture_of_the_library_is_the_tree():
         for folder in LIBRARY.iterdir()
         if (folder / "__init__.py").is_file()
     }
-    assert wings() == tree
+    assert packages() == tree
 
 
 def test_the_picture_has_the_order_that_lint_holds():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     layers = settings["tool"]["importlinter"]["contracts"][0]["layers"]
-    assert list(wings()) == layers
+    assert list(packages()) == layers
+
+
+def absent_places(text: str) -> list[str]:
+    """Paths in a text that exist neither in the library nor in the repository."""
+    named = re.findall(r"`([\w./-]+(?:\.(?:py|yaml|smk)|/))`", text)
+    assert named
+    return [place for place in named if not (LIBRARY / place).exists() and not (ROOT / place).exists()]
+
+
+def test_the_places_that_are_named_exist():
+    section = ARCHITECTURE.split("## Where to find it")[1].split("\n## ")[0]
+    assert absent_places(section) == []
+    assert absent_places(section + "`stats/heat.py`, `wings/`") == ["stats/heat.py", "wings/"]
 
 
 def test_packages_below_the_first_hold_a_docstring_and_nothing_else():

@@ -1,6 +1,6 @@
 """Damages small files of every accepted format and feeds them to the front door. Run by test_fuzz.py.
 
-    python tests/fuzz.py FOLDER FIRST LAST     cases FIRST to before LAST; one line a case on stdout
+    python tests/support/fuzz.py FOLDER FIRST LAST     cases FIRST to before LAST; one line per case on stdout
 
 A case is known by its number: the same number is the same damaged file on every machine with the same libraries.
 Before a case its number and then, when it is through, what came of it is written, so that whoever reads knows

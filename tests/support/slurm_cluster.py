@@ -1,7 +1,7 @@
 """A real Slurm on this one machine: munge, slurmctld and two slurmd with two (made-up) GPUs each, from Debian.
 
-    python tests/slurm_cluster.py --demo        the demo on it, with profiles/slurm
-    python tests/slurm_cluster.py -- COMMAND    any command, with the cluster up around it
+    python tests/support/slurm_cluster.py --demo        the demo on it, with profiles/slurm
+    python tests/support/slurm_cluster.py -- COMMAND    any command, with the cluster up around it
 
 It installs Debian's packages if they are missing, so it wants root on a Debian or Ubuntu that nobody minds, such
 as a container. A Slurm that is there already is never touched: then it refuses.
@@ -26,7 +26,7 @@ PACKAGES = ["slurmctld", "slurmd", "slurm-client", "munge"]
 PROGRAMS = ["slurmctld", "slurmd", "sbatch", "munged"]
 # Debian's own folder and no other: Snakemake's Slurm plugin drops SLURM_CONF from the environment of its jobs.
 CONFIG = Path("/etc/slurm")
-OURS = "# written by tests/slurm_cluster.py of the project `detector`; removed when its cluster stops\n"
+OURS = "# written by tests/support/slurm_cluster.py of the project `detector`; removed when its cluster stops\n"
 NODES = ("node1", "node2")
 CONTROLLER_PORT = 26817  # not Slurm's usual ports
 

@@ -1,7 +1,7 @@
 # What each variant says of each image, and how long it takes. The last stages that run a network.
 #
 # needs   runs/{arch}/seed{seed}/{branch}/model.safetensors, the manifest and the packed images
-# gives   runs/{arch}/seed{seed}/{branch}/predictions/{valid, source …}.parquet   one logit an image
+# gives   runs/{arch}/seed{seed}/{branch}/predictions/{valid, source …}.parquet   one logit per image
 #         runs/{arch}/seed{seed}/latency.csv                                      all branches, interleaved
 
 

@@ -36,7 +36,7 @@ def duplicates(splits: pd.DataFrame, hashes: Hashes, distance: int) -> tuple[pd.
     The first has a row for each kind (`exact`, `near`) and pair of cells (source, split, label), the later split
     first: how many of its images have a twin in the other cell, how many pairs and groups there are (a group holds
     all that pairs join, a and c too where a is near b and b near c), and one example. Equal pictures of one cell
-    count once in near pairs. The leaks have LEAK_COLUMNS, a row an image, with its twin in the earliest split.
+    count once in near pairs. The leaks have LEAK_COLUMNS, a row per image, with its twin in the earliest split.
     """
     splits = splits.reset_index(drop=True)
     rank = splits["split"].map({name: number for number, name in enumerate(SPLIT_NAMES)}).to_numpy()

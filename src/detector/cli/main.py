@@ -167,7 +167,7 @@ def serve(args: argparse.Namespace) -> None:
     limits = uploads.Limits(
         bytes=megabytes, pixels=pixels, requests=args.queue, held=max(8 * megabytes, uploads.Limits.held)
     )
-    # One thread a model's pass: images side by side are faster than the parts of one.
+    # One thread per pass: images side by side are faster than the parts of one.
     model = Model.open(bundle, threads=1, source=args.source)
     server.run(model, host=args.host, port=args.port, workers=workers, limits=limits, names=args.name)
 

@@ -1,7 +1,7 @@
 """Fingerprints of data sets: hashes of file contents; modification times do not count.
 
 A file is read where its size or its times are not those in a listing that is kept from one time to the next. If
-nothing has changed, that is one `stat` a file. A lost listing costs reading all files once more.
+nothing has changed, that is one `stat` per file. A lost listing costs reading all files once more.
 """
 
 import contextlib

@@ -34,7 +34,7 @@ def build(architecture: str, seed: int = 0) -> nn.Module:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if architecture == "resnet10":  # one block a stage: a small one that torchvision has no name for
+        if architecture == "resnet10":  # one block per stage: a small one that torchvision has no name for
             return models.resnet.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=1)
         return getattr(models, architecture)(weights=None, num_classes=1)
 

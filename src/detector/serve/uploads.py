@@ -8,7 +8,7 @@ from email.message import Message
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-FIELD = "images"  # the form's field; one part an image
+FIELD = "images"  # the form's field; one part per image
 NAME_LENGTH = 200  # characters of a file's name that are kept
 BUSY = 2  # seconds after which a refused client may ask again
 # Code of a refusal → status. The codes are what programs look at: two of them share a status.

@@ -24,7 +24,7 @@ from detector.models import gpus
 
 log = logging.getLogger(__name__)
 
-LEAVE = 5.0  # seconds for the processes to end before they are killed; less than interrupts.GRACE
+LEAVE = 5.0  # seconds for the processes to end before they are killed; less than signals.GRACE
 
 
 @dataclass(frozen=True)

@@ -34,5 +34,5 @@ if __name__ == "__main__":
     stage.add_arguments(parser)
     parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
     parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row an epoch")
+    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row per epoch")
     job.run(main, parser)

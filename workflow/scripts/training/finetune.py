@@ -61,5 +61,5 @@ if __name__ == "__main__":
     parser.add_argument("--best", type=Path, required=True, help="best.json of the branch's search")
     parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
     parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row an epoch")
+    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row per epoch")
     job.run(main, parser)

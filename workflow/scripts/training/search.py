@@ -90,5 +90,5 @@ if __name__ == "__main__":
     parser.add_argument("--journal", type=Path, required=True, help="Optuna's journal, made or gone on with")
     parser.add_argument("--worker", type=int, help="number, from 1, of one that only adds trials")
     parser.add_argument("--best", type=Path, help="JSON to write; not by a worker")
-    parser.add_argument("--trials", type=Path, help="CSV to write, one row a trial; not by a worker")
+    parser.add_argument("--trials", type=Path, help="CSV to write, one row per trial; not by a worker")
     job.run(main, parser)
