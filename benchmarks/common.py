@@ -1,4 +1,4 @@
-"""What the benchmarks share: sides that take turns in processes of their own, ratios with spread, and pictures."""
+"""Benchmark harness: sides that take turns in processes of their own, ratios with spread, and images."""
 
 import multiprocessing
 import statistics

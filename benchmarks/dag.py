@@ -1,4 +1,4 @@
-"""How long does Snakemake think? The dry-run of a large study, and a run that has nothing to do.
+"""Planning time of Snakemake: the dry-run of a large study, and a run with nothing to do.
 
     python benchmarks/dag.py            both measurements, some minutes (the second runs the tiny study once)
     python benchmarks/dag.py --profile  the dry-run once more under cProfile

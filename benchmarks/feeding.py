@@ -1,4 +1,4 @@
-"""How many images a second a training loop receives from one core: the packed store against files.
+"""Feeding rate: images per second that a training loop receives from one core, packed store against files.
 
 Ours: rows of a memory-mapped store, gathered (all that a core does for a GPU), and flipped and normalised into
 float batches as well (where the CPU is the device). Naive: `naive.py`'s DataLoader on JPEG files, without worker

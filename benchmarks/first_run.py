@@ -1,4 +1,4 @@
-"""How long `make demo` takes after the install, in a fresh copy on an otherwise idle machine, and on what."""
+"""First run: seconds of `make demo` after the install, in a fresh copy on an otherwise idle machine."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Does the data side stay flat as a data set grows? Seconds and memory an image, from 10,000 images to 1,000,000.
+"""Growth: seconds and memory per image of the data stages, from 10,000 images to 1,000,000.
 
 Makes trees of tiny JPEG files (hard links to a few hundred different ones: a link costs an entry in a folder and
 reads like a file of its own), asks for their fingerprint, scans, packs and splits them with the project's

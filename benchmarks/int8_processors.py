@@ -1,4 +1,4 @@
-"""What int8 loses on a processor without VNNI: logits here and on an emulated one, with weights of 8 and 7 bits.
+"""int8 on a processor without VNNI: logits here and on an emulated one, with weights of 8 and 7 bits.
 
 Needs a finished demo and `qemu-x86_64` (Debian's qemu-user).
 """

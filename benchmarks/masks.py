@@ -1,4 +1,4 @@
-"""What keeping pruned weights at zero costs at each step: our masks against `torch.nn.utils.prune`.
+"""Mask upkeep per training step: our masks against `torch.nn.utils.prune`.
 
 Theirs computes each weight anew before the forward pass and sends its gradient through the mask. Ours multiplies
 the weights by their masks after the optimizer's step. Only this upkeep is timed, not the network.

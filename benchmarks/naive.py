@@ -1,4 +1,4 @@
-"""The peer to beat: the study's protocol as one writes it from PyTorch's tutorials.
+"""Baseline to compare with: the study's protocol as one writes it from PyTorch's tutorials.
 
 Files are decoded, resized and turned into tensors by PIL and torchvision's transforms in a DataLoader, each time
 anew; fp32 in PyTorch's default layout; Adam and SGD as they come; `torch.nn.utils.prune` with its masks kept by

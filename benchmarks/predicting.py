@@ -1,4 +1,4 @@
-"""How fast `detector predict` goes through a folder, against what decoding and the model can do by themselves.
+"""Throughput of `detector predict` on a folder, against decoding and the model by themselves.
 
 Three sides, each with all cores: files to pixels; ready pixels to logits; and both, as the command does it.
 Asked for is 70 % of the slower one of the first two. Where the same cores do both, no program can be faster than

@@ -1,4 +1,4 @@
-"""What a pruner saves of a search, and what it costs: recorded learning curves, replayed in many searches.
+"""Trial pruner: what it saves of a search and what it costs, by replayed learning curves.
 
 Each search draws its trials as `detector.training.search` does; a trial follows the recorded curve of its
 optimizer and of the grid's nearest learning rate. The same draws are judged once without a pruner and once with

@@ -1,4 +1,4 @@
-"""`detector serve` under parallel clients: does a request fail, is an answer not the command's, does memory grow?
+"""Load on `detector serve` from parallel clients: failures, wrong answers, growth of memory.
 
 Clients are threads of this process that ask again as soon as they are answered; everything stays on this machine.
 """

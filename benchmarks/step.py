@@ -1,4 +1,4 @@
-"""How long one training step takes: the naive loop against ours, with loading and without.
+"""Time of one training step: the naive loop against ours, with loading and without.
 
 Each side runs in a process of its own, with the settings that it has in real runs: ours those of `devices.plan`.
 A step is what a training loop does for one batch: take it, forward, backward, optimizer.

@@ -1,4 +1,4 @@
-"""What tests share: small files, workspaces, other processes. `ROOT` is the project's folder."""
+"""Test support: small files, workspaces, other processes. `ROOT` is the project's folder."""
 
 from pathlib import Path
 

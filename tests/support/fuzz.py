@@ -1,4 +1,4 @@
-"""Damages small files of every accepted format and feeds them to the front door. Run by test_fuzz.py.
+"""Fuzzer of image files: damages small files of every accepted format and opens them. Run by test_fuzz.py.
 
     python tests/support/fuzz.py FOLDER FIRST LAST     cases FIRST to before LAST; one line per case on stdout
 

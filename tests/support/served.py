@@ -1,4 +1,4 @@
-"""A bundle made by hand in milliseconds, and `detector serve` around it in a process of its own.
+"""A hand-made bundle, written in milliseconds, and `detector serve` around it in a process of its own.
 
 Its network takes what is bright for real and what is dark for fake; grey is a close call."""
 

@@ -13,15 +13,15 @@ from detector.core.errors import DetectorError
 
 
 def names(package: str) -> tuple[str, ...]:
-    """The names of the modules of `package`, sorted. None of them is imported."""
+    """Names of the modules of `package`, sorted. None of them is imported."""
     return tuple(sorted(name for _, name, _ in pkgutil.iter_modules(importlib.import_module(package).__path__)))
 
 
 def load(package: str, name: str, what: str, contract: tuple[str, ...]) -> ModuleType:
-    """The module `name` of a package, imported when it is asked for.
+    """Import the module `name` of a package.
 
-    what: what such a module is, for messages; contract: the names that it has to define. Raises DetectorError
-    for a name that is not there, and for a module that lacks a part of the contract.
+    `what`: what such a module is, for messages; `contract`: the names that it must define. Raises `DetectorError`
+    for an unknown name, and for a module that lacks a part of the contract.
     """
     if name not in (known := names(package)):
         raise DetectorError(f"unknown {what} {name!r}; expected one of {', '.join(known)}")

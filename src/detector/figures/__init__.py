@@ -1,1 +1,1 @@
-"""Figures of results: one module each. No torch."""
+"""Figures of results: one module per figure, with its name. No torch."""

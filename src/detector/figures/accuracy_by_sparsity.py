@@ -46,15 +46,17 @@ def draw(path: Path, table: pd.DataFrame) -> None:
 
 
 def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Accuracy against sparsity") -> None:
-    """What pruning costs: share of weights removed against accuracy, one panel an architecture and test set.
+    """Draw accuracy against the share of weights removed, one panel per architecture and test set.
 
     `table`: final_accuracy.csv. With one seed, bars and the band of the unpruned baseline are 95 % intervals over
     images (Wilson); with several, a point is the mean, dashes are the seeds and bars Student's 95 % interval over
     them. Controls: the filled diamond at 0 % is the dense control, a hollow one a matched control, at the sparsity
     of the branch that it was trained like. Each panel has its own axis. With several seeds a second panel shows
-    each seed's difference to its own dense control, which the seeds' common ups and downs do not blur; with one,
-    where accuracy falls off a cliff, what is near the baseline. With one test set alone, `combined` would repeat
-    it and is left out.
+    each seed's difference from its own dense control, which the seeds' common ups and downs do not blur; with one,
+    where accuracy falls off a cliff, what is near the baseline. With a single test set, `combined` would repeat it
+    and is left out.
+
+    Raises `DetectorError` where the table has no accuracy.
     """
     table = table.dropna(subset=["accuracy"])
     if table["testset"].nunique() == 2:

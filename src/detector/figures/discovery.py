@@ -1,4 +1,4 @@
-"""Figures that declare what they are drawn from: found in the folder, planned without being imported.
+"""Discovery of figures whose modules declare what they are drawn from; planned without importing them.
 
 Such a module has, as literals, `FILE`, the figure's name in figures/, and `FROM`, paths below the results by
 parameter of its function `draw(path, …)`. Its docstring is the title and the caption in the report. A figure with
@@ -24,7 +24,7 @@ SUFFIXES = (".csv", ".parquet", ".json")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure's declaration: module name, title and caption, `FILE` and `FROM`."""
+    """Declaration of a figure: module name, title and caption, `FILE` and `FROM`."""
 
     name: str
     title: str
@@ -34,10 +34,11 @@ class Figure:
 
     @property
     def per_run(self) -> bool:
+        """Whether the figure is drawn for each architecture and seed."""
         return set(RUN) <= set(_wildcards(self.file))
 
     def files(self, values: Mapping[str, Sequence]) -> dict[str, dict]:
-        """Names of the figures that one job draws, each with the values of what else than the run it is of."""
+        """Names of the figures that one job draws, each with the values of its wildcards other than the run's."""
         return {
             path: dict(zip(levels, keys, strict=True))
             for levels in [self._levels(self.file)]
@@ -53,7 +54,7 @@ class Figure:
         ]
 
     def nested(self, paths: Sequence[str], values: Mapping[str, Sequence]) -> dict:
-        """`paths`, the files of `sources` wherever they lie, by parameter and by the values of their wildcards."""
+        """Arrange `paths`, in the order of `sources`, by parameter and by the values of their wildcards."""
         left = iter(paths)
         found: dict = {}
         for name, pattern in self.inputs.items():
@@ -70,10 +71,10 @@ class Figure:
 
 
 def figures(folder: Path = FOLDER) -> dict[str, Figure]:
-    """The figures that the modules of a folder declare, by name.
+    """Figures that the modules of a folder declare, by name.
 
-    Raises `DetectorError` where a declaration is no literal, has a wildcard or a suffix that there is not, or does
-    not fit the module's `draw`.
+    Raises `DetectorError` where a declaration is no literal, has an unknown wildcard or suffix, or does not fit
+    the module's `draw`.
     """
     found = (_declared(path) for path in sorted(folder.glob("*.py")))
     return {figure.name: figure for figure in found if figure is not None}

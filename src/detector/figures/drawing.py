@@ -1,4 +1,4 @@
-"""What all charts share: style, colours, and a figure that is written whole or not at all.
+"""Chart style: colours, markers and fonts of all figures, and atomic writes of reproducible files.
 
 The file's kind follows the path: .svg for charts, .png for photographs. No image is shown on screen and no state
 is shared (no pyplot).

@@ -1,4 +1,4 @@
-"""Sheets of heat maps: what spoke for the calls of a network."""
+"""Grad-CAM sheets: examples of images with maps of what supports a network's call."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,11 +13,12 @@ from detector.figures import drawing
 def heat_maps(
     path: Path | str, rows: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray, str]]], title: str
 ) -> None:
-    """Images beside what spoke for the call that a network made of them, a row a kind.
+    """Draw images beside maps of what supports the network's call, one row per kind of example.
 
     `rows`: by row title, for each example the image, uint8 (size, size, 3), its map, float (h, w), and a caption.
     Beside each image it is shown again, dark where the map is low; a line goes around what is above half of the
-    map's highest value. Each map is scaled to its own highest value. A row without examples says so.
+    map's highest value. Each map is scaled to its own highest value. A row without examples says so. Raises
+    `DetectorError` where no row has any.
     """
     columns = max((len(examples) for examples in rows.values()), default=0)
     if not columns:

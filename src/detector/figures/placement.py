@@ -1,4 +1,4 @@
-"""Where to draw things so that they stay clear of each other: the nodes of a graph, the labels of points."""
+"""Placement without overlaps: the nodes of a graph, the labels of points."""
 
 from itertools import pairwise
 

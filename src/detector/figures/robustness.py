@@ -38,16 +38,15 @@ def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
 
 
 def of_run(table: pd.DataFrame, arch: str, seed: int) -> pd.DataFrame:
-    """The rows of robustness.csv about a run and all its test images together."""
+    """Rows of robustness.csv for a run, on all its test images together."""
     return table[(table["arch"] == arch) & (table["seed"] == seed) & (table["testset"] == COMBINED)]
 
 
 def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
-    """Accuracy of each branch under each perturbation, a panel a kind, stronger to the right, clean at the left.
+    """Draw each branch's accuracy by perturbation: a panel per kind, stronger to the right, clean at the left.
 
     `table`: robustness.csv of one architecture, seed and test set. Bars are 95 % intervals (Wilson). Branches
-    stand side by side at each place; each has a marker of its own, and within a method the more pruned are
-    darker.
+    stand side by side at each place; each has a marker of its own, and within a method the more pruned are darker.
     """
     table = table.drop_duplicates(["branch", "perturbation"])
     styles = styles_of_branches(table["branch"].unique())
@@ -63,7 +62,10 @@ def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
 def panels_of_kinds(
     path: Path | str, table: pd.DataFrame, title: str, ylabel: str, styles: Mapping[str, drawing.Style]
 ) -> Iterator[list[tuple[Axes, pd.DataFrame]]]:
-    """A figure with a panel for each kind of perturbation: pairs of axes and the kind's rows."""
+    """Context with a figure of one panel per kind of perturbation: pairs of axes and the kind's rows.
+
+    Raises `DetectorError` where the table has no perturbed images.
+    """
     kinds = {name: part for name, part in table.groupby("kind", sort=False) if name != CLEAN}
     if not kinds:
         raise DetectorError(f"{path}: the table has no row of a perturbed image to show")
@@ -77,7 +79,7 @@ def panels_of_kinds(
 
 
 def styles_of_branches(branches: Sequence[str]) -> dict[str, drawing.Style]:
-    """A line style for each branch: marker by order, colour as in every figure."""
+    """Line style of each branch: marker by order, colour as in every figure."""
     markers, colours = cycle("s^v<>P*Xhdp"), drawing.colours(branches)
     styles: dict[str, drawing.Style] = {}
     for name in branches:
@@ -99,7 +101,7 @@ def place(
     columns: tuple[str, str, str],
     lines: bool,
 ) -> None:
-    """Points with their intervals, branches side by side at each perturbation."""
+    """Draw points with their intervals, branches side by side at each perturbation."""
     shown = table.drop_duplicates("perturbation")
     force = [-math.inf if row.kind == CLEAN else strength(row.kind, row.value) for row in shown.itertuples()]
     shown = shown.assign(force=np.nan_to_num(force, nan=0.0)).sort_values("force", kind="stable")

@@ -1,4 +1,4 @@
-"""The workflow's rules as a chart: read from Snakemake's own graph, drawn into one file."""
+"""Rule graph: the workflow's rules and their dependencies, from Snakemake's own graph."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,10 @@ from detector.figures import drawing, placement
 
 
 def parse_dot(text: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
-    """Rules (name by id) and edges (id that must run first, id that needs it) of `snakemake --rulegraph dot`."""
+    """Parse the output of `snakemake --rulegraph dot`: rule names by id, and edges.
+
+    An edge is the id that must run first and the id that needs it. Raises `DetectorError` for any other text.
+    """
     nodes = dict(re.findall(r'^\s*(\d+)\[label = "([^"]*)"', text, re.MULTILINE))
     edges = re.findall(r"^\s*(\d+) -> (\d+)\s*$", text, re.MULTILINE)
     if not nodes:
@@ -25,10 +28,10 @@ def parse_dot(text: str) -> tuple[dict[str, str], list[tuple[str, str]]]:
 def rule_graph(
     path: Path | str, nodes: Mapping[str, str], edges: Sequence[tuple[str, str]], title: str = "Workflow"
 ) -> None:
-    """Which rule needs which: first at the top, an arrow from a rule to the one that uses its output.
+    """Draw which rule needs which: first at the top, an arrow from a rule to the one that uses its output.
 
-    `nodes`: rule name by id; `edges`: pairs of ids. Shaded boxes are results, which nothing else uses. An
-    arrow is left out where a longer way says the same.
+    `nodes`: rule name by id; `edges`: pairs of ids. Shaded boxes are results, which no rule uses. An arrow that a
+    longer path implies is left out. Raises `DetectorError` where the rules form a circle.
     """
     graph = nx.DiGraph()
     graph.add_nodes_from(sorted(nodes, key=lambda node: nodes[node]))  # ids are arbitrary, names are not

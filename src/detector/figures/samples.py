@@ -1,4 +1,4 @@
-"""Charts and sample grids from result files: each function takes data and a path and writes one file.
+"""Sample grids: images of one source, a row of real ones and a row for each generator.
 
 Equal data give equal bytes, so a figure under version control changes only where its numbers do. Every difference
 that a colour shows is also shown by a marker, a line style or a number.
@@ -16,10 +16,10 @@ MOST_ROWS, MOST_COLUMNS = 12, 8  # of a sample grid
 
 
 def sample_grid(path: Path | str, rows: Mapping[str, np.ndarray], title: str) -> None:
-    """What a source's images look like: one row a kind (real, then each generator), images side by side.
+    """Draw images of a source: one row per kind (real, then each generator), images side by side.
 
-    `rows`: uint8 (n, size, size, 3) by row title; n may differ. At most 12 rows of 8 images are shown, and
-    the title says how many rows are not.
+    `rows`: uint8 (n, size, size, 3) by row title; n may differ. At most 12 rows of 8 images are shown, and the
+    title says how many rows are not. Raises `DetectorError` where there is no image.
     """
     shown = list(rows.items())[:MOST_ROWS]
     if not any(len(images) for _, images in shown):

@@ -1,4 +1,4 @@
-"""Labels and logits of a run's branches, checked, as figures take them."""
+"""Labels and logits of a run's branches, checked, for figures."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Figure of mean spectra of real and fake images."""
+"""Mean spectra of real and fake images, and their difference."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +12,10 @@ from detector.stats.spectra import Spectrum, difference, frequencies
 
 
 def mean_spectra(path: Path | str, spectra: Mapping[str, Spectrum], title: str) -> None:
-    """Mean spectra of real and of fake images, their difference, and both profiles from coarse to fine.
+    """Draw mean spectra of real and of fake images, their difference, and both profiles from coarse to fine.
 
-    `spectra`: under `real` and `fake`, either of which may be missing: then there is no difference.
+    `spectra`: under `real` and `fake`, either of which may be missing: then there is no difference. Raises
+    `DetectorError` where both are.
     """
     real, fake = spectra.get("real"), spectra.get("fake")
     if real is None and fake is None:

@@ -1,4 +1,4 @@
-"""What happens to images on their way through the world, as small steps on packed pixels. No torch.
+"""Perturbations: chains of steps that images meet on the web, applied to packed pixels. No torch.
 
 A perturbation is a list of steps, each a map of one name to one number, as `robustness.perturbations` in the
 config has them: `[{scale: 0.5}, {jpeg: 75}]` is a picture that was shrunk, enlarged again and compressed. Steps
@@ -34,56 +34,56 @@ Steps = Sequence[Mapping[str, float]]
 
 
 def known() -> tuple[str, ...]:
-    """The kinds of steps there are."""
+    """Names of all kinds of steps."""
     return discovery.names(PACKAGE)
 
 
 @cache
 def step(name: str) -> ModuleType:
-    """The module of a kind of step. Raises DetectorError for another name, and for a module that lacks a part."""
+    """Module of a kind of step. Raises `DetectorError` for an unknown one, and for a module that lacks a part."""
     return discovery.load(PACKAGE, name, "step of perturbations", CONTRACT)
 
 
 def modules(table: Mapping[str, Steps]) -> list[str]:
-    """The names of the modules of the steps that perturbations consist of, sorted."""
+    """Names of the modules of all steps in the perturbations, sorted."""
     return sorted({f"{PACKAGE}.{name}" for steps in table.values() for step in steps for name in step})
 
 
 def kind(steps: Steps) -> str:
-    """The name of the only step, or `chain`."""
+    """Kind of the only step, or `chain`."""
     return next(iter(steps[0])) if len(steps) == 1 else CHAIN
 
 
 def value(steps: Steps) -> float:
-    """The number of the only step; NaN for a chain."""
+    """Number of the only step; NaN for a chain."""
     return float(next(iter(steps[0].values()))) if len(steps) == 1 else float("nan")
 
 
 def strength(kind: str, value: float) -> float:
-    """Larger = further from doing nothing, among steps of one kind: qualities and shares count down, widths up."""
+    """Strength of a step among those of its kind: the larger, the more it changes."""
     return value if kind == CHAIN or step(kind).LARGER_IS_STRONGER else -value
 
 
 def axis_label(kind: str) -> str:
-    """The name of an axis of the numbers of one kind of step, or of chains."""
+    """Label of an axis with the numbers of a kind of step, or of chains."""
     return "chains of steps" if kind == CHAIN else step(kind).LABEL
 
 
 def text(steps: Steps) -> str:
-    """`scale 0.5, jpeg 75`."""
+    """Steps in words, such as `scale 0.5, jpeg 75`."""
     return ", ".join(f"{name} {value:g}" for step in steps for name, value in step.items())
 
 
 def seed_of(source: str, path: str) -> int:
-    """What makes an image's noise its own, whatever else is drawn or in which order."""
+    """Seed of an image's noise, independent of other draws and their order."""
     return zlib.crc32(f"{source}/{path}".encode())
 
 
 def apply(image: np.ndarray, steps: Steps, seed: int = 0) -> np.ndarray:
-    """A new uint8 (size, size, 3): `image`, of the same shape and dtype, after all steps in turn.
+    """Apply all steps in turn to `image`, uint8 (size, size, 3); returns a new array of the same shape and dtype.
 
-    The same image, steps and seed give the same bytes. Raises DetectorError for a kind of step that there is not;
-    the config's checks keep such steps out.
+    The same image, steps and seed give the same bytes. Raises `DetectorError` for an unknown kind of step; the
+    config's checks keep such steps out.
     """
     for place, one in enumerate(steps):
         ((name, number),) = one.items()

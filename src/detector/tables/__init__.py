@@ -1,1 +1,1 @@
-"""Tables of results as CSV: one module each, or a few of one kind. No torch."""
+"""Tables of results as CSV: one module per table, with its name. No torch."""

@@ -1,4 +1,4 @@
-"""What a branch's gain over the baseline is made of: more training, and pruning. From saved logits, no torch."""
+"""ablation.csv: each branch's gain over the baseline, split into more training and pruning. No torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

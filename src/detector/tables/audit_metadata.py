@@ -1,4 +1,4 @@
-"""How far metadata alone rank the test images, beside what the detectors reach. No torch."""
+"""audit_metadata.csv: the AUC of metadata alone on each test set, beside that of the detectors. No torch."""
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ COLUMNS = (
 
 
 def audit_metadata(shortcuts: pd.DataFrame, detectors: pd.DataFrame) -> list[dict]:
-    """Rows of audit_metadata.csv: what metadata reach on each test set, and below it what the detectors do.
+    """Rows of audit_metadata.csv: the AUC of metadata on each test set, and below it those of the detectors.
 
     `shortcuts`: the rows of `audit.shortcuts.shortcuts`; `detectors`: metrics.csv, of which the baselines and the
     dense controls are shown.

@@ -1,4 +1,4 @@
-"""Table 3: the unpruned baselines on each set of images, beside the study's values. The positive class is fake."""
+"""baseline_performance.csv, Table 3: the baselines on each set of images, beside the study's values."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ COLUMNS = (
 
 
 def baseline_performance(predictions: Predictions, paper: Mapping) -> list[dict]:
-    """Table 3: the baselines on the combined validation set, each test set, and all test sets together.
+    """Rows of Table 3: the baselines on the combined validation set, each test set, and all test sets together.
 
     `predictions`: by variant and set (`valid` or a source's name), columns source, path, label and logit. Raises
     `DetectorError` where a logit is no number.

@@ -1,4 +1,4 @@
-"""Table 4: the optimizer and learning rate that each search chose, beside the study's."""
+"""best_hyperparameters.csv, Table 4: optimizer and learning rate that each search chose, beside the study's."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ COLUMNS = (
 
 
 def best_hyperparameters(searches: Mapping[Variant, Mapping], paper: Mapping) -> list[dict]:
-    """Table 4: what each branch's search found; `searches`: the content of best.json by variant."""
+    """Rows of Table 4: the best trial of each branch's search; `searches`: the content of best.json by variant."""
     rows = []
     for variant, best in searches.items():
         theirs = paper["hyperparameters"].get(variant.branch, {})

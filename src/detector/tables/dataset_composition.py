@@ -1,4 +1,4 @@
-"""Table 1: how many images each source gives to each split, beside the study's counts."""
+"""dataset_composition.csv, Table 1: images of each source, split and class, beside the study's counts."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,7 @@ COLUMNS = (
 
 
 def dataset_composition(manifest: pd.DataFrame, strategies: Mapping[str, str], paper: Mapping) -> list[dict]:
-    """Table 1: images of each source and split, and a `combined` row a split.
+    """Rows of Table 1: images of each source and split, and a `combined` row per split.
 
     `manifest`: columns source, split, label; `strategies`: how each source was split.
     """

@@ -1,4 +1,4 @@
-"""What each file of each model weighs, how fast it is and how right: one table to choose from. No torch."""
+"""deployment.csv: size, latency and accuracy of each exported file of each variant. No torch."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Table 6: what each model weighs and how long it takes."""
+"""efficiency.csv, Table 6: weights, file size and latency of each variant."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +23,11 @@ def efficiency(
     latencies: Mapping[tuple[str, int], pd.DataFrame],
     paper: Mapping,
 ) -> list[dict]:
-    """Table 6: what each model weighs and how long it takes.
+    """Rows of Table 6: weights, file size and latency of each variant.
 
     Counted in the files themselves: `nonzero_weights` of the conv and fc weights (what the study counts),
-    `total_parameters` of all that trains. `latencies`: latency.csv by (arch, seed). The shares that are removed
-    are of the run's baseline, from `metas`, the content of meta.json: a weight that is merely zero is still there.
+    `total_parameters` of all that trains. `latencies`: latency.csv by (arch, seed). The removed shares are of the
+    run's baseline, from `metas`, the content of meta.json: a weight that is merely zero is still there.
     """
     rows = []
     for variant, path in models.items():

@@ -1,4 +1,4 @@
-"""The table of environments: the libraries, the device and the commit that each variant was computed with."""
+"""environments.csv: libraries, device and commit with which each variant was computed."""
 
 from collections.abc import Mapping
 
@@ -19,9 +19,9 @@ COLUMNS = (
 
 
 def environments(noted: Mapping[tuple[Variant, str], Mapping]) -> list[dict]:
-    """One row for each variant and stage (a key of `LIBRARIES`), in the order of `noted`.
+    """Rows of environments.csv: one for each variant and stage (a key of `LIBRARIES`), in the order of `noted`.
 
-    `noted`: what the stage left of `provenance.record`, and `plan` (device, precision) where a network ran.
+    `noted`: what the stage kept of `provenance.record`, and `plan` (device, precision) where a network ran.
     `differs` names what is not as it was for the first variant that has the stage; it is empty where nothing is.
     """
     rows: list[dict] = []

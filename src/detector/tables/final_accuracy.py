@@ -1,4 +1,4 @@
-"""Table 5: every variant on every test set, beside the study's accuracies. The positive class is fake."""
+"""final_accuracy.csv, Table 5: every variant on every test set, beside the study's accuracies."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,12 @@ COLUMNS = (
 
 
 def final_accuracy(predictions: Predictions, paper: Mapping) -> list[dict]:
-    """Table 5 and Fig 5: every variant on every test set, and the difference to its run's two references.
+    """Rows of Table 5 and Fig 5: every variant on every test set, and its differences from its run's two
+    references.
 
-    The deltas are differences of accuracies on the same images, as fractions. An empty
-    `delta_vs_dense_control` says that the run has no dense control. Raises `DetectorError` where two variants saw
-    other images, or a logit is no number.
+    The deltas are differences of accuracies on the same images, as fractions. An empty `delta_vs_dense_control`
+    says that the run has no dense control. Raises `DetectorError` where two variants saw other images, or a logit
+    is no number.
     """
     check(predictions)
     measured = {

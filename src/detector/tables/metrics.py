@@ -1,4 +1,4 @@
-"""metrics.csv: more metrics of each variant, at two thresholds. No torch."""
+"""metrics.csv: ranking, calibration and threshold metrics of each variant on each test set. No torch."""
 
 from collections.abc import Mapping
 
@@ -22,7 +22,8 @@ def metrics(predictions: Predictions) -> list[dict]:
     """Rows of metrics.csv: each variant on each test set, at probability one half and at the cut of `valid`.
 
     An image is called fake where its logit is below `cut_logit`. Cut and temperature come from the validation
-    images alone. Where these hold one class, there is no cut, and what depends on it is empty.
+    images alone. Where these hold one class, there is no cut, and what depends on it is empty. Raises
+    `DetectorError` where a logit is no number.
     """
     check(predictions)
     rows = []

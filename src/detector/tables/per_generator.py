@@ -1,4 +1,4 @@
-"""per_generator.csv: the share called right, for each generator. No torch."""
+"""per_generator.csv: accuracy on the real images and on each generator's. No torch."""
 
 from collections.abc import Collection
 
@@ -21,12 +21,12 @@ COLUMNS = (
 
 
 def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> list[dict]:
-    """Rows of per_generator.csv: the share called right of all images of a source, of its real ones and of each
-    generator's, with an interval for single images and one for groups of images.
+    """Rows of per_generator.csv: accuracy on all images of a source, its real ones, and each generator's.
 
-    `hold_out`: generators kept from training; `held_out` is yes or no, and empty where images are not all fakes of
-    one generator. A generator that is called like another row stands behind `fake: `. `groups` and its interval
-    are empty where the source knows no groups.
+    With an interval for single images and one for groups of images. `hold_out`: generators kept from training;
+    `held_out` is yes or no, and empty where images are not all fakes of one generator. A generator that is called
+    like another row gets the prefix `fake: `. `groups` and its interval are empty where the source knows no
+    groups.
     """
     check(predictions)
     rows = []
@@ -63,9 +63,11 @@ def _share(correct: np.ndarray, group: pd.Series) -> dict:
 
 
 def apart(groups: pd.Series) -> np.ndarray:
-    """int (n,): images that share a group, directly or through others, have one number; from 0 without gaps.
+    """Number the groups: int (n,); images that share a group, directly or through others, have one number, from 0
+    on.
 
-    `groups`: names joined by |, as a swap's two people; an image without one is by itself.
+    `groups`: names joined by |, such as the two people of a swap; an image without one is a group by itself. No
+    number is left out.
     """
     names = groups.reset_index(drop=True).str.split("|").explode()
     names = names[names != ""]

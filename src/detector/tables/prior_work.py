@@ -1,4 +1,4 @@
-"""Table 7: accuracies that the study compares itself with, then those of this run."""
+"""prior_work.csv, Table 7: accuracies that the study compares itself with, then those of this run."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ COLUMNS = ("model", "train_test", "accuracy", "source")
 
 
 def prior_work(accuracy: pd.DataFrame, manifest: pd.DataFrame, paper: Mapping) -> list[dict]:
-    """Table 7: what the study compares itself with, then this run's variants on each test set.
+    """Rows of Table 7: the study's prior work, then this run's variants on each test set.
 
     `accuracy`: final_accuracy.csv. Only rows with the same `train_test` are about the same images.
     """

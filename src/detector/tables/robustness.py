@@ -1,4 +1,4 @@
-"""What perturbed images cost each branch, and whether a branch loses more than its reference. No torch.
+"""robustness.csv: what perturbed images cost each branch, and whether more than its reference. No torch.
 
 A branch that is more often wrong on perturbed images need not be more brittle: it may have been worse before. So
 the question is about a difference of differences, on the same images (docs/robustness.md).

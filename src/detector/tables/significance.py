@@ -1,4 +1,4 @@
-"""What saved logits prove: comparisons with a verdict, more metrics, and each generator by itself. No torch.
+"""significance.csv: each branch compared with the baseline and the dense control, with a verdict. No torch.
 
 Each function takes predictions by variant and set (`valid` or a source's name), columns path, source, generator,
 label and logit, and gives the rows of one table. It raises `DetectorError` where a logit is no number, or models

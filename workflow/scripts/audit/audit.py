@@ -1,4 +1,4 @@
-"""Look for pictures and groups that stand in several splits. Fails at nothing that it finds."""
+"""Find images and groups that are in several splits. Fails at nothing that it finds."""
 
 import argparse
 import logging

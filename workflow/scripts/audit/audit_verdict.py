@@ -1,4 +1,4 @@
-"""Ask whether metadata alone tell real from fake, and say in one line what the whole audit found."""
+"""Test whether metadata alone tell real from fake, and write the audit's verdicts, one line each."""
 
 import argparse
 import logging

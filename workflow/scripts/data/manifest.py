@@ -1,4 +1,4 @@
-"""The one table of images that later stages read: the splits, with or without what leaks, as the config says."""
+"""Write the manifest that later stages read: the splits, with or without the leaks, as the config says."""
 
 import argparse
 import logging

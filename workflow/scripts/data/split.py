@@ -1,4 +1,4 @@
-"""Join the scans of all sources into one table: bad images left out, splits assigned."""
+"""Join the scans of all sources into one table: bad images removed, splits assigned."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Complete what one can ship of a variant: the model card, an example that runs it, and checksums of all files."""
+"""Complete a variant's bundle: the model card, an example that runs it, and checksums of all files."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Export one variant: ONNX in fp32, fp16 and int8, and files that leave pruned weights out."""
+"""Export one variant: ONNX in fp32, fp16 and int8, and sparse files without the pruned weights."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""One logit for each test image from each exported file; ONNX in fp32 must say what torch says."""
+"""Write one logit per test image from each exported file; those of fp32 ONNX must equal torch's."""
 
 import argparse
 import json

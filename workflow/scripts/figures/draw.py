@@ -1,4 +1,4 @@
-"""Draw a figure whose module says itself from what (`FILE` and `FROM`, see detector.figures.discovery)."""
+"""Draw a figure whose module declares what it is drawn from (detector.figures.discovery)."""
 
 import argparse
 import importlib

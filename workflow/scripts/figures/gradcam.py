@@ -1,4 +1,4 @@
-"""Where the networks of one run look: a sheet of examples for each branch and source."""
+"""Draw Grad-CAM sheets of one run: examples with maps of where the networks look, per branch and source."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The workflow as it is: its rules and what each needs, as Snakemake itself lists them (the study's Fig 4)."""
+"""Draw the rule graph as Snakemake lists it (the study's Fig 4)."""
 
 import argparse
 import subprocess

@@ -1,4 +1,4 @@
-"""Images of one source, a row of real ones and a row for each generator (the study's Figs 1-3)."""
+"""Draw images of one source, a row of real ones and a row for each generator (the study's Figs 1-3)."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Mean spectra of the real and of the fake images of each source."""
+"""Draw mean spectra of the real and of the fake images of each source."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One logit for each validation and test image of one variant."""
+"""Write one logit per validation and test image of one variant."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""What the networks of one run say of perturbed test images, and where they look."""
+"""Write logits of one run's networks on perturbed test images, and Grad-CAM maps of examples."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Table of what each branch's gain over the baseline is made of."""
+"""Build ablation.csv: each branch's gain over the baseline, split into its parts."""
 
 import argparse
 from pathlib import Path

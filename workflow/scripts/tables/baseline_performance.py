@@ -1,4 +1,4 @@
-"""Table of the unpruned baselines on each set of images."""
+"""Build baseline_performance.csv: the baselines on each set of images."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Table of the optimizer and learning rate that each search chose."""
+"""Build best_hyperparameters.csv: optimizer and learning rate that each search chose."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Table of how many images each source gives to each split."""
+"""Build dataset_composition.csv: images of each source, split and class."""
 
 import argparse
 from pathlib import Path

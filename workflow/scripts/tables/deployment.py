@@ -1,4 +1,4 @@
-"""Build the table of all files of all variants: size, speed and accuracy."""
+"""Build deployment.csv: size, latency and accuracy of all files of all variants."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Table of the size and the latency of each variant."""
+"""Build efficiency.csv: size and latency of each variant."""
 
 import argparse
 from pathlib import Path

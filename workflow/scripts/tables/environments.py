@@ -1,4 +1,4 @@
-"""Table of the libraries, device and commit that computed each variant; says, or refuses, where they are mixed."""
+"""Build environments.csv: libraries, device and commit of each variant; warns, or fails, where they differ."""
 
 import argparse
 import logging

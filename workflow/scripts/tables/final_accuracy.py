@@ -1,4 +1,4 @@
-"""Table of the accuracy of each variant on each test set."""
+"""Build final_accuracy.csv: the accuracy of each variant on each test set."""
 
 import argparse
 from pathlib import Path

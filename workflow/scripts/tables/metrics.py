@@ -1,4 +1,4 @@
-"""Table of more metrics of each variant, at two thresholds."""
+"""Build metrics.csv: metrics of each variant on each test set, at two thresholds."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Table of the accuracies that the study compares itself with, and of this run's."""
+"""Build prior_work.csv: accuracies that the study compares itself with, and this run's."""
 
 import argparse
 from pathlib import Path

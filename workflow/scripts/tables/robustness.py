@@ -1,4 +1,4 @@
-"""Build the table of what perturbed images cost each branch."""
+"""Build robustness.csv: what perturbed images cost each branch."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""Table of each branch's difference to its references, with a verdict."""
+"""Build significance.csv: each branch compared with its references, with a verdict."""
 
 import argparse
 from pathlib import Path

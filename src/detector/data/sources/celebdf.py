@@ -45,14 +45,14 @@ FOLDERS = {
 
 
 def scan(root: Path, options: Mapping) -> list[Record]:
-    """All videos below `root`, sorted by path.
+    """List all videos below `root`, sorted by path.
 
-    options: `frame`, the position of the frame to take (0 = first, 1 = last; default 0.5); `youtube_real`,
-    whether YouTube-real is used (default no, as in the study). `group` is the identity, or "target|donor" of
-    a swap. `official` is "test" for listed videos and "" for the others: the data set itself has no
-    validation split.
+    `options`: `frame`, the position of the frame to take (0 = first, 1 = last; default 0.5); `youtube_real`,
+    whether YouTube-real is used (default no, as in the study). `group` is the identity, or "target|donor" of a
+    swap. `official` is "test" for listed videos and "" for the others: the data set itself has no validation
+    split.
 
-    Raises DetectorError where a folder is missing or a name is not of the data set.
+    Raises `DetectorError` where a folder is missing or a name is not of the data set.
     """
     root = Path(root)
     frame = float(options.get("frame", 0.5))
@@ -90,12 +90,14 @@ def scan(root: Path, options: Mapping) -> list[Record]:
 
 
 def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
-    """A split for each video.
+    """Split name of each video.
 
-    "paper": `fractions` of each folder, as in the study; a person can be in train and in test.
-    "official": the listed videos are the test split, the others are cut into train and valid.
-    "identity": people are divided, and a video is kept ("" otherwise) only where all people in it are in
-    the same split. YouTube-real names no people: each of its videos stands for itself.
+    "paper": `fractions` of each folder, as in the study; a person can be in train and in test. "official": the
+    listed videos are the test split, the others are cut into train and valid. "identity": people are divided, and
+    a video is kept ("" otherwise) only where all people in it are in the same split. YouTube-real names no people:
+    each of its videos stands for itself.
+
+    Raises `DetectorError` where "official" is asked for and no video is listed.
     """
     if strategy == "identity":
         return _by_identity(records, fractions, seed)

@@ -33,7 +33,7 @@ CLASSES = {"REAL": REAL, "FAKE": FAKE}
 
 
 def scan(root: Path, options: Mapping) -> list[Record]:
-    """All images below `root`, sorted by path. Raises DetectorError where a folder is missing or empty."""
+    """List all images below `root`, sorted by path. Raises `DetectorError` where a folder is missing or empty."""
     root = Path(root)
     base, prefix = walk.locate(root, ("DATASET",), OWN_SPLITS)
     walk.require_folders(root, base, OWN_SPLITS, LAYOUT)
@@ -51,7 +51,10 @@ def scan(root: Path, options: Mapping) -> list[Record]:
 
 
 def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
-    """Its own test split; valid is valid / (train + valid) of each class of its train split."""
+    """Split name of each image: the official test split; valid is cut from each class of the train split.
+
+    The share of valid is valid / (train + valid) of `fractions`.
+    """
     rest = [record for record in records if record.official == "train"]
     names = splits.stratified(
         [record.label for record in rest],

@@ -42,9 +42,9 @@ Place = tuple[str, int, str]
 
 
 def scan(root: Path, options: Mapping) -> list[Record]:
-    """All images below `root`, sorted by path.
+    """List all images below `root`, sorted by path.
 
-    Raises DetectorError where a folder is missing or the CSV files, where present, disagree with the folders.
+    Raises `DetectorError` where a folder is missing or the CSV files, where present, disagree with the folders.
     """
     root = Path(root)
     base, prefix = walk.locate(root, ("real_vs_fake/real-vs-fake", "real-vs-fake"), SPLIT_NAMES)
@@ -62,7 +62,7 @@ def scan(root: Path, options: Mapping) -> list[Record]:
 
 
 def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
-    """The official split of each record; fractions and seed have no say."""
+    """The official split of each record; `fractions` and `seed` are not used."""
     return [record.official for record in records]
 
 

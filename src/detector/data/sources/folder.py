@@ -1,4 +1,4 @@
-"""The user's own images, sorted into folders by class and, if they like, by split and generator."""
+"""Folders of images by class and, optionally, by split and generator: the user's own data."""
 
 import logging
 import re
@@ -72,9 +72,9 @@ class _Place:
 
 
 def scan(root: Path, options: Mapping) -> list[Record]:
-    """All images below `root`, sorted by path; `official` is the split folder, "" where there is none.
+    """List all images below `root`, sorted by path; `official` is the split folder, "" where there is none.
 
-    What the folders are taken for goes to the log. Raises DetectorError naming any folder or file that it cannot
+    The log says what each folder is taken for. Raises `DetectorError` naming any folder or file that it cannot
     place, and where folders could mean two things; and for a tree without images.
     """
     root = Path(root)
@@ -108,9 +108,11 @@ def scan(root: Path, options: Mapping) -> list[Record]:
 
 
 def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
-    """ "auto": the split folders; splits without a folder are cut from train, each class and generator alike.
+    """Split name of each image. "auto": the split folders; missing splits are cut from train, by class and
+    generator.
 
-    Without split folders, and for "stratified" in any case, everything is cut by `fractions`.
+    Without split folders, and for "stratified" in any case, everything is cut by `fractions`. Raises
+    `DetectorError` where a split must be cut from train and `fractions` leaves train nothing.
     """
     present = {record.official for record in records if record.official}
     if strategy == "auto" and present:

@@ -36,10 +36,10 @@ OFFICIAL = {("train", FAKE): 7200, ("valid", FAKE): 900, ("test", FAKE): 900}
 
 
 def scan(root: Path, options: Mapping) -> list[Record]:
-    """All images below `root`, sorted by path; `group` is the file's stem.
+    """List all images below `root`, sorted by path; `group` is the file's stem.
 
     The nine folders share their stems, one for each prompt: images of one prompt look alike, so a split that
-    ignores it leaks. Raises DetectorError where a generator's folder is missing or unknown.
+    ignores it leaks. Raises `DetectorError` where a generator's folder is missing or unknown.
     """
     root = Path(root)
     base, prefix = walk.locate(root, ("synthbuster",), GENERATORS)
@@ -52,7 +52,10 @@ def scan(root: Path, options: Mapping) -> list[Record]:
 
 
 def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
-    """ "stem": all images of a prompt together; "random": `fractions` of each generator (leaks prompts)."""
+    """Split name of each image. "stem": all images of a prompt together; "random": `fractions` of each generator.
+
+    "random" leaks prompts: images of one prompt fall into several splits.
+    """
     if strategy == "stem":
         names = splits.grouped((record.group for record in records), fractions, seed)
         return [names[record.group] for record in records]

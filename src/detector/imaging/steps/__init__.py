@@ -1,1 +1,1 @@
-"""Kinds of steps of perturbations: one module each, found by its name."""
+"""Perturbation steps: one module per kind, found by its name."""

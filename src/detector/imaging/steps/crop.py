@@ -1,4 +1,4 @@
-"""A crop to the centre, enlarged to the whole."""
+"""Centre crop, enlarged to the original size."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ LARGER_IS_STRONGER = False
 
 
 def apply(image: np.ndarray, share: float, seed: tuple[int, int]) -> np.ndarray:
-    """The centre of `image`, this share of its side, enlarged to the whole."""
+    """Crop `image`, uint8 (size, size, 3), to the centre `share` of its side, and enlarge it to its size."""
     side = len(image)
     kept = max(1, round(share * side))
     start = (side - kept) // 2

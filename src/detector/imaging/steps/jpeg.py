@@ -1,4 +1,4 @@
-"""JPEG of a quality, colour at half the resolution each way (4:2:0), as cameras and web sites store it."""
+"""JPEG compression at a quality, colour subsampled 4:2:0, as cameras and web sites store it."""
 
 import numpy as np
 
@@ -10,5 +10,5 @@ LARGER_IS_STRONGER = False
 
 
 def apply(image: np.ndarray, quality: float, seed: tuple[int, int]) -> np.ndarray:
-    """`image` as JPEG of this quality, read again."""
+    """Compress `image`, uint8 (size, size, 3), as JPEG of this quality, and decode it."""
     return pixels.stored(image, format="JPEG", quality=int(quality), subsampling="4:2:0")

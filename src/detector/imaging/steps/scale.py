@@ -1,4 +1,4 @@
-"""Scaling down and up again, bilinear with antialiasing both times."""
+"""Downscaling and upscaling again, bilinear with antialiasing both times."""
 
 import numpy as np
 
@@ -10,5 +10,5 @@ LARGER_IS_STRONGER = False
 
 
 def apply(image: np.ndarray, factor: float, seed: tuple[int, int]) -> np.ndarray:
-    """`image` resized to this share of its side, at least one pixel, and back."""
+    """Resize `image`, uint8 (size, size, 3), to this share of its side, at least one pixel, and back."""
     return pixels.resized(pixels.resized(image, max(1, round(factor * len(image)))), len(image))

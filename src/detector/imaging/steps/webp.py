@@ -1,4 +1,4 @@
-"""Lossy WebP of a quality."""
+"""Lossy WebP compression at a quality."""
 
 import numpy as np
 
@@ -10,5 +10,5 @@ LARGER_IS_STRONGER = False
 
 
 def apply(image: np.ndarray, quality: float, seed: tuple[int, int]) -> np.ndarray:
-    """`image` as WebP of this quality, read again."""
+    """Compress `image`, uint8 (size, size, 3), as WebP of this quality, and decode it."""
     return pixels.stored(image, format="WEBP", quality=int(quality))
