@@ -100,6 +100,39 @@ def test_the_places_that_are_named_exist():
     assert absent_places(section + "`stats/heat.py`, `wings/`") == ["stats/heat.py", "wings/"]
 
 
+def defined(path: Path) -> set[str]:
+    """The names that a module defines at its top level."""
+    nodes = ast.parse(path.read_text()).body
+    targets = [target for node in nodes if isinstance(node, ast.Assign) for target in node.targets]
+    names = {item.id for target in targets for item in ast.walk(target) if isinstance(item, ast.Name)}
+    return names | {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+
+
+def absent_names(text: str) -> list[str]:
+    """Dotted names of the library in a text, those imported by commands too, that the library does not have."""
+    named = re.findall(r"(?<![\w./-])detector((?:\.[a-z_0-9]+[A-Za-z_0-9]*)+)\b(?! import)", text)
+    for module, names in re.findall(r"from detector((?:\.\w+)+) import ([\w, ]+)", text):
+        named += [f"{module}.{name.strip()}" for name in names.split(",")]
+    wrong = []
+    for name in named:
+        path = LIBRARY / name.lstrip(".").replace(".", "/")
+        module = path.parent.with_suffix(".py")
+        is_module = path.is_dir() or path.with_suffix(".py").is_file()
+        if not is_module and not (module.is_file() and path.name in defined(module)):
+            wrong.append(f"detector{name}")
+    return wrong
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_names_of_the_library_exist(page):
+    assert absent_names(page.read_text()) == []
+
+
+def test_an_absent_name_is_found():
+    text = "`detector.stats.heat`, `detector.core.files.sha256`; from detector.stats.ranking import wilson, auc"
+    assert absent_names(text) == ["detector.stats.heat", "detector.stats.ranking.wilson"]
+
+
 def test_packages_below_the_first_hold_a_docstring_and_nothing_else():
     """No file that every stage depends on, and one place from which a name can be imported."""
     for path in LIBRARY.glob("*/**/__init__.py"):
