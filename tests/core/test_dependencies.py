@@ -93,25 +93,27 @@ def test_an_edited_docstring_is_no_other_code(copied):
 
 
 @pytest.mark.parametrize(
-    ("stage", "shapes"),
+    ("stage", "shapes", "modules"),
     [
-        ("baseline", {"torch", "torchvision", "numpy"}),
-        ("search", {"torch", "torchvision", "numpy", "optuna", "torch_pruning"}),
-        ("finetune", {"torch", "torchvision", "numpy", "torch_pruning"}),
-        ("pack", {"PIL", "av", "cv2", "numpy"}),
+        ("baseline", {"torch", "torchvision", "numpy"}, []),
+        ("search", {"torch", "torchvision", "numpy", "optuna"}, []),
+        ("finetune", {"torch", "torchvision", "numpy"}, []),
+        ("finetune", {"torch", "torchvision", "numpy", "torch_pruning"}, ["detector.pruning.methods.channels"]),
+        ("pack", {"PIL", "av", "cv2", "numpy"}, []),
     ],
 )
-def test_another_version_of_a_library_that_computes_is_another_key(stage, shapes, monkeypatch):
+def test_another_version_of_a_library_that_computes_is_another_key(stage, shapes, modules, monkeypatch):
     script = SCRIPTS / f"{FOLDERS[stage]}/{stage}.py"
-    before, reached = dependencies.key(script), dependencies.packages(script)
+    before, reached = dependencies.key(script, modules=modules), dependencies.packages(script, *modules)
     assert shapes <= set(reached)
+    assert ("torch_pruning" in reached) == bool(modules)
     assert not {"tqdm", "pandas", "matplotlib", "onnxruntime"} & set(reached)
     real = dependencies._version
     for name in reached:
         monkeypatch.setattr(
             dependencies, "_version", lambda other, name=name: "0.0" if other == name else real(other)
         )
-        assert dependencies.key(script) != before, name
+        assert dependencies.key(script, modules=modules) != before, name
 
 
 def test_versions_are_those_installed():
@@ -271,6 +273,15 @@ def test_arguments_that_shape_a_result_shape_its_key_and_others_do_not(stage, na
         assert named(stage, baseline=Path(same)) == before, "where the same weights lie"
     assert named(stage, meta=tmp_path / "elsewhere.json", log=tmp_path / "a.log") == before
     assert named(stage, why="bf16: another card has it") == before, "the card's name"
+
+
+@pytest.mark.parametrize("stage", TRAINED[1:])
+def test_the_code_of_a_branch_s_method_is_part_of_its_key(stage, named, monkeypatch):
+    real, given = dependencies.key, {}
+    monkeypatch.setattr(dependencies, "key", lambda *parts, **more: given.update(more) or real(*parts, **more))
+    for method in ("random", "channels"):
+        named(stage, pruning=json.dumps({"method": method, "sparsity": 0.4}))
+        assert given["modules"] == [f"detector.pruning.methods.{method}"]
 
 
 def test_what_a_search_found_shapes_the_fine_tuning(named, tmp_path):

@@ -102,7 +102,7 @@ def pruned_resnet(draw) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         for weight in prunable if draw else ():
             weight.copy_(torch.from_numpy(draw(weight.shape)).float() * weight.std())
-    masks.apply(prunable, masks.like(prunable, masks.make("l1", prunable, 0.4, 0)))
+    masks.apply(prunable, masks.like(prunable, masks.global_l1(prunable, 0.4)))
     return {name: tensor.detach() for name, tensor in model.state_dict().items()}
 
 

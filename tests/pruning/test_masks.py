@@ -7,6 +7,7 @@ from torch.nn.utils import prune
 from detector.core.errors import DetectorError
 from detector.models import networks
 from detector.pruning import masks
+from detector.pruning.start import start
 
 # The study's Table 6.
 STUDY_NONZERO = {0.1: 21_111_264, 0.2: 18_765_568, 0.3: 16_419_872, 0.4: 14_074_176}
@@ -52,12 +53,12 @@ def test_memory_layout_does_not_matter():
 
 
 def test_random_control_drops_as_many_but_others():
-    weights = networks.prunable(networks.build("resnet18"))
-    chosen = masks.make("random", weights, 0.4, seed=3)
-    magnitude = masks.make("l1", weights, 0.4, seed=3)
+    model = networks.build("resnet18")
+    drawn = {"method": "random", "sparsity": 0.4}
+    chosen, magnitude = start(model, drawn, 3)[1], start(model, {"method": "l1", "sparsity": 0.4}, 3)[1]
     assert sum(int(m.sum()) for m in chosen) == sum(int(m.sum()) for m in magnitude)
     assert not all(torch.equal(a, b) for a, b in zip(chosen, magnitude, strict=True))
-    again = masks.make("random", weights, 0.4, seed=3)
+    again = start(model, drawn, 3)[1]
     assert all(torch.equal(a, b) for a, b in zip(chosen, again, strict=True))
 
 

@@ -13,6 +13,7 @@ from detector.core import dependencies, extras, locks, signals, undo
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, clean_states, sha256
 from detector.data import fingerprints, kinds
+from detector.experiment import methods
 from detector.experiment import resources as growth
 from detector.experiment.branches import (
     branches,
@@ -154,10 +155,15 @@ def code(script, *modules):
     return [str(path.relative_to(ROOT)) for path in files]
 
 
-# Modules of the kinds of sources in use, which stages import by name.
+# Modules of the kinds of sources and of the pruning methods in use, which stages import by name.
 SOURCE_MODULES = sorted(
     {f"{kinds.PACKAGE}.{options['type']}" for options in SOURCES.values()}
 )
+METHOD_OF = {
+    "baseline": [],
+    **{name: [methods.module(pruning["method"])] for name, pruning in BRANCHES.items()},
+}
+METHOD_MODULES = sorted({module for found in METHOD_OF.values() for module in found})
 
 
 def inference(memory, **more):

@@ -23,7 +23,9 @@ FURTHER_WORKERS = [
 rule search:
     input:
         script="workflow/scripts/training/search.py",
-        code=code("workflow/scripts/training/search.py"),
+        code=lambda wc: code(
+            "workflow/scripts/training/search.py", *METHOD_OF[wc.branch]
+        ),
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
@@ -87,7 +89,9 @@ use rule search as search_worker with:
 rule finetune:
     input:
         script="workflow/scripts/training/finetune.py",
-        code=code("workflow/scripts/training/finetune.py"),
+        code=lambda wc: code(
+            "workflow/scripts/training/finetune.py", *METHOD_OF[wc.branch]
+        ),
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",

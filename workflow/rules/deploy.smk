@@ -209,7 +209,9 @@ rule deployment:
 rule bundle:
     input:
         script="workflow/scripts/export/bundle.py",
-        code=code("workflow/scripts/export/bundle.py", *SOURCE_MODULES),
+        code=lambda wc: code(
+            "workflow/scripts/export/bundle.py", *SOURCE_MODULES, *METHOD_OF[wc.branch]
+        ),
         template="src/detector/export/templates/card.md",
         example="src/detector/export/templates/example.py",
         manifest=MANIFEST,

@@ -52,7 +52,7 @@ rule baseline_performance:
 rule best_hyperparameters:
     input:
         script="workflow/scripts/tables/best_hyperparameters.py",
-        code=code("workflow/scripts/tables/best_hyperparameters.py"),
+        code=code("workflow/scripts/tables/best_hyperparameters.py", *METHOD_MODULES),
         paper=PAPER,
         best=variants("hpo/best.json", SEARCHED),
     output:
@@ -212,7 +212,7 @@ rule audit_metadata:
 rule efficiency:
     input:
         script="workflow/scripts/tables/efficiency.py",
-        code=code("workflow/scripts/tables/efficiency.py"),
+        code=code("workflow/scripts/tables/efficiency.py", *METHOD_MODULES),
         alike=ALIKE,
         paper=PAPER,
         models=variants("model.safetensors"),

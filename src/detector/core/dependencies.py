@@ -9,7 +9,7 @@ import ast
 import hashlib
 import importlib.metadata
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def versions(names: list[str]) -> dict[str, str]:
     return {name: _version(name) for name in names}
 
 
-def key(script: Path | str, *parts: object, library: Path = LIBRARY) -> str:
+def key(script: Path | str, *parts: object, modules: Sequence[str] = (), library: Path = LIBRARY) -> str:
     """Name of a resume state: a hash of everything that the work of `script` depends on.
 
     That is `parts` (JSON values: settings, seeds, hashes of data), the code of the script and of its library files
@@ -83,9 +83,11 @@ def key(script: Path | str, *parts: object, library: Path = LIBRARY) -> str:
     """
     script = Path(script)
     digest = hashlib.sha256(canonical(parts).encode())
-    for path in [script, *library_files(script, library=library)]:
+    for path in [script, *library_files(script, *modules, library=library)]:
         digest.update(f"{path.name}\n{_code(path)}\n".encode())
-    digest.update(canonical([sys.version_info[:2], versions(packages(script, library=library))]).encode())
+    digest.update(
+        canonical([sys.version_info[:2], versions(packages(script, *modules, library=library))]).encode()
+    )
     return digest.hexdigest()[:16]
 
 

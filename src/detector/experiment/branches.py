@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
+from detector.experiment import methods
+
 
 def branches(config: Mapping) -> dict[str, dict]:
-    """Pruned branches by name, each with its `method`, `sparsity` and, if gradual, `ramp` in epochs.
+    """Pruned branches by name, each with its `method`, `sparsity` and the method's settings, such as `ramp`.
 
     The name is `{method}-{percent}`; the dense control `l1-00` comes first. `sparsity` is a share of the conv and
     fc weights or, where `channels` are removed, of all parameters. `matched-40` is a matched control: nothing is
@@ -16,7 +18,7 @@ def branches(config: Mapping) -> dict[str, dict]:
     return {
         f"{m}-{round(100 * s):02d}": _matched(s)
         if m == "matched"
-        else {"method": m, "sparsity": s} | ({"ramp": prune["ramp"]} if m == "gradual" else {})
+        else {"method": m, "sparsity": s, **{key: prune[key] for key in methods.facts(m).SETTINGS}}
         for m, s in pairs
     }
 

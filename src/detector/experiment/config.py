@@ -16,6 +16,7 @@ import yaml
 
 from detector.core.errors import DetectorError, listing
 from detector.data import kinds
+from detector.experiment import methods
 from detector.experiment.branches import branches
 from detector.imaging import perturbations
 
@@ -73,12 +74,13 @@ def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None 
 
 
 def schema_of(file: Path = SCHEMA) -> dict:
-    """The schema in a file, with the kinds of sources and steps that there are, modules found by name.
+    """The schema in a file, with the sources, pruning methods and steps that there are, modules found by name.
 
     Raises `DetectorError` for a module of a step that lacks a part of its contract.
     """
     schema = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     schema["$defs"]["source"]["properties"]["type"]["enum"] = list(kinds.kinds())
+    schema["properties"]["prune"]["properties"]["methods"]["propertyNames"]["enum"] = [*methods.known(), "matched"]
     one = schema["properties"]["robustness"]["properties"]["perturbations"]["additionalProperties"]["items"]
     one["properties"] = {name: perturbations.step(name).BOUNDS for name in perturbations.known()}
     one["additionalProperties"] = False

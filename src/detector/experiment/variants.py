@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from detector.experiment import methods
+
 BASELINE, DENSE_CONTROL, VALID, COMBINED = "baseline", "l1-00", "valid", "combined"
 MATCHED = (
     "matched-"  # and the percent of the branch whose optimizer and learning rate a control was fine-tuned with
@@ -43,7 +45,9 @@ class Variant:
         """What the percent is of: `weights` (conv and fc, set to zero) or `parameters` (all, removed with
         channels).
         """
-        return "parameters" if self.branch.startswith("channels-") else "weights"
+        if self.branch == BASELINE or self.branch.startswith(MATCHED):
+            return "weights"
+        return methods.facts(self.branch.rpartition("-")[0]).PERCENT_OF
 
 
 def names(variant: Variant) -> dict:

@@ -14,6 +14,7 @@ import pandas as pd
 from detector.core.errors import DetectorError
 from detector.core.labels import FAKE, REAL, SPLIT_NAMES
 from detector.data import kinds
+from detector.experiment import methods
 from detector.experiment.formats import FILES
 from detector.stats import decisions
 from detector.stats.classification import confusion, measure
@@ -217,13 +218,7 @@ def _training(meta: Mapping) -> dict[str, object]:
     best = meta["hyperparameters"]
     zeros = _percent(1 - meta["nonzero_weights"] / meta["prunable_weights"])
     parameters, channels = _percent(meta["parameters_removed"]), _percent(meta["channels_removed"])
-    done = {
-        "l1": f"{zeros} of its conv and fc weights, those of smallest magnitude, set to zero",
-        "random": f"{zeros} of its conv and fc weights, chosen at random, set to zero, as a control",
-        "gradual": f"{zeros} of its conv and fc weights, those of smallest magnitude, set to zero in steps",
-        "channels": f"{channels} of its channels, and with them {parameters} of its parameters, taken out: "
-        "smaller layers, not zeros",
-    }[meta["method"]]
+    done = methods.facts(meta["method"]).CARD.format(zeros=zeros, channels=channels, parameters=parameters)
     if meta["sparsity"] == 0:
         done = "nothing pruned: the control that shows what this fine-tuning does to a dense network"
         if of := meta.get("hyperparameters_of"):

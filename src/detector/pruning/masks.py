@@ -17,22 +17,24 @@ def global_l1(weights: Sequence[torch.Tensor], sparsity: float) -> list[torch.Te
 
     Returns boolean tensors shaped like `weights`, True = kept.
     """
-    return _drop(weights, sparsity, lambda flat: flat.abs())
+    return lowest(weights, sparsity, lambda flat: flat.abs())
 
 
-def random(weights: Sequence[torch.Tensor], sparsity: float, seed: int) -> list[torch.Tensor]:
-    """Masks that drop the same share at random: the control that shows what choosing by magnitude is worth."""
-    generator = torch.Generator().manual_seed(seed)
-    return _drop(weights, sparsity, lambda flat: torch.rand(flat.numel(), generator=generator))
+def lowest(
+    weights: Sequence[torch.Tensor], sparsity: float, importance: Callable[[torch.Tensor], torch.Tensor]
+) -> list[torch.Tensor]:
+    """Masks that drop the `sparsity` share of lowest importance over all `weights` together.
 
-
-def make(method: str, weights: Sequence[torch.Tensor], sparsity: float, seed: int) -> list[torch.Tensor]:
-    """Masks by the name of the method (`l1` or `random`). Raises `DetectorError` for another name."""
-    if method == "l1":
-        return global_l1(weights, sparsity)
-    if method == "random":
-        return random(weights, sparsity, seed)
-    raise DetectorError(f"unknown pruning method {method!r}; expected l1 or random")
+    `importance` gives float (n,) for all weights one after the other, float (n,). Returns boolean tensors shaped
+    like `weights`, True = kept. Raises `DetectorError` for a share below 0 or of 1 and more.
+    """
+    if not 0 <= sparsity < 1:
+        raise DetectorError(f"sparsity: found {sparsity}, expected a share of at least 0 and below 1")
+    flat = torch.cat([w.detach().cpu().contiguous().reshape(-1) for w in weights])
+    keep = torch.ones(flat.numel(), dtype=torch.bool)
+    # topk, not a threshold: where magnitudes tie it drops exactly as many as asked, and the same ones as torch
+    keep[importance(flat).topk(round(sparsity * flat.numel()), largest=False).indices] = False
+    return [part.view(w.shape) for part, w in zip(keep.split([w.numel() for w in weights]), weights, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,3 @@ def apply(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> Non
 def violations(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> int:
     """How many dropped weights are not exactly zero."""
     return sum(int(((w.detach().cpu() != 0) & (m.cpu() == 0)).sum()) for w, m in zip(weights, masks, strict=True))
-
-
-def _drop(
-    weights: Sequence[torch.Tensor], sparsity: float, importance: Callable[[torch.Tensor], torch.Tensor]
-) -> list[torch.Tensor]:
-    if not 0 <= sparsity < 1:
-        raise DetectorError(f"sparsity: found {sparsity}, expected a share of at least 0 and below 1")
-    flat = torch.cat([w.detach().cpu().contiguous().reshape(-1) for w in weights])
-    keep = torch.ones(flat.numel(), dtype=torch.bool)
-    # topk, not a threshold: where magnitudes tie it drops exactly as many as asked, and the same ones as torch
-    keep[importance(flat).topk(round(sparsity * flat.numel()), largest=False).indices] = False
-    return [part.view(w.shape) for part, w in zip(keep.split([w.numel() for w in weights]), weights, strict=True)]

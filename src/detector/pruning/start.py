@@ -6,20 +6,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from detector.models.networks import prunable
-from detector.pruning import channels, masks
+from detector.core import discovery
+from detector.experiment import methods
+from detector.pruning.masks import Gradual
 
 
 def start(
     model: nn.Module, pruning: Mapping[str, Any], seed: int
-) -> tuple[nn.Module, Sequence[torch.Tensor] | masks.Gradual | None]:
+) -> tuple[nn.Module, Sequence[torch.Tensor] | Gradual | None]:
     """The baseline as a branch starts from it, and what `fit` is to keep at zero.
 
-    `pruning`: `method`, `sparsity` and, for `gradual`, `ramp`, as `branches.branches` gives them.
+    `pruning`: `method`, `sparsity` and the method's settings, as `branches.branches` gives them. The method's
+    module is imported by name, so a script that calls this names it in the key of its states. Raises
+    `DetectorError` for an unknown method.
     """
-    method, share = pruning["method"], pruning["sparsity"]
-    if method == "channels":
-        return channels.remove_channels(model, share), None
-    if method == "gradual":
-        return model, masks.Gradual(share, pruning["ramp"])
-    return model, masks.make(method, prunable(model), share, seed)
+    method = discovery.load(methods.PACKAGE, pruning["method"], methods.WHAT, methods.CONTRACT)
+    started: tuple[nn.Module, Sequence[torch.Tensor] | Gradual | None] = method.start(model, pruning, seed)
+    return started

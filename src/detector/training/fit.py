@@ -99,7 +99,7 @@ def fit(
 ) -> Fit:
     """Train `model` in place and return its best weights and history.
 
-    `masks`: boolean, as `masks.make` gives them; the weights they drop are zero from the first step to the last
+    `masks`: boolean, as `masks.lowest` gives them; the weights they drop are zero from the first step to the last
     (checked at the end). `Gradual` makes new ones before each of its first epochs; epochs below its final sparsity
     are never the best, and no reason to stop early. `state`: where each finished epoch is saved, and what a
     resumed training continues from. `after_epoch` is called with each row that counts; on a resume, first with the

@@ -10,6 +10,7 @@ import pandas as pd
 
 from detector.core import dependencies, job
 from detector.core.files import finish_state, replacing, sha256, write_json
+from detector.experiment import methods
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import resume, search, stage
@@ -26,7 +27,8 @@ def main(args: argparse.Namespace) -> None:
     # How many trials there are does not change one of them, and workers on unlike machines share one study.
     study = {**settings, "search": {name: value for name, value in space.items() if name != "trials"}}
     key = dependencies.key(
-        *(__file__, args.arch, study, pruning, args.seed, images.fingerprint(), sha256(args.baseline))
+        *(__file__, args.arch, study, pruning, args.seed, images.fingerprint(), sha256(args.baseline)),
+        modules=[methods.module(pruning["method"])],
     )
     title = f"search {args.branch} seed {args.seed}"
 
