@@ -1,5 +1,5 @@
-"""Near copies are found whatever was done to them, other pictures and blank ones are not, and no pair is missed
-that a comparison of all with all would find."""
+"""Near copies are found whatever was done to them, other images and blank ones are not, and the search misses no
+pair that comparing all with all would find."""
 
 import io
 

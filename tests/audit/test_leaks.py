@@ -1,5 +1,5 @@
-"""The audit finds exactly the images that a comparison of all with all would call leaked; `drop` leaves none, and
-what is trained on never depends on the test images."""
+"""The audit finds exactly the images that comparing all with all would call leaked; after `drop` none is left, and
+training images never depend on the test images."""
 
 import numpy as np
 import pandas as pd

@@ -1,5 +1,5 @@
-"""`detector clean` deletes what can be made again, after it has said what and how much and was told to; and
-nothing that cost training, is somebody else's, or is being made."""
+"""`detector clean` deletes only what can be made again, and only after listing it and being told to: nothing that
+cost training, belongs to others, or is being made."""
 
 import os
 from pathlib import Path

@@ -1,5 +1,5 @@
-"""`detector predict` takes files, folders, patterns and lists, prints a row for each in order, whole in its form
-even after Ctrl-C, and starts at once. `detector doctor` says what is there, and never fails."""
+"""`detector predict` takes files, folders, patterns and lists, prints one complete row for each in order, even
+after Ctrl-C, and starts at once. `detector doctor` reports and never fails."""
 
 import ast
 import csv

@@ -1,4 +1,4 @@
-"""`detector summary` prints the tables that are there, and of a run that is not finished how far it is."""
+"""`detector summary` prints the tables that exist, and the progress of an unfinished run."""
 
 import numpy as np
 import pandas as pd

@@ -1,5 +1,5 @@
-"""A half-done result is named by all that shapes the result, and by nothing else: each setting, image, line of
-code and library of a stage gives another name; logs, comments, another card or where files lie do not."""
+"""A resume state is named by everything that shapes its result, and by nothing else: another setting, image, line
+of code or library version gives another name; logs, comments, another card or other paths do not."""
 
 import argparse
 import importlib.util

@@ -1,5 +1,5 @@
-"""A file under a final name is whole, after a power cut too: what it holds is synced before it has the name, and
-the name before anything builds on it."""
+"""A file under its final name is complete, after a power cut too: its contents are synced before it gets the name,
+and the name before anything builds on it."""
 
 import ast
 import errno

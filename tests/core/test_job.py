@@ -1,5 +1,5 @@
-"""A script's failure is one clear line and an exit code that says of what kind it was; whatever is done to its
-streams, and with no thread left when it ends."""
+"""A failing script prints one clear line and exits with a code for the kind of failure, whatever happens to its
+streams, and leaves no thread behind."""
 
 import ast
 import errno

@@ -1,4 +1,5 @@
-"""One process at a time holds a lock, a killed holder holds nothing, and who is alone in a folder knows it."""
+"""One process at a time holds a lock, a killed holder holds nothing, and a process knows whether it is alone in a
+folder."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C end a job within seconds with a code of their own, and the step under way is not lost."""
+"""SIGTERM and Ctrl-C end a job within seconds with exit codes of their own, and the current step is not lost."""
 
 import os
 import re

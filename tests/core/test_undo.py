@@ -1,5 +1,5 @@
-"""An error costs nothing that was there: whatever a run had begun to replace is back, times and notes included,
-whenever and however it ended, and what has got through stays."""
+"""A failed run costs nothing that was there: whatever it had begun to replace is put back, with times and
+metadata, however it ended, and what it finished stays."""
 
 import errno
 import os

@@ -1,4 +1,5 @@
-"""A fingerprint is of what the files hold that a scan looks at, and costs no reading where nothing was written."""
+"""A fingerprint depends on the contents of the files that a scan looks at, and reads no file that was not written
+to."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Packing survives being killed without doing work twice, is deterministic, and damage does not go unseen."""
+"""A killed packing resumes without repeating work, packing is deterministic, and damage is detected."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A split depends on keys and seed alone, has the counts that its fractions say, and divides no group."""
+"""A split depends on keys and seed alone, has the counts that its fractions give, and divides no group."""
 
 import random
 from collections import Counter

@@ -1,4 +1,5 @@
-"""The demo's data are official layouts made from a seed alone, and neither file format nor scene tells the class.
+"""The demo's data have the official layouts, depend on a seed alone, and neither file format nor scene tells the
+class.
 
 One small demo is made in the test process and one, with the same seed, by two worker processes: the bytes must
 not depend on who made them.

@@ -1,4 +1,4 @@
-"""What stages ask for follows the number of images and grows with each attempt, and reruns nothing."""
+"""Resource requests follow the number of images, grow with each attempt, and rerun nothing."""
 
 import re
 

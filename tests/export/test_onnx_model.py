@@ -1,4 +1,5 @@
-"""An exported model says what the trained one says, takes pictures as bytes, and tells all one must know of it."""
+"""An exported model gives the trained one's logits, takes images as bytes, and holds all that its user must
+know."""
 
 import json
 

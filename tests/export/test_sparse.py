@@ -1,5 +1,5 @@
-"""Sparse files give back exactly the rounded weights, in few bytes, the same ones each time; and nothing else is
-read as one: neither a damaged file, nor another program's, nor a bomb."""
+"""Sparse files give back exactly the rounded weights, in few bytes, the same each time; no other file is accepted:
+no damaged one, no other program's, no bomb."""
 
 import re
 import struct

@@ -1,4 +1,4 @@
-"""Every kind of pixels becomes RGB in the documented way, resizing is torchvision's, and what is broken raises."""
+"""Every kind of pixels becomes RGB as documented, resizing equals torchvision's, and broken files raise."""
 
 import builtins
 import os

@@ -1,4 +1,4 @@
-"""What a header says of an image's making is read without decoding it: quantisation, subsampling, EXIF, mode."""
+"""A header tells how an image was made, without decoding it: quantisation, subsampling, EXIF, mode."""
 
 import math
 

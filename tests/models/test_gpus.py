@@ -1,5 +1,5 @@
-"""Jobs on one machine sit on GPUs of their own: four jobs on four, two teams on two pairs; what a job had is
-free when it ends, however it ends; and where there is one GPU, all is as it was.
+"""Jobs on one machine have GPUs of their own: four jobs on four, two teams on two pairs; GPUs are free when their
+job ends, however it ends; a single GPU is shared.
 
 There is no GPU here: processes are real, and how many devices CUDA would show to each is said by the test."""
 

@@ -1,4 +1,4 @@
-"""Latency is measured on all models in turn, in milliseconds a batch, and tells a slow model from a fast one."""
+"""Latency is measured on all networks in turn, in milliseconds per batch, and tells a slow one from a fast one."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A stage with a network starts without what only some work needs: its command line is read before that loads."""
+"""A stage with a network parses its command line before it loads what only some work needs."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Damaged or foreign files are found out: a torn state costs one step, and nothing is ever unpickled into code."""
+"""Damaged or foreign files are detected: a torn state costs one step, and nothing is ever unpickled into code."""
 
 import hashlib
 import io

@@ -1,5 +1,5 @@
-"""A bundle's answer is the pipeline's for the same file: same pixels, same logit, same verdict, for every kind of
-file and way of making pixels. Where it is not sure it says so, and a bad file stops nothing."""
+"""A bundle's answer equals the pipeline's for the same file: same pixels, same logit, same verdict, for every kind
+of file and preprocessing. Where it is not sure it says so, and a bad file stops nothing."""
 
 import dataclasses
 import math

@@ -1,4 +1,5 @@
-"""A small file that claims, or unpacks to, something huge is refused or cut short: soon, in little memory."""
+"""A small file that claims, or unpacks to, something huge is refused or cut short, quickly and in little
+memory."""
 
 import io
 import os

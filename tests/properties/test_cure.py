@@ -1,5 +1,5 @@
-"""On a set made to be confounded (scenes of one kind, real ones kept as JPEG, fakes as PNG) the packed pixels give
-the class away; after equal resizing and recompression they do not. Where the cure is too weak, that shows as well.
+"""On a confounded set (scenes of one kind, real ones stored as JPEG, fakes as PNG) the packed pixels give the
+class away; after equal resizing and recompression they do not. Where that is too weak, the test shows it as well.
 
 `pytest tests/properties/test_cure.py -s` prints the numbers of docs/datasets.md."""
 

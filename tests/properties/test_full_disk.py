@@ -1,5 +1,5 @@
-"""A disk that is full, and a folder that cannot be written, leave no half file and nothing under a final name that
-is not whole. The error is the system's own and names the file."""
+"""A full disk, and a folder that cannot be written, leave no incomplete file under a final name. The error is the
+system's own and names the file."""
 
 import contextlib
 import errno

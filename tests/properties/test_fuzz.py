@@ -1,5 +1,5 @@
-"""Whatever bytes a file holds, the front door (`headers.read`, `preprocessing.load`) gives pixels or an exception,
-in time and in little memory: 10,400 damaged images and videos of all formats, in processes that are watched."""
+"""Whatever bytes a file holds, `headers.read` and `preprocessing.load` give pixels or an exception, in time and in
+little memory: 10,400 damaged images and videos of all formats, in watched processes."""
 
 import os
 import signal

@@ -1,5 +1,5 @@
-"""`detector serve` under many clients fails nobody, answers as `detector predict` and keeps no memory; the load
-that shows it would show a wrong answer."""
+"""`detector serve` under many clients fails no request, answers as `detector predict` and keeps no memory; the
+load test would detect a wrong answer."""
 
 import io
 import re

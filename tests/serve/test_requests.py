@@ -1,5 +1,5 @@
-"""`detector serve` gives the command's answers, refuses each kind of nonsense by a status and code of its own,
-holds no more than it says, and leaves nothing of an image on a disk or in its log."""
+"""`detector serve` gives the command's answers, refuses each kind of bad request with a status and code of its
+own, holds no more than its limits, and leaves nothing of an image on a disk or in its log."""
 
 import asyncio
 import base64

@@ -1,4 +1,5 @@
-"""`detector serve` that cannot start ends with status 2 and what to do; one that others reach warns of that."""
+"""`detector serve` that cannot start ends with status 2 and says what to do; one that others can reach warns of
+that."""
 
 import logging
 import socket

@@ -1,4 +1,4 @@
-# What the rules share: the checked config, names of files, and the code that a stage depends on.
+# Shared by all rules: the validated config, file names, and the code that a stage depends on.
 import hashlib
 import json
 import os

@@ -1,4 +1,4 @@
-# A pruned branch: search optimizer and learning rate on the pruned baseline, then prune it again and fine-tune.
+# Pruned branches: search optimizer and learning rate on the pruned baseline, then prune it again and fine-tune.
 #
 # needs   runs/{arch}/seed{seed}/baseline/model.safetensors, the manifest and the packed images
 # gives   runs/{arch}/seed{seed}/{branch}/{model.safetensors, meta.json, history.csv, hpo/best.json, hpo/trials.csv}

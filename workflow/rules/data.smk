@@ -1,4 +1,4 @@
-# From folders of images to one manifest and packed pixels, audited.
+# Data: from folders of images to packed pixels, audited splits and one manifest.
 #
 # needs   the roots of the sources in use
 # gives   data/{source}/scan.parquet    what is there: labels, groups, headers, hashes

@@ -1,4 +1,4 @@
-# Files that are smaller and models that are faster: exported, checked, measured, bundled. CPU only.
+# Deployment: export each variant to smaller and faster files; check, time and bundle them. CPU only.
 #
 # needs   runs/{arch}/seed{seed}/{branch}/{model.safetensors, meta.json, predictions/}, the manifest and the packed images
 # gives   runs/{arch}/seed{seed}/{branch}/bundle/     what one ships: ONNX and sparse files, card, example, checksums

@@ -1,4 +1,4 @@
-# What each variant says of each image, and how long it takes. The last stages that run a network.
+# Evaluation: each variant's logits and latency.
 #
 # needs   runs/{arch}/seed{seed}/{branch}/model.safetensors, the manifest and the packed images
 # gives   runs/{arch}/seed{seed}/{branch}/predictions/{valid, source …}.parquet   one logit per image

@@ -1,4 +1,4 @@
-# Figures that declare what they are drawn from: a rule for each module of detector.figures with FILE and FROM.
+# Figures from saved results: one rule for each module of detector.figures that defines FILE and FROM.
 #
 # needs   what FROM names
 # gives   figures/*; detector.figures.discovery says how one is added

@@ -1,4 +1,4 @@
-# What people read: the study's tables, and figures that need more than saved results. No network runs here.
+# Report: the study's tables, and figures that need more than saved results. No network runs here.
 #
 # needs   the manifest, predictions, searches, histories, models and latencies of all variants
 # gives   tables/*.csv, figures/*.{svg,png}; `snakemake --report report.html` binds them into one page

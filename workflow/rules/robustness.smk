@@ -1,4 +1,4 @@
-# What perturbed images cost each branch, where networks look, and what a spectrum shows without a network.
+# Robustness: logits on perturbed images, Grad-CAM sheets, mean spectra.
 #
 # needs   runs/{arch}/seed{seed}/{branch}/{model.safetensors, predictions/}, the manifest and the packed images
 # gives   runs/{arch}/seed{seed}/{perturbed, gradcam}.parquet

@@ -1,4 +1,4 @@
-# The baseline: one network from scratch for each architecture and seed.
+# Baselines: one network from scratch for each architecture and seed.
 #
 # needs   data/manifest.parquet and the packed images
 # gives   runs/{arch}/seed{seed}/baseline/{model.safetensors, meta.json, history.csv}
