@@ -183,6 +183,14 @@ def test_a_table_s_code_reruns_that_table_and_what_is_made_of_it(finished):
         assert finished.stale() == {"per_generator": 1}
 
 
+def test_a_figure_s_code_reruns_that_figure_and_what_borrows_from_it(finished):
+    figures = finished.folder / "src/detector/figures"
+    with edited(figures / "roc.py", "import numpy", "import numpy  # changed"):
+        assert finished.stale() == {"figure_roc": 1}
+    with edited(figures / "robustness.py", "import numpy", "import numpy  # changed"):
+        assert finished.stale() == {"figure_robustness": 1, "figure_brittleness": 1}
+
+
 def test_export_code_reruns_exports_and_after(finished):
     with edited(finished.folder / "src/detector/export/onnx_model.py", "import json", "import json  # changed"):
         assert finished.stale() == {**EXPORTS, "environments": 1}
@@ -193,7 +201,7 @@ def test_export_code_reruns_exports_and_after(finished):
 
 
 def test_probing_code_reruns_probes_and_after(finished):
-    with edited(finished.folder / "src/detector/models/perturbed.py", "import torch", "import torch  # changed"):
+    with edited(finished.folder / "src/detector/models/perturbed.py", "import numpy", "import numpy  # changed"):
         assert finished.stale() == PROBES
     with configured(finished, robustness={**TINY["robustness"], "use": ["forwarded", "jpeg-50"]}):
         assert finished.stale() == {}, "the order is that of the table of perturbations"
