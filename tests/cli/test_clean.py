@@ -88,8 +88,8 @@ def test_pixels_go_where_they_are_asked_for_and_it_is_said_what_that_costs(resul
 def test_the_pixels_of_a_run_that_is_not_finished_stay(results):
     (results / "tables/efficiency.csv").unlink()
     with pytest.raises(DetectorError, match=r"--pixels: found no \S+efficiency.csv"):
-        cleaning.found(results, pixels=True)
-    assert len(cleaning.found(results)) == 2
+        cleaning.deletable(results, pixels=True)
+    assert len(cleaning.deletable(results)) == 2
 
 
 @pytest.mark.parametrize(("answer", "code"), [("", 0), ("n", 0), ("yesterday", 0), (None, 2)])
@@ -108,14 +108,14 @@ def test_what_is_being_made_stays(results, monkeypatch, lock):
         locks.held(Path(lock)),
         pytest.raises(DetectorError, match="held by a process that is at work"),
     ):
-        cleaning.found(Path())
+        cleaning.deletable(Path())
 
 
 def test_what_is_somebody_else_s_stays(results, tmp_path):
     theirs = tmp_path / "theirs"
     (theirs / "state").mkdir(parents=True)
     with pytest.raises(DetectorError, match="found no results in it"):
-        cleaning.found(theirs)
+        cleaning.deletable(theirs)
     for name in ("photos", "baseline"):
         (results / "state" / name).mkdir()
     (theirs / "pack-mine").mkdir()
@@ -124,5 +124,5 @@ def test_what_is_somebody_else_s_stays(results, tmp_path):
     os.rename(results / "data/mine/images.npy", theirs / "images.npy")
     os.symlink(theirs / "images.npy", results / "data/mine/images.npy")
     np.save(results / "data/other/images.npy", np.ones(3))
-    names = {item.path.name for item in cleaning.found(results, pixels=True)}
+    names = {item.path.name for item in cleaning.deletable(results, pixels=True)}
     assert names == {"baseline-resnet18-seed0", "baseline-resnet18-seed1"}

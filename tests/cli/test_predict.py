@@ -105,7 +105,7 @@ def test_paths_patterns_and_lists_give_the_same_rows(bundle, pictures):
     for given, stdin in ((["0[0]0.png", "b/*"], ""), (["-"], "000.png\nb\n"), (["000.png", "-"], "b/010.png\n")):
         done = ask(*given, "--model", bundle, "--format", "csv", cwd=pictures, stdin=stdin)
         assert (done.returncode, done.stdout) == (0, rows.stdout)
-    assert list(predict.found([str(pictures / "**")])) == sorted(
+    assert list(predict.images_of([str(pictures / "**")])) == sorted(
         str(pictures / name) for name in ("000.png", "040.png", "200.png", "bad.jpg", "b/010.png", "notes.txt")
     ), "a pattern gives what it matches"
 
@@ -214,7 +214,7 @@ def test_what_is_left_out_below_a_folder_is_said(bundle, tmp_path, monkeypatch):
 
     monkeypatch.setattr(predict.os, "scandir", closed)  # as root, no folder is closed
     left = predict.Counter()
-    assert list(predict.found([str(tmp_path)], left=left)) == []
+    assert list(predict.images_of([str(tmp_path)], left=left)) == []
     assert left[predict.CLOSED] == 1
 
 
@@ -226,7 +226,7 @@ def test_folders_a_thousand_deep_are_looked_into(tmp_path, monkeypatch):
     Path("a.png").touch()
     os.chdir(tmp_path)
     try:
-        assert list(predict.found(["d"])) == ["d/" * 1200 + "a.png"]
+        assert list(predict.images_of(["d"])) == ["d/" * 1200 + "a.png"]
     finally:
         subprocess.run(["rm", "-r", "d"], check=True)  # pytest's own clean-up calls itself for each folder
 

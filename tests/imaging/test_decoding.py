@@ -19,7 +19,7 @@ from torchvision.transforms import v2
 
 from detector.core.errors import DetectorError
 from detector.imaging import avif, decoding, faces, headers, preprocessing, video
-from detector.imaging.decoding import BadImage
+from detector.imaging.decoding import BadImageError
 from detector.imaging.preprocessing import Preprocessing
 from tests.support import samples
 
@@ -129,7 +129,7 @@ def test_cmyk_jpeg_has_the_right_sense(tmp_path):
     "image", [Image.new("F", (2, 2)), Image.new("LAB", (2, 2)), Image.new("I", (2, 2), 70_000)]
 )
 def test_pixels_of_unknown_range_are_refused(image):
-    with pytest.raises(BadImage):
+    with pytest.raises(BadImageError):
         decoding.to_rgb(image)
 
 
@@ -247,7 +247,7 @@ def test_truncated_files_raise(tmp_path, suffix):
 def test_too_many_pixels_are_refused_before_decoding(tmp_path):
     random_image((40, 25)).save(tmp_path / "a.png")
     assert preprocessing.load(tmp_path / "a.png", Preprocessing(8, max_pixels=1000)).shape == (8, 8, 3)
-    with pytest.raises(BadImage, match=r"40 x 25 pixels are more than data\.max_pixels, 999"):
+    with pytest.raises(BadImageError, match=r"40 x 25 pixels are more than data\.max_pixels, 999"):
         preprocessing.load(tmp_path / "a.png", Preprocessing(8, max_pixels=999))
 
 
@@ -274,7 +274,7 @@ def test_a_format_that_is_not_read_here_is_named_with_what_to_do(tmp_path, monke
     monkeypatch.setattr(decoding, "readable", lambda: decoding.FORMATS)
     (tmp_path / "a.jpg").write_bytes(start + bytes(64))
     assert re.search(message, headers.read(tmp_path / "a.jpg", LIMIT, video=False).error)
-    with pytest.raises(BadImage, match=message):
+    with pytest.raises(BadImageError, match=message):
         preprocessing.load(tmp_path / "a.jpg", Preprocessing(8, max_pixels=LIMIT))
 
 
@@ -307,7 +307,7 @@ def test_an_avif_is_as_large_as_what_is_coded_in_it(tmp_path, kind):
     assert len(sizes) == (1 if kind == "picture" else 2)
     assert preprocessing.decoded(tmp_path / "a.avif", LIMIT).size == (200, 100)
     (tmp_path / "a.avif").write_bytes(data.replace(struct.pack(">II", 200, 100), struct.pack(">II", 8, 8)))
-    with pytest.raises(BadImage, match=r"200 x 100 pixels are more than data\.max_pixels, 10000"):
+    with pytest.raises(BadImageError, match=r"200 x 100 pixels are more than data\.max_pixels, 10000"):
         preprocessing.decoded(tmp_path / "a.avif", 10_000)
 
 
@@ -339,7 +339,7 @@ def test_what_is_no_file_is_named_and_not_waited_for(tmp_path, monkeypatch, soon
     else:
         path.mkdir()
     assert headers.read(path, LIMIT, video=frame is not None).error == f"{kind}, not a file"
-    with pytest.raises(BadImage, match=f"^{kind}, not a file$"):
+    with pytest.raises(BadImageError, match=f"^{kind}, not a file$"):
         preprocessing.load(path, Preprocessing(8, max_pixels=LIMIT), frame=frame)
 
 
@@ -413,7 +413,7 @@ def test_load_takes_a_frame_of_a_video(tmp_path):
     pixels = preprocessing.load(tmp_path / "a.mp4", Preprocessing(16, max_pixels=LIMIT), frame=0.5)
     assert (pixels.shape, pixels.dtype) == ((16, 16, 3), np.uint8)
     assert abs(grey_of(pixels) - 40) <= 3
-    with pytest.raises(BadImage, match="32 x 32"):
+    with pytest.raises(BadImageError, match="32 x 32"):
         preprocessing.load(tmp_path / "a.mp4", Preprocessing(16, max_pixels=1000), frame=0.5)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from detector.core.errors import DetectorError
 from detector.core.files import sha256
 from detector.imaging import crops, preprocessing
-from detector.imaging.decoding import BadImage
+from detector.imaging.decoding import BadImageError
 from detector.imaging.preprocessing import Preprocessing, Recompression
 from tests.support import samples
 
@@ -176,7 +176,7 @@ def test_the_shorter_side_gets_the_same_length(shape, expected):
 
 
 def test_a_line_of_pixels_does_not_become_a_huge_picture():
-    with pytest.raises(BadImage, match=r"20 x 20000 pixels are more than data\.max_pixels"):
+    with pytest.raises(BadImageError, match=r"20 x 20000 pixels are more than data\.max_pixels"):
         Preprocessing(20, "center_crop", resize_to=20, max_pixels=100_000).apply(Image.new("RGB", (1, 1000)))
 
 

@@ -173,9 +173,11 @@ def test_the_map_is_grad_cam_by_automatic_differentiation(made, network):
     weights = kept[0].grad.mean((2, 3), keepdim=True)
     expected = torch.relu((weights * kept[0]).sum(1))[0].detach().numpy()
     assert expected.max() > 0
-    np.testing.assert_allclose(explanation.heat(model, model.pixels(path)), expected / expected.max(), atol=1e-4)
+    np.testing.assert_allclose(
+        explanation.heat_map(model, model.pixels(path)), expected / expected.max(), atol=1e-4
+    )
     rounded = Model.open(made / "bundle", file=FILES["onnx-int8"])
-    assert np.abs(explanation.heat(rounded, model.pixels(path)) - expected / expected.max()).max() < 0.5
+    assert np.abs(explanation.heat_map(rounded, model.pixels(path)) - expected / expected.max()).max() < 0.5
     shown = model.explain(path)
     assert shown.dtype == np.uint8
     assert shown.shape == (256, 256, 3)
@@ -417,7 +419,7 @@ def test_where_sources_were_made_into_pixels_differently_one_has_to_be_named(tmp
 
 
 def test_a_map_of_one_place_is_refused(model, monkeypatch):
-    monkeypatch.setattr(explanation, "heat", lambda *_: np.ones((1, 1)))
+    monkeypatch.setattr(explanation, "heat_map", lambda *_: np.ones((1, 1)))
     with pytest.raises(DetectorError, match="at 8 pixels its last block has one position"):
         explanation.check(model)
 

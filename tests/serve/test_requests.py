@@ -335,7 +335,7 @@ def test_no_more_bytes_are_held_than_there_is_room_for():
     with (
         room.taken(60),
         room.taken(40),
-        pytest.raises(uploads.Refusal, match="too much at once"),
+        pytest.raises(uploads.RefusalError, match="too much at once"),
         room.taken(1),
     ):
         pass

@@ -8,7 +8,7 @@ import time
 import pytest
 import yaml
 
-from detector.core.errors import DetectorError, Diverged
+from detector.core.errors import DetectorError, DivergedError
 from detector.training import search
 from tests.support import ROOT
 
@@ -114,7 +114,7 @@ def test_trials_of_unlike_machines_are_one_study_that_says_so(tmp_path, caplog):
 def test_a_diverged_trial_counts_and_is_never_the_best(tmp_path):
     def objective(number, values, report):
         if number == 1:
-            raise Diverged("no number")
+            raise DivergedError("no number")
         return score(number, values, report)
 
     outcome = search.run(tmp_path / "j.log", SPACE, 3, 0, objective)
@@ -125,7 +125,7 @@ def test_a_diverged_trial_counts_and_is_never_the_best(tmp_path):
 
 def test_a_search_in_which_all_diverge_is_an_error(tmp_path):
     def objective(number, values, report):
-        raise Diverged("no number")
+        raise DivergedError("no number")
 
     with pytest.raises(DetectorError, match=r"lower search\.learning_rate"):
         _ = search.run(tmp_path / "j.log", SPACE, 2, 0, objective).best

@@ -263,7 +263,7 @@ def test_a_matched_control_is_fine_tuned_with_what_another_branch_s_search_found
 
 def test_what_is_cleaned_away_makes_nothing_stale_but_what_needs_pixels_begins_again(finished, tmp_path):
     """Both as `detector clean` says it before it asks."""
-    items = cleaning.found(finished.results, pixels=True)
+    items = cleaning.deletable(finished.results, pixels=True)
     pixels = [item.path for item in items if item.path.name == "images.npy"]
     assert len(pixels) == 2
     for number, path in enumerate(pixels):

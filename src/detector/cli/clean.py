@@ -28,7 +28,7 @@ class Item:
     lost: str
 
 
-def found(results: Path, pixels: bool = False) -> list[Item]:
+def deletable(results: Path, pixels: bool = False) -> list[Item]:
     """What can be deleted below `results`: the states of jobs and, with `pixels`, the packed images.
 
     Links are kept. Raises `DetectorError` where no run was started there, where a job or a snakemake is at work,

@@ -107,7 +107,7 @@ def clean(args: argparse.Namespace) -> None:
     """
     from detector.cli import clean as cleaning
 
-    items = cleaning.found(args.results, args.pixels)
+    items = cleaning.deletable(args.results, args.pixels)
     job.say(cleaning.text(items, args.pixels))
     if not items:
         return
@@ -133,7 +133,7 @@ def predict(args: argparse.Namespace) -> None:
     options = ("model", "explain", "batch", "threads", "fast", "source")
     try:
         sys.exit(predict(args.paths, form=args.format, **{name: getattr(args, name) for name in options}))
-    except signals.Stopped as stop:
+    except signals.StoppedError as stop:
         logging.error("stopped by %s; the images that were finished have their rows", stop)
         sys.exit(stop.exit_code)
 

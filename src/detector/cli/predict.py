@@ -26,7 +26,7 @@ from detector.data.walk import is_clutter
 from detector.imaging.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from detector.predict import bundles
 from detector.predict.model import BATCH, Model
-from detector.predict.verdicts import Answer
+from detector.predict.verdicts import Answer, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def predict(
     """Print a row for each image to stdout, in order and as soon as it is known; all else goes to stderr.
 
     Returns 0, or 1 where an image could not be read. Raises `DetectorError` for a model that cannot be used and
-    where there is no image at all, and `signals.Stopped` once the finished rows are complete.
+    where there is no image at all, and `signals.StoppedError` once the finished rows are complete.
     """
     job.output()  # raises where it is closed
     if STDIN in paths and sys.stdin is None:
@@ -73,7 +73,7 @@ def predict(
         _check_explainable(asked)
     # Lines of stdin are taken as they come, some ahead; else all is listed first, so that the bar knows its end.
     left: Counter[str] = Counter()
-    listed = found(paths, left=left) if STDIN in paths else list(found(paths, left=left))
+    listed = images_of(paths, left=left) if STDIN in paths else list(images_of(paths, left=left))
     items = iter(listed)
     first = next(items, None)
     if first is None:
@@ -116,7 +116,9 @@ def _stem(name: str) -> str:
     return stem
 
 
-def found(paths: Iterable[str], stdin: TextIO | None = None, *, left: Counter[str] | None = None) -> Iterator[str]:
+def images_of(
+    paths: Iterable[str], stdin: TextIO | None = None, *, left: Counter[str] | None = None
+) -> Iterator[str]:
     """Files that the arguments mean.
 
     They are a path itself, the images and videos below a folder (without clutter, sorted by name), the matches of
@@ -128,7 +130,7 @@ def found(paths: Iterable[str], stdin: TextIO | None = None, *, left: Counter[st
     for path in paths:
         if path == STDIN:
             lines = map(str.rstrip, _lines(stdin))
-            yield from found((line for line in lines if line and line != STDIN), left=left)
+            yield from images_of((line for line in lines if line and line != STDIN), left=left)
         elif os.path.isdir(path):
             yield from _below(path, left)
         elif not os.path.lexists(path) and glob.has_magic(path):
@@ -269,6 +271,6 @@ def _save(path: Path, model: Model, image: str) -> str:
 
 def _summarise(counts: Counter, left: Counter, seconds: float) -> None:
     total = counts.total()
-    parts = [f"{counts[name]:,} {name}" for name in ("real", "fake", "unsure", "bad") if counts[name]]
+    parts = [f"{counts[name]:,} {name}" for name in (*Verdict, "bad") if counts[name]]
     judged = f"{total:,} images ({', '.join(parts) or 'none'})"
     log.info("%s, %.0f images/s%s", judged, total / max(seconds, 1e-9), _left_out(left))

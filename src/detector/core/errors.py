@@ -19,15 +19,15 @@ class DetectorError(Exception):
     """
 
 
-class Diverged(DetectorError):
+class DivergedError(DetectorError):
     """A training whose loss is NaN or infinite."""
 
 
-def listing(items: Sequence[str], most: int = 10) -> str:
-    """List for an error message: the first `most` items, one indented line each, and how many more there are."""
-    lines = [f"  {item}" for item in items[:most]]
-    if len(items) > most:
-        lines.append(f"  … and {len(items) - most} more")
+def listing(items: Sequence[str], limit: int = 10) -> str:
+    """List for an error message: the first `limit` items, one indented line each, and how many more there are."""
+    lines = [f"  {item}" for item in items[:limit]]
+    if len(items) > limit:
+        lines.append(f"  … and {len(items) - limit} more")
     return "\n".join(lines)
 
 

@@ -81,7 +81,7 @@ def _run(main: Callable[[argparse.Namespace], None], parser: argparse.ArgumentPa
     except DetectorError as error:
         log.error("%s", error)
         sys.exit(BAD_INPUT)
-    except signals.Stopped as stop:
+    except signals.StoppedError as stop:
         log.error("stopped by %s; what was finished is kept, the same command goes on from there", stop)
         sys.exit(stop.exit_code)
     except ModuleNotFoundError as error:

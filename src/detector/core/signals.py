@@ -1,9 +1,9 @@
 """Job termination: SIGTERM (pre-emption, a time limit), Ctrl-C, or the end of Snakemake.
 
-A stop raises `Stopped` in the main thread, or, inside `deferred()`, sets a flag that the work looks at between
-two steps, so that it can save what it has. Whatever the main thread is busy with, the process is gone `GRACE`
-seconds later: then the last state that was saved counts. The threads that see to that end with the process: Python
-may crash where one wakes up while it is being taken down.
+A stop raises `StoppedError` in the main thread, or, inside `deferred()`, sets a flag that the work looks at
+between two steps, so that it can save what it has. Whatever the main thread is busy with, the process is gone
+`GRACE` seconds later: then the last state that was saved counts. The threads that see to that end with the
+process: Python may crash where one wakes up while it is being taken down.
 """
 
 import atexit
@@ -28,7 +28,7 @@ _signal: int | None = None
 _depth = 0
 
 
-class Stopped(BaseException):
+class StoppedError(BaseException):
     """Request to end the process. Not an `Exception`: no error handler may swallow it."""
 
     def __init__(self, number: int):
@@ -77,16 +77,16 @@ def requested() -> bool:
 
 
 def check() -> None:
-    """Raise `Stopped` where the process was asked to end."""
+    """Raise `StoppedError` where the process was asked to end."""
     if _signal is not None:
-        raise Stopped(_signal)
+        raise StoppedError(_signal)
 
 
 def _handle(number: int, frame: object) -> None:
     global _signal
     again, _signal = _signal is not None, number
     if _depth == 0 and not again:
-        raise Stopped(number)
+        raise StoppedError(number)
 
 
 def _dismiss(watchers: list[threading.Thread], sender: int, over: threading.Event) -> None:

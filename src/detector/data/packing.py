@@ -24,7 +24,8 @@ from detector.core.errors import DetectorError
 from detector.core.progress import Progress
 from detector.data import records, scanning
 from detector.data.store import FORMAT, VERSION
-from detector.imaging import decoding, preprocessing
+from detector.imaging import decoding
+from detector.imaging.preprocessing import Preprocessing, load
 
 CHUNK = 256  # images: 37 MiB at 224 pixels, some seconds of work
 
@@ -34,7 +35,7 @@ Bad = list[tuple[int, str]]  # (row, reason) of files that do not decode
 def pack(
     scan: pd.DataFrame,
     root: str | os.PathLike,
-    how: preprocessing.Preprocessing,
+    preprocessing: Preprocessing,
     out_npy: str | os.PathLike,
     out_index: str | os.PathLike,
     out_bad: str | os.PathLike,
@@ -46,9 +47,10 @@ def pack(
     meta: Mapping[str, Any],
     key: str = "",
 ) -> None:
-    """Decode every row of a scan that has no error, as `preprocessing.load` does, into a packed store.
+    """Decode every row of a scan that has no error, as `load` does, into a packed store.
 
-    root: the source's root; pairs: its folder of photographs, if it has one. how: what is done to each image.
+    root: the source's root; pairs: its folder of photographs, if it has one. preprocessing: what is done to each
+    image.
     out_bad: CSV (path, error) of all bad files, those of the scan included. state_dir: what a resumed run needs;
     on the same file system as `out_npy`, removed at the end. State of other data or settings, or of another `key`
     (what names the code and the libraries that decode), is thrown away, with its verdicts about bad files.
@@ -63,7 +65,7 @@ def pack(
         raise DetectorError(
             "nothing to pack: found a scan without rows, expected one per image; scan the source again"
         )
-    shape = (len(scan), how.size, how.size, 3)
+    shape = (len(scan), preprocessing.size, preprocessing.size, 3)
     source = str(scan.source.iloc[0])
     index = {
         "format": FORMAT,
@@ -73,7 +75,7 @@ def pack(
         "dtype": "uint8",
         "layout": "NHWC",
         "scan_sha256": scan_hash(scan),
-        "preprocessing": how.record(),
+        "preprocessing": preprocessing.record(),
         "chunk": CHUNK,
         "meta": dict(meta),
     }
@@ -82,7 +84,7 @@ def pack(
     starts = [start for start in range(0, len(scan), CHUNK) if start not in state.done]
     stops = [min(start + CHUNK, len(scan)) for start in starts]
     jobs = (
-        (state.work, state.offset, shape, start, stop, Path(root), todo(start, stop), how)
+        (state.work, state.offset, shape, start, stop, Path(root), todo(start, stop), preprocessing)
         for start, stop in zip(starts, stops, strict=True)
     )
     resumed = len(scan) - sum(stops) + sum(starts)
@@ -112,7 +114,7 @@ def pack_chunk(
     stop: int,
     root: Path,
     todo: Sequence[tuple[int, str, float | None, str]],
-    how: preprocessing.Preprocessing,
+    preprocessing: Preprocessing,
 ) -> tuple[int, Bad]:
     """Decode one chunk, the rows from `start` to before `stop`, into the work file.
 
@@ -125,7 +127,7 @@ def pack_chunk(
         path = root / relative
         pool.at(relative)
         try:
-            pixels[row - start] = preprocessing.load(path, how, frame=frame, sha256=sha256)
+            pixels[row - start] = load(path, preprocessing, frame=frame, sha256=sha256)
         except DetectorError:  # not the file's fault
             raise
         except Exception as error:  # decoders raise almost anything on broken files

@@ -82,11 +82,11 @@ def inside(root: Path, path: Path) -> None:
         )
 
 
-def inside_name(root: Path, name: str, where: str) -> None:
-    """Raise `DetectorError` where a path that a list gives (line `where`) is absolute or climbs with `..`."""
+def inside_name(root: Path, name: str, line: str) -> None:
+    """Raise `DetectorError` where a path that a list gives (`line` of it) is absolute or climbs with `..`."""
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
         raise DetectorError(
-            f"{where}: {name} leads out of the data set, to {os.path.normpath(os.path.join(root, name))}; paths "
+            f"{line}: {name} leads out of the data set, to {os.path.normpath(os.path.join(root, name))}; paths "
             f"in a list are below {root}, without '..'. Restore the list, or move the real files there."
         )
 

@@ -49,7 +49,7 @@ def logits(
     return out
 
 
-def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) -> float:
+def parity(expected: np.ndarray, logits: np.ndarray, path: Path, testset: str) -> float:
     """Largest difference of two models' logits on a set, both float (n,).
 
     Raises `DetectorError` where one exceeds 1e-4, or 1e-4 of the logit where that is above 1: the exported network
@@ -57,11 +57,11 @@ def parity(expected: np.ndarray, found: np.ndarray, path: Path, testset: str) ->
     """
     if not len(expected):
         return 0.0
-    difference = np.abs(np.asarray(found, np.float64) - expected)
+    difference = np.abs(np.asarray(logits, np.float64) - expected)
     near = difference <= PARITY * np.maximum(1, np.abs(expected))  # False for NaN
     if not near.all():
         raise DetectorError(
-            f"{path}: {int((~near).sum())} of {len(found)} logits on {testset} are not those of torch (largest "
+            f"{path}: {int((~near).sum())} of {len(logits)} logits on {testset} are not those of torch (largest "
             f"difference {difference.max():.3g}, expected at most {PARITY:g}, or that share of a logit above 1); "
             "please report this, it is a bug"
         )

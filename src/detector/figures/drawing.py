@@ -93,9 +93,9 @@ def figure(path: Path | str, title: str, width: float, height: float) -> Iterato
             figure.savefig(temporary, format=kind, metadata=metadata)
 
 
-def shape(count: int, most: int) -> tuple[int, int]:
-    """Rows and columns for so many panels, at most `most` across, rows as equal as can be."""
-    rows = math.ceil(count / most)
+def shape(count: int, across: int) -> tuple[int, int]:
+    """Rows and columns for so many panels, at most `across` side by side, rows as equal as can be."""
+    rows = math.ceil(count / across)
     return rows, math.ceil(count / rows)
 
 

@@ -54,13 +54,13 @@ def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Score
             for axes in grid[2 * (spare // columns) :, spare % columns][:2]:
                 axes.remove()
         for i, (branch, ((label, logit), test)) in enumerate(predictions.items()):
-            heat = temperature(label, logit) if len(label) else np.nan
+            scale = temperature(label, logit) if len(label) else np.nan
             above, below = grid[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
             errors = [
                 _reliability(above, below, test[0], np.asarray(test[1], dtype=np.float64) / by, style)
-                for by, style in ((1.0, _RAW), (heat, _SCALED))
+                for by, style in ((1.0, _RAW), (scale, _SCALED))
             ]
-            above.set_title(f"{branch}\nT = {heat:.2f}, ECE {errors[0]:.3f} → {errors[1]:.3f}")
+            above.set_title(f"{branch}\nT = {scale:.2f}, ECE {errors[0]:.3f} → {errors[1]:.3f}")
             above.plot([0, 1], [0, 1], **PERFECT)
             above.set_aspect("equal", adjustable="box")
             above.set_ylim(-0.03, 1.03)

@@ -72,11 +72,11 @@ TURNS = {
 }
 
 
-class BadImage(Exception):
+class BadImageError(Exception):
     """Image file that is unreadable, too large, or has pixels of an unknown kind."""
 
 
-class TooManyPixels(BadImage):
+class TooManyPixelsError(BadImageError):
     """Image file refused by its header, before anything is decoded."""
 
 
@@ -96,9 +96,9 @@ def readable() -> tuple[str, ...]:
 def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Image.Image]:
     """Context with an image whose header is read and nothing decoded; what is decoded inside is bounded too.
 
-    Raises `BadImage` for anything but a regular file, for more than `max_pixels` pixels (in all or in a tile), for
-    too many scans of a JPEG or values of a tag, and for a known format that is not read here; and whatever Pillow
-    raises for what it cannot read.
+    Raises `BadImageError` for anything but a regular file, for more than `max_pixels` pixels (in all or in a
+    tile), for too many scans of a JPEG or values of a tag, and for a known format that is not read here; and
+    whatever Pillow raises for what it cannot read.
     """
     with contextlib.ExitStack() as stack:
         if isinstance(file, str | os.PathLike):
@@ -127,7 +127,7 @@ def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Imag
 
 
 def check_regular(path: str | os.PathLike) -> None:
-    """Raise `BadImage` for a named pipe, a socket, a device or a folder, from which one could read for ever.
+    """Raise `BadImageError` for a named pipe, a socket, a device or a folder, from which one could read for ever.
 
     Links are followed. Raises `OSError` where the path does not exist.
     """
@@ -135,14 +135,14 @@ def check_regular(path: str | os.PathLike) -> None:
     if not stat.S_ISREG(mode):
         kinds = {stat.S_ISDIR: "a folder", stat.S_ISFIFO: "a named pipe", stat.S_ISSOCK: "a socket"}
         kind = next((name for test, name in kinds.items() if test(mode)), "a device")
-        raise BadImage(f"{kind}, not a file")
+        raise BadImageError(f"{kind}, not a file")
 
 
-def _named(start: bytes) -> BadImage | None:
+def _named(start: bytes) -> BadImageError | None:
     """What to say of a file that begins so, where that tells its format."""
     for name, (begins, remedy) in OTHERS.items():
         if begins.match(start):
-            return BadImage(f"{name}, whatever its name says: {remedy}")
+            return BadImageError(f"{name}, whatever its name says: {remedy}")
     return None
 
 
@@ -160,7 +160,7 @@ def _pillows_limit(max_pixels: int) -> Iterator[None]:
         yield
     except Image.DecompressionBombError as error:
         count = re.search(r"\d+", str(error))
-        raise TooManyPixels(
+        raise TooManyPixelsError(
             f"{count[0] if count else 'these'} pixels are more than data.max_pixels, {max_pixels}"
         ) from None
     finally:
@@ -173,8 +173,8 @@ def _pillows_limit(max_pixels: int) -> Iterator[None]:
 def opened_video(path: str | os.PathLike, max_pixels: int | None) -> Iterator[av.container.InputContainer]:
     """Context with a video whose decoder refuses frames of more than `max_pixels` pixels.
 
-    Raises `BadImage` for anything but a regular file, where there is no video stream, and where the header names
-    more pixels; `av.FFmpegError` where FFmpeg cannot read it.
+    Raises `BadImageError` for anything but a regular file, where there is no video stream, and where the header
+    names more pixels; `av.FFmpegError` where FFmpeg cannot read it.
     """
     check_regular(path)
     limit = {} if max_pixels is None else {"max_pixels": str(max_pixels)}
@@ -182,7 +182,7 @@ def opened_video(path: str | os.PathLike, max_pixels: int | None) -> Iterator[av
     options = {"format_whitelist": ",".join(CONTAINERS), "protocol_whitelist": "file"}
     with av.open(str(path), options=options | limit) as container:
         if not container.streams.video:
-            raise BadImage("holds no video stream")
+            raise BadImageError("holds no video stream")
         codec = container.streams.video[0].codec_context
         if max_pixels is not None:
             check_size(codec.width, codec.height, max_pixels)
@@ -191,7 +191,7 @@ def opened_video(path: str | os.PathLike, max_pixels: int | None) -> Iterator[av
 
 
 def check_scans(file: BinaryIO) -> None:
-    """Raise `BadImage` for a JPEG of more than MAX_SCANS scans: each, a few bytes long, repaints all pixels.
+    """Raise `BadImageError` for a JPEG of more than MAX_SCANS scans: each, a few bytes long, repaints all pixels.
 
     Goes from marker to marker through the first image of the file alone: thumbnails and appended videos, whose
     bytes can look like anything, are no scans. Restores the file's position.
@@ -214,11 +214,11 @@ def check_scans(file: BinaryIO) -> None:
                     file.seek(-1, os.SEEK_CUR)
     file.seek(before)
     if scans > MAX_SCANS:
-        raise BadImage(f"a JPEG of more than {MAX_SCANS} scans: no program for images makes that")
+        raise BadImageError(f"a JPEG of more than {MAX_SCANS} scans: no program for images makes that")
 
 
 def check_tags(file: BinaryIO) -> None:
-    """Raise `BadImage` for a TIFF or EXIF tag of more than MAX_VALUES values.
+    """Raise `BadImageError` for a TIFF or EXIF tag of more than MAX_VALUES values.
 
     Pillow turns four bytes of the file into up to 250 of memory. (It skips tags with more values than the file can
     hold.) Reads the first directory and the EXIF directories in it; restores the file's position.
@@ -242,38 +242,42 @@ def check_tags(file: BinaryIO) -> None:
             whole = entries[: len(entries) // size * size]
             for tag, kind, values, where in struct.iter_unpack(order + entry, whole):
                 if MAX_VALUES < values <= end // UNITS.get(kind, end + 1):
-                    raise BadImage(f"{values} values of tag {tag}: no program for images makes that")
+                    raise BadImageError(f"{values} values of tag {tag}: no program for images makes that")
                 if tag in POINTERS and len(waiting) <= len(POINTERS):
                     waiting.append(where)
     file.seek(before)
 
 
 def check_tiles(image: TiffImagePlugin.TiffImageFile, max_pixels: int) -> None:
-    """Raise `BadImage` for a TIFF whose tiles have more than `max_pixels` pixels each.
+    """Raise `BadImageError` for a TIFF whose tiles have more than `max_pixels` pixels each.
 
     libtiff decodes whole tiles, however small the image. Also refused is a fax-compressed image so wide that the
     decoder's lists, 16 bytes per column, would need more memory than an image of `max_pixels`.
     """
     width, length = (image.tag_v2.get(tag) for tag in (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH))
     if isinstance(width, int) and isinstance(length, int) and width * length > max_pixels:
-        raise TooManyPixels(f"{width} x {length} pixels of a tile are more than data.max_pixels, {max_pixels}")
+        raise TooManyPixelsError(
+            f"{width} x {length} pixels of a tile are more than data.max_pixels, {max_pixels}"
+        )
     widest = max(image.width, image.height, width if isinstance(width, int) else 0)
     if image.info.get("compression") in FAX and 4 * widest > max_pixels:
-        raise TooManyPixels(f"{widest} pixels are too wide for a fax: a quarter of data.max_pixels, {max_pixels}")
+        raise TooManyPixelsError(
+            f"{widest} pixels are too wide for a fax: a quarter of data.max_pixels, {max_pixels}"
+        )
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Raise `BadImage` where there are more than `max_pixels` pixels, or none."""
+    """Raise `BadImageError` where there are more than `max_pixels` pixels, or none."""
     if width * height > max_pixels:
-        raise TooManyPixels(f"{width} x {height} pixels are more than data.max_pixels, {max_pixels}")
+        raise TooManyPixelsError(f"{width} x {height} pixels are more than data.max_pixels, {max_pixels}")
     if width * height == 0:
-        raise BadImage(f"{width} x {height} pixels")
+        raise BadImageError(f"{width} x {height} pixels")
 
 
 def reason(error: Exception, path: Path) -> str:
     """Why a file is bad, in one line of UTF-8 without its absolute path: tables must not depend on the machine."""
     text = " ".join(str(error).replace(str(path), path.name).split()).encode(errors="backslashreplace").decode()
-    return text if isinstance(error, BadImage) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, BadImageError) else f"{type(error).__name__}: {text}"
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -284,7 +288,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
     * alpha, palette with transparency, and a colour marked as transparent: composited over white;
     * CMYK, YCCK and the rest: Pillow's conversion, which ignores colour profiles.
 
-    Raises `BadImage` for float pixels and for 32-bit integers beyond 16 bits, whose range the file does not state.
+    Raises `BadImageError` for float pixels and for 32-bit integers beyond 16 bits, whose range the file does not
+    state.
     """
     image = _upright(image)
     if image.mode == "RGB" and not image.has_transparency_data:
@@ -292,7 +297,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode == "F" or image.mode == "LAB":
-        raise BadImage(f"pixels of mode {image.mode!r} have no agreed conversion to 8-bit RGB")
+        raise BadImageError(f"pixels of mode {image.mode!r} have no agreed conversion to 8-bit RGB")
     if image.has_transparency_data:
         if image.mode == "La":  # Pillow has no direct way from premultiplied grey
             image = image.convert("LA")
@@ -318,5 +323,5 @@ def _upright(image: Image.Image) -> Image.Image:
 def _eight_bits(values: np.ndarray) -> np.ndarray:
     """uint8 from 16-bit values: v / 257 rounded (65535 → 255); 257 is odd, so there are no ties."""
     if values.min() < 0 or values.max() > 0xFFFF:
-        raise BadImage(f"grey values from {values.min()} to {values.max()} do not fit into 16 bits")
+        raise BadImageError(f"grey values from {values.min()} to {values.max()} do not fit into 16 bits")
     return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -111,8 +111,8 @@ class Preprocessing:
     def apply(self, image: Image.Image, sha256: str = "") -> np.ndarray:
         """Pixels of an image that `decoded` returned: uint8 (size, size, 3), RGB.
 
-        `sha256`: of the file, needed where `draws`. Raises `ValueError` where it is needed and missing, `BadImage`
-        where `resize_to` makes more than `max_pixels` pixels.
+        `sha256`: of the file, needed where `draws`. Raises `ValueError` where it is needed and missing,
+        `BadImageError` where `resize_to` makes more than `max_pixels` pixels.
         """
         if self.draws and not sha256:
             raise ValueError("random crops and recompression are drawn from the file's sha256, and none was given")
@@ -143,18 +143,18 @@ class Preprocessing:
 
 
 def load(
-    path: str | os.PathLike, how: Preprocessing, *, frame: float | None = None, sha256: str | None = None
+    path: str | os.PathLike, preprocessing: Preprocessing, *, frame: float | None = None, sha256: str | None = None
 ) -> np.ndarray:
     """Load one image, or one frame of a video, as uint8 (size, size, 3), RGB.
 
     `frame`: position in a video (0 = first, 1 = last); None for images, of which animated ones give their first
     frame. `sha256`: of the file, if known; otherwise it is computed where a step draws from it.
 
-    Raises `BadImage`, or whatever Pillow or FFmpeg raise, for a file that is broken, truncated or too large.
+    Raises `BadImageError`, or whatever Pillow or FFmpeg raise, for a file that is broken, truncated or too large.
     """
-    if sha256 is None and how.draws:
+    if sha256 is None and preprocessing.draws:
         sha256 = hash_of(path)
-    return how.apply(decoded(path, how.max_pixels, frame), sha256 or "")
+    return preprocessing.apply(decoded(path, preprocessing.max_pixels, frame), sha256 or "")
 
 
 def decoded(file: str | os.PathLike | BinaryIO, max_pixels: int, frame: float | None = None) -> Image.Image:

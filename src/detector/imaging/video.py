@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from detector.imaging import decoding
-from detector.imaging.decoding import BadImage
+from detector.imaging.decoding import BadImageError
 
 # A video's display matrix, of which (a, b, c, d) move the point (x, y) to (ax + cy, bx + dy) → the same.
 MATRICES = {
@@ -29,14 +29,14 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
     them, so neither a missing duration nor a wrong frame count in the header matters. Decoding starts at the
     preceding key frame. Quarter turns and reflections that the file asks for are applied.
 
-    Raises `BadImage` where there is no such frame or it has more than `max_pixels` pixels; `av.FFmpegError` where
-    FFmpeg cannot decode it.
+    Raises `BadImageError` where there is no such frame or it has more than `max_pixels` pixels; `av.FFmpegError`
+    where FFmpeg cannot decode it.
     """
     with decoding.opened_video(path, max_pixels) as container:
         packets = container.demux(container.streams.video[0])
         times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
     if not times:
-        raise BadImage("holds no video frames")
+        raise BadImageError("holds no video frames")
     index = round(position * (len(times) - 1))
     # Without a time on every packet there is nothing to seek to: count decoded frames from the start.
     known = sorted(time for time in times if time is not None)
@@ -45,7 +45,7 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
     else:
         frame = _frame_at(path, known[index], max_pixels)
     if frame is None:
-        raise BadImage(f"frame {index} of {len(times)} does not decode")
+        raise BadImageError(f"frame {index} of {len(times)} does not decode")
     if max_pixels is not None:
         decoding.check_size(frame.width, frame.height, max_pixels)
     image, turn = frame.to_image(), _turn_of(frame)

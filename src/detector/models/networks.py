@@ -126,17 +126,17 @@ def macs(model: nn.Module, image_size: int) -> int:
 
 
 def images_at_once(
-    model: nn.Module, image_size: int, memory: int, most: int = EVALUATION_BATCH, largest: float = HELD
+    model: nn.Module, image_size: int, memory: int, limit: int = EVALUATION_BATCH, largest: float = HELD
 ) -> int:
-    """Images per pass that fit into a job's `memory` in MiB: `most`, halved until they fit.
+    """Images per pass that fit into a job's `memory` in MiB: `limit`, halved until they fit.
 
     By network, image size and what the rule asks for, never by the memory that is free: another number gives other
     last digits. `largest`: how many times the largest output of a layer one image takes.
     """
     room = (memory - RESERVED) * 2**20 / held(model, image_size, largest)
-    while most > max(1, room):
-        most //= 2
-    return most
+    while limit > max(1, room):
+        limit //= 2
+    return limit
 
 
 def held(model: nn.Module, image_size: int, largest: float = HELD) -> float:
@@ -157,9 +157,9 @@ def held(model: nn.Module, image_size: int, largest: float = HELD) -> float:
     return largest * max(outputs)
 
 
-def evaluation_batch(model: nn.Module, image_size: int, plan: Plan, most: int = EVALUATION_BATCH) -> int:
+def evaluation_batch(model: nn.Module, image_size: int, plan: Plan, limit: int = EVALUATION_BATCH) -> int:
     """Images per pass where nothing is trained: `runtime.evaluation_batch` or, if unset, `images_at_once`."""
-    return plan.evaluation_batch or images_at_once(model, image_size, plan.memory, most)
+    return plan.evaluation_batch or images_at_once(model, image_size, plan.memory, limit)
 
 
 class Passes:

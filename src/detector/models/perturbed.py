@@ -20,8 +20,8 @@ CHUNK = 256  # images perturbed and held at a time
 IMAGE_COLUMNS = ("source", "path", "generator", "group", "label")
 
 
-def choose(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
-    """Choose at most `most` rows of each source of a manifest, in its order.
+def choose(rows: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
+    """Choose at most `limit` rows of each source of a manifest, in its order.
 
     Classes and generators keep their shares to within one image (`splits.subset`); the draw depends on paths and
     seed alone.
@@ -29,7 +29,7 @@ def choose(rows: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
     kept = pd.Series(False, index=rows.index)
     for _, part in rows.groupby("source"):
         strata = list(zip(part["label"].tolist(), part["generator"], strict=True))
-        kept[part.index] = part["path"].isin(splits.subset(strata, list(part["path"]), most, seed))
+        kept[part.index] = part["path"].isin(splits.subset(strata, list(part["path"]), limit, seed))
     return rows[kept]
 
 

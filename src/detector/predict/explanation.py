@@ -28,11 +28,11 @@ COLOURS = np.array([[0, 0, 0], [90, 0, 80], [200, 40, 40], [255, 150, 0], [255, 
 
 
 def check(model: "Model") -> None:
-    """Raise `DetectorError` for a model whose verdicts cannot be explained: see `heat` and `overlay`."""
+    """Raise `DetectorError` for a model whose verdicts cannot be explained: see `heat_map` and `overlay`."""
     overlay(model, np.zeros((model.size, model.size, 3), np.uint8))
 
 
-def heat(model: "Model", pixels: np.ndarray) -> np.ndarray:
+def heat_map(model: "Model", pixels: np.ndarray) -> np.ndarray:
     """Evidence for the network's verdict, real or fake, by position: float64 (positions, positions), 0 to 1.
 
     `model`: a `model.Model`; `pixels`: uint8 (size, size, 3). All 0 where no position supports the verdict (the
@@ -52,7 +52,7 @@ def overlay(model: "Model", pixels: np.ndarray) -> np.ndarray:
     `pixels`: uint8 (size, size, 3). Raises `DetectorError` for a network whose last block has one position: there
     is no place to show.
     """
-    found = heat(model, pixels)
+    found = heat_map(model, pixels)
     if found.shape[0] < 2:
         raise DetectorError(
             f"{model.file}: at {model.size} pixels its last block has one position, so there is no place to show; "

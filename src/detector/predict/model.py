@@ -31,7 +31,7 @@ from detector.imaging.preprocessing import Preprocessing, decoded
 from detector.imaging.suffixes import VIDEO_SUFFIXES
 from detector.predict import verdicts
 from detector.predict.bundles import check
-from detector.predict.verdicts import FAKE, REAL, UNSURE, Answer, Band
+from detector.predict.verdicts import Answer, Band, Verdict
 from detector.stats import decisions
 
 BATCH = 16  # pictures a pass: no slower than larger ones on a CPU, and a ResNet-50 at 224 px then needs 200 MB
@@ -116,7 +116,7 @@ class Model:
             return ["there were too few validation images to be sure of anything: every verdict is unsure"]
         never = [
             f"it is never sure that an image is {name}: too few validation images called so, or too many wrongly"
-            for name, cut in ((FAKE, self.band.fake), (REAL, self.band.real))
+            for name, cut in ((Verdict.FAKE, self.band.fake), (Verdict.REAL, self.band.real))
             if math.isinf(cut)
         ]
         if not self.band.reached:
@@ -162,7 +162,7 @@ class Model:
     def pixels(self, item: Item) -> np.ndarray:
         """Preprocess an image to what the network sees: uint8 (size, size, 3).
 
-        Raises `decoding.BadImage`, or whatever Pillow or FFmpeg raise.
+        Raises `decoding.BadImageError`, or whatever Pillow or FFmpeg raise.
         """
         return self.preprocessing.apply(self._rgb(item), self._hash(item))
 
@@ -229,16 +229,16 @@ class Model:
         logit, *changed = logits
         if not all(map(math.isfinite, logits)):
             return Answer(name, None, None, None, error="the model gives no number for it")
-        verdict, why = (REAL if decisions.real(logit) else FAKE), ""
+        verdict, why = (Verdict.REAL if decisions.real(logit) else Verdict.FAKE), ""
         flipped = [
             how
             for how, other in zip(verdicts.CHANGES, changed, strict=False)
             if decisions.real(other) != decisions.real(logit)
         ]
         if self.band is not None and self.band.fake < logit < self.band.real:
-            verdict, why = UNSURE, f"too close a call; rather {verdict}"
+            verdict, why = Verdict.UNSURE, f"too close a call; rather {verdict}"
         elif flipped:
-            verdict, why = UNSURE, f"{verdict}, but not once it is {' or '.join(flipped)}"
+            verdict, why = Verdict.UNSURE, f"{verdict}, but not once it is {' or '.join(flipped)}"
         return Answer(name, verdict, self.probability_fake(logit), logit, why)
 
 

@@ -4,11 +4,18 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from PIL import Image
 
-REAL, FAKE, UNSURE = "real", "fake", "unsure"
+
+class Verdict(StrEnum):
+    """What is said of an image; in JSON, CSV and text it is its value."""
+
+    REAL = "real"
+    FAKE = "fake"
+    UNSURE = "unsure"
 
 
 def _smaller(image: Image.Image) -> Image.Image:
@@ -52,11 +59,11 @@ class Band:
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "Band":
         """Band from the facts that `calibration.band` returned."""
-        cuts = {name: facts[name]["cut"] for name in (FAKE, REAL)}
-        bounds = [facts[name]["bound"] for name in (FAKE, REAL) if facts[name]["cut"] is not None]
+        fake, real = (facts[name] for name in (Verdict.FAKE, Verdict.REAL))
+        bounds = [side["bound"] for side in (fake, real) if side["cut"] is not None]
         return cls(
-            fake=-math.inf if cuts[FAKE] is None else cuts[FAKE],
-            real=math.inf if cuts[REAL] is None else cuts[REAL],
+            fake=-math.inf if fake["cut"] is None else fake["cut"],
+            real=math.inf if real["cut"] is None else real["cut"],
             error=max(bounds, default=math.nan),
             wanted=facts["wanted"],
         )
@@ -67,7 +74,7 @@ class Answer:
     """Answer for one image. With an `error` there is no verdict; `why` is the reason of an unsure one."""
 
     name: str
-    verdict: str | None  # real, fake or unsure
+    verdict: Verdict | None
     probability_fake: float | None  # calibrated on validation images
     logit: float | None  # above 0 = rather real
     why: str = ""

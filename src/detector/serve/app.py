@@ -30,7 +30,7 @@ from detector.core.errors import DetectorError
 from detector.imaging import decoding
 from detector.predict.model import Model
 from detector.serve import middleware, uploads
-from detector.serve.uploads import Limits, Refusal, Upload
+from detector.serve.uploads import Limits, RefusalError, Upload
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class Service:
     async def judge(self, request: Request) -> Response:
         """POST /api/images: the images of a form, judged: one result each, in their order.
 
-        Raises `Refusal` for a request that is not accepted.
+        Raises `RefusalError` for a request that is not accepted.
         """
         explain = request.query_params.get("explain", "false") == "true"
         size = uploads.length(request.headers.get("content-length"), self.limits)
@@ -127,7 +127,7 @@ class Service:
                     found = await uploads.read(request.headers.get("content-type"), request.stream(), self.limits)
             except TimeoutError:
                 seconds = self.limits.seconds
-                raise Refusal("too_slow", f"the images did not arrive within {seconds:g} seconds") from None
+                raise RefusalError("too_slow", f"the images did not arrive within {seconds:g} seconds") from None
             results = await self._results(found, explain, request)
         body = {"model": self.model.name, "note": NOTE, "results": results}
         errors = [result["error"] for result in results]
@@ -165,12 +165,12 @@ class Service:
             self._check(upload.data)
             answer = self.model.judge(upload.data, name=upload.name)
             if answer.error:
-                raise Refusal("not_an_image", f"cannot be read: {answer.error}")
+                raise RefusalError("not_an_image", f"cannot be read: {answer.error}")
             result |= {key: getattr(answer, key) for key in ("verdict", "probability_fake", "logit")}
             result["why"] = answer.why or None
             if explain and self.explains:
                 result["explanation"] = picture(self.model.explain((upload.name, upload.data)))
-        except Refusal as refusal:
+        except RefusalError as refusal:
             result["error"] = {"code": refusal.code, "message": refusal.message}
         except Exception as error:
             middleware.note(error)
@@ -182,20 +182,20 @@ class Service:
         return result
 
     def _check(self, data: bytes) -> None:
-        """Raises Refusal for what the header alone gives away."""
+        """Raises RefusalError for what the header alone gives away."""
         try:
             with decoding.opened(io.BytesIO(data), self.limits.pixels):
                 pass
-        except decoding.TooManyPixels as error:
+        except decoding.TooManyPixelsError as error:
             size, _, _ = str(error).partition(" pixels")
-            raise Refusal(
+            raise RefusalError(
                 "too_many_pixels", f"{size} pixels; an image may have {self.limits.pixels:,} in all"
             ) from None
-        except decoding.BadImage as error:
-            raise Refusal("not_an_image", str(error)) from None
+        except decoding.BadImageError as error:
+            raise RefusalError("not_an_image", str(error)) from None
         except Exception:  # Pillow's plug-ins raise almost anything on broken files
             kinds = ", ".join(decoding.readable())
-            raise Refusal("not_an_image", f"this is no image that can be read ({kinds})") from None
+            raise RefusalError("not_an_image", f"this is no image that can be read ({kinds})") from None
 
 
 def band(model: Model) -> list[float] | None:
@@ -227,7 +227,7 @@ async def _hung_up(request: Request) -> None:
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     code = CODES.get(error.status_code, "malformed")
-    refusal = Refusal(code, f"{request.method} is not answered here; /openapi.json says what is")
+    refusal = RefusalError(code, f"{request.method} is not answered here; /openapi.json says what is")
     return middleware.refused(refusal, error.headers)  # Allow, of a wrong method
 
 
@@ -236,7 +236,7 @@ async def _gone(request: Request, error: ClientDisconnect) -> Response:
 
 
 async def _failed(request: Request, error: Exception) -> Response:
-    return middleware.refused(Refusal("internal", "the server failed at this request; its log says where"))
+    return middleware.refused(RefusalError("internal", "the server failed at this request; its log says where"))
 
 
 def app(model: Model, *, pool: Executor, limits: Limits, names: Sequence[str] = ("localhost",)) -> ASGIApp:
@@ -250,7 +250,7 @@ def app(model: Model, *, pool: Executor, limits: Limits, names: Sequence[str] = 
         Route("/api/images", service.judge, methods=["POST"]),
     ]
     handlers: dict[Any, Callable] = {
-        Refusal: middleware.refuse,
+        RefusalError: middleware.refuse,
         HTTPException: _http_error,
         ClientDisconnect: _gone,
     }

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from detector.serve import uploads
-from detector.serve.uploads import Refusal
+from detector.serve.uploads import RefusalError
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +59,12 @@ class Guard:
         request = Request(scope, receive)
         host, origin = request.headers.get("host", ""), request.headers.get("origin")
         if not self._known(host):
-            refusal = Refusal("wrong_host", "this server does not go by the name it was called by (see --name)")
+            refusal = RefusalError(
+                "wrong_host", "this server does not go by the name it was called by (see --name)"
+            )
             return await refused(refusal)(scope, watched, guarded)
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
-            refusal = Refusal("wrong_origin", "pages of other sites may not ask this server")
+            refusal = RefusalError("wrong_origin", "pages of other sites may not ask this server")
             return await refused(refusal)(scope, watched, guarded)
         try:
             await self.app(scope, watched, guarded)
@@ -70,7 +72,7 @@ class Guard:
             note(error)
         except asyncio.CancelledError:  # the server is told to stop, and this takes too long for it
             if not started:
-                await refused(Refusal("stopping", "the server is being stopped"))(scope, watched, guarded)
+                await refused(RefusalError("stopping", "the server is being stopped"))(scope, watched, guarded)
 
     def _known(self, host: str) -> bool:
         name = re.sub(r":\d+$", "", host).lower()
@@ -86,7 +88,7 @@ def note(error: Exception) -> None:
     log.error("%s\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
 
 
-def refused(refusal: Refusal, headers: Mapping[str, str] | None = None) -> JSONResponse:
+def refused(refusal: RefusalError, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """JSON answer for a refusal: its status, code and message."""
     if refusal.status == 503:
         headers = {"Retry-After": str(uploads.BUSY)}
@@ -95,7 +97,7 @@ def refused(refusal: Refusal, headers: Mapping[str, str] | None = None) -> JSONR
     )
 
 
-async def refuse(request: Request, error: Refusal) -> Response:
+async def refuse(request: Request, error: RefusalError) -> Response:
     """Answer a refused request whose body may not have been read."""
     if error.code != "too_slow":  # it had its time
         await _drain(request)

@@ -84,7 +84,7 @@ def run(model: Model, *, host: str, port: int, workers: int, limits: Limits, nam
     with listener:
         try:
             uvicorn.Server(config).run(sockets=[listener])
-        except signals.Stopped as stop:
+        except signals.StoppedError as stop:
             log.info("stopped by %s", stop)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # images of requests that CLOSING was too short for

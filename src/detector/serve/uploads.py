@@ -31,7 +31,7 @@ STATUSES = {
 }
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     """Refusal of a request or an image: `code`, of STATUSES, for programs and `message` for people."""
 
     def __init__(self, code: str, message: str):
@@ -67,9 +67,9 @@ class Room:
 
     @contextmanager
     def taken(self, size: int) -> Iterator[None]:
-        """Context in which `size` bytes are reserved. Raises `Refusal` where there is no room for them now."""
+        """Context in which `size` bytes are reserved. Raises `RefusalError` where there is no room for them."""
         if self.requests >= self.limits.requests or self.bytes + size > max(self.limits.held, size):
-            raise Refusal("too_busy", f"too much at once; ask again in {BUSY} seconds")
+            raise RefusalError("too_busy", f"too much at once; ask again in {BUSY} seconds")
         self.requests, self.bytes = self.requests + 1, self.bytes + size
         try:
             yield
@@ -80,14 +80,14 @@ class Room:
 def length(header: str | None, limits: Limits) -> int:
     """Length of a body in bytes, by its Content-Length.
 
-    Raises `Refusal` where that is missing, no number or too large.
+    Raises `RefusalError` where that is missing, no number or too large.
     """
     if header is None:
-        raise Refusal("length_required", "send the length of the body (Content-Length)")
+        raise RefusalError("length_required", "send the length of the body (Content-Length)")
     if not (header.isascii() and header.isdigit()):
-        raise Refusal("malformed", "Content-Length is not a number of bytes")
+        raise RefusalError("malformed", "Content-Length is not a number of bytes")
     if int(header) > limits.bytes:
-        raise Refusal(
+        raise RefusalError(
             "too_many_bytes", f"{int(header):,} bytes; one request may have {limits.bytes:,}: send fewer images"
         )
     return int(header)
@@ -99,7 +99,9 @@ class Form:
     def __init__(self, content_type: str | None, limits: Limits):
         kind, options = parse_options_header(content_type)
         if kind != b"multipart/form-data" or not options.get(b"boundary"):
-            raise Refusal("not_a_form", f"send multipart/form-data with one part named {FIELD!r} for each image")
+            raise RefusalError(
+                "not_a_form", f"send multipart/form-data with one part named {FIELD!r} for each image"
+            )
         self.files: list[Upload] = []
         self._limits, self._ended = limits, False
         self._headers: dict[bytes, bytes] = {}
@@ -117,28 +119,30 @@ class Form:
         try:
             self._parser = MultipartParser(options[b"boundary"], callbacks, limits.bytes)
         except FormParserError:
-            raise Refusal("malformed", "the form's boundary is too long") from None
+            raise RefusalError("malformed", "the form's boundary is too long") from None
 
     def write(self, data: bytes) -> None:
-        """Parse the next piece. Raises `Refusal` for what is no such form, and for too many files."""
+        """Parse the next piece. Raises `RefusalError` for what is no such form, and for too many files."""
         try:
             self._parser.write(data)
         except FormParserError:
-            raise Refusal(
+            raise RefusalError(
                 "malformed", "the form cannot be read: it does not have the parts that it says"
             ) from None
 
     def close(self) -> list[Upload]:
-        """Finish the form; returns its files. Raises `Refusal` where it ended too early or holds none."""
+        """Finish the form; returns its files. Raises `RefusalError` where it ended too early or holds none."""
         if not self._ended:
-            raise Refusal("malformed", "the form ends before its last part does")
+            raise RefusalError("malformed", "the form ends before its last part does")
         if not self.files:
-            raise Refusal("malformed", f"the form holds no image; its field is named {FIELD!r}")
+            raise RefusalError("malformed", f"the form holds no image; its field is named {FIELD!r}")
         return self.files
 
     def _begin(self) -> None:
         if len(self.files) == self._limits.files:
-            raise Refusal("too_many_files", f"more than {self._limits.files} images in one request: send fewer")
+            raise RefusalError(
+                "too_many_files", f"more than {self._limits.files} images in one request: send fewer"
+            )
         self._headers, self._data = {}, bytearray()
 
     def _add(self, name: str, data: bytes) -> None:
@@ -156,7 +160,7 @@ class Form:
             options[b"filename"].decode("utf-8", "replace") if b"filename" in options else _extended(disposition)
         )
         if field != FIELD or name is None:
-            raise Refusal("malformed", f"a part is no file of the field {FIELD!r}")
+            raise RefusalError("malformed", f"a part is no file of the field {FIELD!r}")
         self.files.append(Upload(name[:NAME_LENGTH], bytes(self._data)))
         self._data = bytearray()
 
@@ -172,12 +176,12 @@ def _extended(disposition: str) -> str | None:
 
 
 async def read(content_type: str | None, body: AsyncIterable[bytes], limits: Limits) -> list[Upload]:
-    """Read the files of a request's body. Raises `Refusal` at the first byte too many."""
+    """Read the files of a request's body. Raises `RefusalError` at the first byte too many."""
     form, size = Form(content_type, limits), 0
     async for data in body:
         size += len(data)
         if size > limits.bytes:  # a server that checks Content-Length lets none through
-            raise Refusal("too_many_bytes", f"more than {limits.bytes:,} bytes")
+            raise RefusalError("too_many_bytes", f"more than {limits.bytes:,} bytes")
         if data:
             form.write(data)
     return form.close()

@@ -38,13 +38,13 @@ def right(table: pd.DataFrame, column: str = "logit") -> np.ndarray:
     return decisions.right(label, logit)
 
 
-def check(found: Mapping[Model, Mapping[str, pd.DataFrame]]) -> None:
+def check(predictions: Mapping[Model, Mapping[str, pd.DataFrame]]) -> None:
     """Raises `DetectorError` where a logit is no number, or two models' tables of one set are of other images.
 
-    `found`: by model and set, columns of `IMAGE` and logit.
+    `predictions`: by model and set, columns of `IMAGE` and logit.
     """
     first: dict[str, tuple[object, pd.DataFrame]] = {}
-    for model, sets in found.items():
+    for model, sets in predictions.items():
         for name, table in sets.items():
             require_numbers(table, f"{model}, {name}")
             other, theirs = first.setdefault(name, (model, table))

@@ -30,16 +30,16 @@ def metrics(predictions: Predictions) -> list[dict]:
     for variant, sets in predictions.items():
         valid = sets[VALID]
         cuts = {"0.5": 0.0, "valid": best_cut(valid["label"], valid["logit"])}
-        heat = temperature(valid["label"], valid["logit"]) if len(valid) else np.nan
+        scale = temperature(valid["label"], valid["logit"]) if len(valid) else np.nan
         for name, table in with_combined(sets).items():
             if name == VALID:
                 continue
             label, logit = table["label"].to_numpy(), table["logit"].to_numpy(dtype=np.float64)
-            scaled = probabilities(label, logit / heat)
+            scaled = probabilities(label, logit / scale)
             same = {
                 **names(variant),
                 "testset": name,
-                "temperature": heat,
+                "temperature": scale,
                 "positive": POSITIVE,
                 **ranking(label, logit),
                 **probabilities(label, logit),

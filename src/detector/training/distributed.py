@@ -69,7 +69,7 @@ def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:
     team = subprocess.Popen([*torchrun, "--", *command], env=environment, start_new_session=True)
     try:
         code = team.wait()
-    except signals.Stopped:
+    except signals.StoppedError:
         os.killpg(team.pid, signal.SIGTERM)
         try:
             team.wait(LEAVE)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from detector.core import progress, signals
-from detector.core.errors import DetectorError, Diverged
+from detector.core.errors import DetectorError, DivergedError
 from detector.core.labels import REAL
 from detector.models.batches import Batches
 from detector.models.devices import Plan
@@ -105,8 +105,8 @@ def fit(
     resumed training continues from. `after_epoch` is called with each row that counts; on a resume, first with the
     rows already there.
 
-    Where the process is asked to end (`signals`), the finished steps are saved and `Stopped` is raised. Raises
-    `Diverged`, a `DetectorError`, where the loss is NaN or infinite. Called in each process of a team
+    Where the process is asked to end (`signals`), the finished steps are saved and `StoppedError` is raised.
+    Raises `DivergedError`, a `DetectorError`, where the loss is NaN or infinite. Called in each process of a team
     (`distributed`), all return the same, and the first one saves. The log warns of a network that never calls one
     class.
     """
@@ -235,7 +235,7 @@ class _Run:
         valid_loss, valid_accuracy, called = _evaluate(self._model, self._valid, self._plan, self._stop_if_asked)
         rate = self._recipe.learning_rate
         if not (math.isfinite(loss) and math.isfinite(valid_loss)):
-            raise Diverged(
+            raise DivergedError(
                 f"{self._title}: the loss is {loss} (validation {valid_loss}) in epoch {number}; "
                 f"lower the learning rate ({rate:g}) or set runtime.precision: fp32"
             )

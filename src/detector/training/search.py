@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from detector.core import locks
-from detector.core.errors import DetectorError, Diverged
+from detector.core.errors import DetectorError, DivergedError
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Outcome:
         return max(scored, key=lambda row: row["valid_accuracy"])
 
 
-class Pruned(Exception):
+class PrunedError(Exception):
     """Trial ended early by the pruner: its learning curve lies below those before it."""
 
 
@@ -82,9 +82,9 @@ def run(
     """Bring the study `key` in `journal` to `trials` finished trials, whatever is in it already.
 
     `objective(number, {"optimizer": …, "learning_rate": …}, report)` returns the validation accuracy reached and
-    the epochs trained, and calls `report(epoch, accuracy)` after each, which raises `Pruned` where `pruner` ends
-    the trial; the best accuracy so far then counts. Where it raises `Diverged`, the trial counts as finished,
-    without an accuracy.
+    the epochs trained, and calls `report(epoch, accuracy)` after each, which raises `PrunedError` where `pruner`
+    ends the trial; the best accuracy so far then counts. Where it raises `DivergedError`, the trial counts as
+    finished, without an accuracy.
 
     Each number is one trial. A worker takes the first number that is neither finished nor in progress at another
     living worker; `lock_of(worker)` is the lock that each holds while it lives (`locks`). Trials of a killed
@@ -173,16 +173,16 @@ def _try(study: optuna.Study, trial: Trial, number: int, values: Mapping[str, An
         best[0] = max(best[0], accuracy)
         trial.report(best[0], epoch - 1)  # Optuna counts steps from 0
         if trial.should_prune():
-            raise Pruned
+            raise PrunedError
 
     started = time.perf_counter()
     accuracy: float | None
     try:
         accuracy, epochs = objective(number, values, report)
         state = "COMPLETE"
-    except Pruned:
+    except PrunedError:
         accuracy, state = best[0], "PRUNED"
-    except Diverged as error:
+    except DivergedError as error:
         log.warning("%s", error)
         accuracy, state = None, "DIVERGED"
     for name, value in (("state", state), ("valid_accuracy", accuracy), ("epochs", epochs)):

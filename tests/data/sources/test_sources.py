@@ -85,7 +85,7 @@ def test_clutter_is_nowhere_an_image(tmp_path):
     touch(tmp_path, *CLUTTER)
     paths = ["fake/dalle/a.png", "real/a.png"]
     assert [record.path for record in folder_module.scan(tmp_path, {})] == paths
-    assert list(predict.found([str(tmp_path)])) == [str(tmp_path / path) for path in paths]
+    assert list(predict.images_of([str(tmp_path)])) == [str(tmp_path / path) for path in paths]
 
 
 def test_folders_deeper_than_pythons_calls(tmp_path):
@@ -94,7 +94,7 @@ def test_folders_deeper_than_pythons_calls(tmp_path):
     sys.setrecursionlimit(len(inspect.stack()) + 150)
     try:
         assert len(folder_module.scan(tmp_path, {})) == 3
-        assert len(list(predict.found([str(tmp_path)]))) == 3
+        assert len(list(predict.images_of([str(tmp_path)]))) == 3
         assert fingerprint(tmp_path, tmp_path / "listing")
     finally:
         sys.setrecursionlimit(before)
