@@ -18,7 +18,7 @@ from detector.imaging import preprocessing
 from detector.models import devices, networks
 from detector.models.batches import Batches
 from detector.pruning import masks
-from detector.training.fit import BASELINE, SEARCH, Recipe, fit
+from detector.training.fit import Recipe, Stream, fit
 
 COLUMNS = ("optimizer", "learning_rate", "epoch", "train_loss", "valid_loss", "valid_accuracy")
 OPTIMIZERS = ("Adam", "SGD")
@@ -62,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
     train, valid = sample(args.images, (args.train, args.valid), args.size, args.seed)
     common = {"batch_size": 64, "flip": 0.5, "seed": args.seed}
     model = networks.build(args.arch, args.seed)
-    recipe = Recipe("Adam", 1e-4, epochs=args.baseline_epochs, patience=3, stream=BASELINE, **common)
+    recipe = Recipe("Adam", 1e-4, epochs=args.baseline_epochs, patience=3, stream=Stream.BASELINE, **common)
     baseline = fit(model, train, valid, recipe, plan, title="baseline")
     kept = masks.global_l1(networks.prunable(networks.load(args.arch, baseline.weights)), args.sparsity)
     done = recorded(args.out)
@@ -75,7 +75,9 @@ def main(args: argparse.Namespace) -> None:
             written = f"{rate:.3e}"
             if (optimizer, written) in done:
                 continue
-            recipe = Recipe(optimizer, float(rate), epochs=args.epochs, patience=None, stream=SEARCH, **common)
+            recipe = Recipe(
+                optimizer, float(rate), epochs=args.epochs, patience=None, stream=Stream.SEARCH, **common
+            )
             model = networks.load(args.arch, baseline.weights)
             curve = fit(model, train, valid, recipe, plan, masks=kept, title=f"{optimizer} {written}").history
             with open(args.out, "a", newline="") as file:

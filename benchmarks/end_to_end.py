@@ -20,6 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks import common, naive
+from detector.core import machine
 from detector.stats import predictions
 
 LARGE, TARGET_LARGE, TARGET_SMALL = 128, 2.5, 1.0
@@ -220,6 +221,6 @@ if __name__ == "__main__":
         "--images", type=int, nargs="+", default=[64, 400, 1500], help="training images at each size"
     )
     parser.add_argument("--pruner", default="none", help="search.pruner of our side")
-    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--cores", type=int, default=machine.cores())
     parser.add_argument("--repeats", type=int, default=2)
     main(parser.parse_args())

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from benchmarks import common
-from detector.core.machine import cpu_flags
+from detector.core.machine import cores, cpu_flags, cpu_name
 
 PAGES = {
     "performance": (
@@ -58,18 +58,14 @@ PACKAGES = ("torch", "torchvision", "numpy", "pillow", "optuna")
 
 def machine() -> str:
     """Processor, cores, flags and versions, as Markdown."""
-    model = "unknown processor"
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(": ")[1] for line in lines if line.startswith("model name")), model)
-    flags = cpu_flags()
+    model, flags = cpu_name() or "unknown processor", cpu_flags()
     has = ", ".join(flag for flag in SHOWN_FLAGS if flag in flags) or "none"
     lacks = ", ".join(flag for flag in SHOWN_FLAGS if flag not in flags) or "none"
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
         f"- {datetime.date.today().isoformat()}, {platform.system()} {platform.machine()}, {model}, "
-        f"{len(os.sched_getaffinity(0))} cores; GPU: {gpu}\n"
+        f"{cores()} cores; GPU: {gpu}\n"
         f"- flags there: {has}; not there: {lacks}\n"
         f"- Python {platform.python_version()}, {versions}"
     )

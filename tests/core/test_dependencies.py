@@ -21,7 +21,6 @@ from detector.models import networks as networks_module
 from detector.models.dataset import Images
 from detector.pruning import start
 from detector.training import resume, search
-from detector.training import stage as stage_module
 from tests.support import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
@@ -202,7 +201,7 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
         monkeypatch.setattr(Images, "open", lambda *_: of)
         plan = devices.plan
         with monkeypatch.context() as patch:
-            patch.setattr(stage_module, "plan", lambda **given: replace(plan(**given), why=why))
+            patch.setattr(devices, "plan", lambda **given: replace(plan(**given), why=why))
             for networks, function in (
                 (networks_module, "build"),
                 (networks_module, "load"),

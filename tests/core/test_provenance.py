@@ -77,8 +77,10 @@ def test_a_commit_made_while_it_trains_is_not_the_one_that_trained(checkout, mon
     monkeypatch.setattr(
         script.stage, "write_variant", lambda *args, **facts: written.update(facts, result=args[3])
     )
-    config = json.dumps({"train": train})
-    script.main(argparse.Namespace(gpus=0, config=config, arch="resnet18", seed=0, state=checkout / "state"))
+    config = json.dumps({"train": train, "runtime": {}})
+    given = {"gpus": 0, "config": config, "arch": "resnet18", "seed": 0, "state": checkout / "state", "threads": 1}
+    files = dict.fromkeys(("manifest", "packs", "model", "meta", "history"))
+    script.main(argparse.Namespace(**given, **files))
     assert (written["git_commit"], written["dirty"]) == (first, False)
     assert written["result"] == git(checkout, "rev-parse", "HEAD") != first
 
@@ -107,9 +109,9 @@ def test_each_stage_that_notes_it_reads_it_before_it_opens_an_image(name, monkey
     script = load_script(name)
     if hasattr(script, "read_json"):
         monkeypatch.setattr(script, "read_json", lambda path: {})
-    empty = dict.fromkeys(("pruning", "config"), "{}")
+    given = {"gpus": 0, "threads": 1, "pruning": "{}", "config": '{"runtime": {}}'}
     with pytest.raises(Opened):
-        script.main(argparse.Namespace(gpus=0, best=None, meta=None, manifest=None, packs=None, **empty))
+        script.main(argparse.Namespace(**given, **dict.fromkeys(("best", "meta", "manifest", "packs"))))
     assert read == ["read"]
 
 

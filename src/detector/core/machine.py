@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # parameters of glibc, in malloc.h
 # Instructions that decide how fast a CPU multiplies small numbers.
 FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_int8", "amx_bf16")
 
@@ -36,13 +37,24 @@ def keep_freed_memory() -> None:
     kernel must zero. A training step frees and allocates all its activations, so it would pay for that at each
     step.
     """
+    _mallopt((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, -1))
+
+
+def return_freed_memory() -> None:
+    """Make glibc return freed blocks of a MiB and more to the system; does nothing with another C library.
+
+    By default it keeps them after the first few.
+    """
+    _mallopt((M_MMAP_THRESHOLD, 1 << 20))
+
+
+def _mallopt(*settings: tuple[int, int]) -> None:
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return
-    trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX in malloc.h
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, -1)
+    for parameter, value in settings:
+        mallopt(parameter, value)
 
 
 def cpu() -> tuple[str, str]:

@@ -3,12 +3,10 @@
 import csv
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from detector.core import files
 from detector.core.files import replacing
 
 
@@ -19,16 +17,22 @@ def read_parquet(path: str | os.PathLike) -> pd.DataFrame:
 
 def write_parquet(table: pd.DataFrame, path: str | os.PathLike) -> None:
     """Write a table atomically as Parquet; equal tables give equal bytes."""
-    with files.replacing(path) as part:
+    with replacing(path) as part:
         table.to_parquet(part, index=False)
 
 
-def write_csv(rows: Sequence[Mapping], columns: Sequence[str], path: Path | str) -> None:
+def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:
+    """Write a table atomically as CSV with all digits of its floats; None and NaN become empty fields."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def write_csv(rows: Sequence[Mapping], columns: Sequence[str], path: str | os.PathLike) -> None:
     """Write rows atomically as CSV with exactly these columns.
 
     None and NaN become empty fields; floats have six significant digits.
     """
-    with replacing(path) as temporary, open(temporary, "w", newline="") as handle:
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, columns, lineterminator="\n")
         writer.writeheader()
         for row in rows:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from stat import S_ISLNK, S_ISREG
 
-from detector.core import files
+from detector.core import files, machine
 from detector.data.walk import NOTES, is_clutter
 
 MANY = 1000  # files to read in one folder: enough to take a while
@@ -39,7 +39,7 @@ def fingerprint(
     begun = time.time_ns()
     before, after = _read(listing), {}
     digest = hashlib.sha256()
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
+    with ThreadPoolExecutor(min(machine.cores(), 8)) as pool:
         for folder, stats in _walk(root, lists):
             known = json.loads(before.get(folder, "{}"))
             facts = {name: [s.st_size, s.st_mtime_ns, s.st_ctime_ns] for name, s in stats.items()}

@@ -5,7 +5,6 @@ files are black), and a JSON index beside it. Packing can be killed at any time:
 file, then a line to a journal, both synced, and a chunk in the journal is never done again.
 """
 
-import csv
 import functools
 import hashlib
 import json
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from detector.core import files, pool
+from detector.core import files, pool, tabular
 from detector.core.errors import DetectorError
 from detector.core.progress import Progress
 from detector.data import records, scanning
@@ -99,8 +98,8 @@ def pack(
     table = [(scan.path.iloc[row], reasons[row]) for row in sorted(reasons)]
     scanning.check_bad(source, table, max_bad)
     index |= {"bad": len(table), "crc32": [state.done[start][0] for start in sorted(state.done)]}
-    with files.replacing(out_bad) as part, open(part, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([("path", "error"), *table])
+    columns = ("path", "error")
+    tabular.write_csv([dict(zip(columns, row, strict=True)) for row in table], columns, out_bad)
     files.write_json(out_index, index)
     files.publish(state.work, out_npy)  # last: where the pixels are, the rest is
     shutil.rmtree(state_dir, ignore_errors=True)

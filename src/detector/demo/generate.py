@@ -34,7 +34,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from detector.core import files, pool
+from detector.core import files, machine, pool
 from detector.core.errors import DetectorError
 from detector.core.progress import Progress
 from detector.data.sources.synthbuster import GENERATORS
@@ -122,7 +122,7 @@ def make_demo(
     try:
         for path, text in tables.items():
             _ready(fresh / path).write_text(text)
-        _make_files(fresh, items, seed, size, threads or min(os.cpu_count() or 1, 8))
+        _make_files(fresh, items, seed, size, threads or min(machine.cores(), 8))
         (fresh / STAMP).write_text(json.dumps(stamp, indent=2) + "\n")
         if found is not None:
             os.replace(root, old)

@@ -1,7 +1,5 @@
 """Server process of `detector serve`: socket, workers, memory, and the run until a signal."""
 
-import contextlib
-import ctypes
 import ipaddress
 import logging
 import socket
@@ -11,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
 
-from detector.core import signals
+from detector.core import machine, signals
 from detector.core.errors import DetectorError
 from detector.predict.model import Model
 from detector.serve.app import app
@@ -19,7 +17,6 @@ from detector.serve.uploads import Limits
 
 log = logging.getLogger(__name__)
 CLOSING = 4  # seconds for requests under way when the server is told to stop
-M_MMAP_THRESHOLD = -3  # of glibc's malloc.h
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -34,16 +31,6 @@ def bound(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def give_memory_back() -> None:
-    """Make glibc return freed blocks of a MiB and more to the system.
-
-    By default it keeps them after the first few, and a server that saw two large images would hold their gigabyte
-    for ever.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # another C library
-        ctypes.CDLL("libc.so.6").mallopt(M_MMAP_THRESHOLD, 1 << 20)
-
-
 def is_local(host: str) -> bool:
     """Whether only programs on this machine can reach the host."""
     try:
@@ -54,7 +41,7 @@ def is_local(host: str) -> bool:
 
 def run(model: Model, *, host: str, port: int, workers: int, limits: Limits, names: Sequence[str] = ()) -> None:
     """Serve until SIGINT or SIGTERM; requests in progress are finished, within CLOSING seconds."""
-    give_memory_back()
+    machine.return_freed_memory()  # of two large images it would hold a gigabyte for ever
     warnings.filterwarnings("ignore", module=r"PIL\.")  # they tell of an image's metadata
     listener, pool = bound(host, port), ThreadPoolExecutor(workers, "judge")
     if not is_local(host):

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from enum import IntEnum
 from typing import Any
 
 import torch
@@ -24,7 +25,13 @@ from detector.training.resume import ResumeState
 
 log = logging.getLogger(__name__)
 
-BASELINE, SEARCH, FINETUNE = 0, 1, 2  # streams
+
+class Stream(IntEnum):
+    """Which stage's random numbers a training draws; the values are part of what each stage computes."""
+
+    BASELINE = 0
+    SEARCH = 1
+    FINETUNE = 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Recipe:
     flip: float
     seed: int
     momentum: float = 0.0
-    stream: int = 0
+    stream: Stream = Stream.BASELINE
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import argparse
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,23 @@ import pandas as pd
 import torch
 from torch import nn
 
-from detector.core.files import finish_state, replacing, write_json
+from detector.core import tabular
+from detector.core.files import finish_state, write_json
+from detector.models import devices
 from detector.models.batches import Batches
 from detector.models.checkpoints import save_weights
 from detector.models.dataset import Images
-from detector.models.devices import Plan, plan
+from detector.models.devices import Plan
 from detector.models.networks import channel_count, macs, parameter_count, prunable
 from detector.training import distributed
 from detector.training.fit import HISTORY_COLUMNS, Epoch, Fit
+from detector.training.resume import ResumeState
 
 log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that every training script has; `prepare` and `write_variant` read them."""
+    """Add the arguments that every training script has."""
     parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
     parser.add_argument(
         "--seed", type=int, required=True, help="of initial weights, order, flips and random masks"
@@ -37,43 +40,66 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, required=True, help="folder of resume states")
 
 
-def prepare(args: argparse.Namespace, settings: Mapping[str, Any]) -> tuple[Images, Plan, Batches, Batches]:
-    """Images, device, training and validation batches, by `add_arguments` and the settings, with `runtime`."""
-    images = Images.open(args.manifest, args.packs)
-    where = plan(threads=args.threads, image_size=images.size, **settings["runtime"])
-    log.info("%s on %d threads (%s)", where.device, where.threads, where.why)
-    distributed.join(where.device)
-    train, valid = (images.batches(images.part(split), where.torch_device) for split in ("train", "valid"))
+def add_outputs(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name `Outputs`."""
+    parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
+    parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
+    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row per epoch")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files of a trained variant: model.safetensors, meta.json and history.csv."""
+
+    model: Path
+    meta: Path
+    history: Path
+
+
+def prepare(
+    manifest: Path, packs: Sequence[Path], threads: int, runtime: Mapping[str, Any]
+) -> tuple[Images, Plan, Batches, Batches]:
+    """Images, where to compute, training and validation batches.
+
+    `packs`: folders of packed images; `threads`: of the CPU; `runtime`: that section of the config. Raises
+    `DetectorError` as `Images.open` and `devices.plan` do.
+    """
+    images = Images.open(manifest, packs)
+    plan = devices.plan(threads=threads, image_size=images.size, **runtime)
+    log.info("%s on %d threads (%s)", plan.device, plan.threads, plan.why)
+    distributed.join(plan.device)
+    train, valid = (images.batches(images.part(split), plan.torch_device) for split in ("train", "valid"))
     log.info("%d training and %d validation images of %d px", len(train), len(valid), images.size)
-    return images, where, train, valid
+    return images, plan, train, valid
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:
     """Write history.csv: a row per epoch, columns `HISTORY_COLUMNS`."""
-    with replacing(path) as temporary:
-        pd.DataFrame([asdict(row) for row in history], columns=HISTORY_COLUMNS).to_csv(
-            temporary, index=False, lineterminator="\n"
-        )
+    tabular.write_table(pd.DataFrame([asdict(row) for row in history], columns=HISTORY_COLUMNS), path)
 
 
 def write_variant(
-    args: argparse.Namespace, key: str, model: nn.Module, fit: Fit, images: Images, where: Plan, **facts: object
+    outputs: Outputs,
+    state: ResumeState,
+    model: nn.Module,
+    fit: Fit,
+    images: Images,
+    plan: Plan,
+    **facts: object,
 ) -> None:
-    """model.safetensors, meta.json and history.csv of a trained variant, and a note that the state `key` served.
+    """model.safetensors, meta.json and history.csv of a trained variant, and a note that `state` has served.
 
-    `args` has model, meta and history beside those of `add_arguments`; `facts`: what else meta.json says, with the
-    `provenance` of when the stage began. The weights are written first: files that describe them never stand
-    alone. Of several processes only the first one writes.
+    `facts`: what else meta.json says, `arch` and `seed` among it, and the `provenance` of when the stage began.
+    The weights are written first: files that describe them never stand alone. Of several processes only the first
+    one writes.
     """
     if distributed.team().rank:
         return
-    save_weights(args.model, fit.weights)
-    write_history(args.history, fit.history)
+    save_weights(outputs.model, fit.weights)
+    write_history(outputs.history, fit.history)
     write_json(
-        args.meta,
+        outputs.meta,
         {
-            "arch": args.arch,
-            "seed": args.seed,
             "image_size": images.size,
             "preprocessing": dict(images.preprocessing),
             "data_fingerprint": images.fingerprint(),
@@ -88,8 +114,8 @@ def write_variant(
             "processes": distributed.team().size,
             "labels": {"0": "fake", "1": "real"},
             "logit": "above 0 means real",
-            "plan": where.as_dict(),
+            "plan": plan.as_dict(),
             **facts,
         },
     )
-    finish_state(args.state, key)
+    finish_state(state.folder.parent, state.folder.name)

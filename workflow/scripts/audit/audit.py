@@ -4,12 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
-import pandas as pd
-
 from detector.audit import leaks as leaks_module
 from detector.audit.hashes import joined, of_store
 from detector.core import job, tabular
-from detector.core.files import read_json, replacing, write_json
+from detector.core.files import read_json, write_json
 
 
 def main(args: argparse.Namespace) -> None:
@@ -26,16 +24,10 @@ def main(args: argparse.Namespace) -> None:
     verdicts = leaks_module.verdicts(splits, leaks, shared, whole)
     tabular.write_parquet(leaks, args.leaks)
     for found, path in ((table, args.duplicates), (shared, args.groups)):
-        write(found, path)
+        tabular.write_table(found, path)
     write_json(args.verdicts, verdicts)
     found = [row["sentence"] for row in verdicts if row["verdict"] == "leak"]
     logging.info("audit: %s", "; ".join(found) or "no leak found")
-
-
-def write(table: pd.DataFrame, path: Path) -> None:
-    """Not in `detector.tables`: what the manifest hangs on must not hang on the code of tables."""
-    with replacing(path) as part:
-        table.to_csv(part, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from detector.core import job, machine
-from detector.core.files import replacing
+from detector.core import job, machine, tabular
 from detector.experiment.formats import FILES, KEY, LATENCY_COLUMNS, TRAINED, file
 from detector.export import runtimes, sparse
 from detector.models import checkpoints, latency, networks
@@ -44,8 +43,7 @@ def main(args: argparse.Namespace) -> None:
         {**dict(zip(KEY, key, strict=True)), **times, "threads": args.threads, "device": name, "cpu_flags": flags}
         for key, times in latency.interleaved(passes, **settings["latency"]).items()
     ]
-    with replacing(args.output) as temporary:
-        pd.DataFrame(rows, columns=LATENCY_COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+    tabular.write_table(pd.DataFrame(rows, columns=LATENCY_COLUMNS), args.output)
 
 
 if __name__ == "__main__":

@@ -6,23 +6,21 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector.core import job
-from detector.core.files import replacing
+from detector.core import job, tabular
 from detector.models import checkpoints, devices, latency, networks
 
 
 def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
-    where = devices.plan(settings["device"], "fp32", args.threads, settings["size"], alone=True)
+    plan = devices.plan(settings["device"], "fp32", args.threads, settings["size"], alone=True)
     rows = latency.measure(
         {name: networks.load(args.arch, checkpoints.load_weights(path)) for name, path in args.models},
         settings["size"],
         **settings["latency"],
-        device=where.torch_device,
+        device=plan.torch_device,
         threads=args.threads,
     )
-    with replacing(args.latency) as temporary:
-        pd.DataFrame(rows, columns=latency.LATENCY_COLUMNS).to_csv(temporary, index=False, lineterminator="\n")
+    tabular.write_table(pd.DataFrame(rows, columns=latency.LATENCY_COLUMNS), args.latency)
 
 
 if __name__ == "__main__":

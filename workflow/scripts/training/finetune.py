@@ -10,7 +10,7 @@ from detector.experiment import methods
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import distributed, resume, stage
-from detector.training.fit import FINETUNE, Recipe, fit
+from detector.training.fit import Recipe, Stream, fit
 
 
 def main(args: argparse.Namespace) -> None:
@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     found = read_json(args.best)
-    images, where, train, valid = stage.prepare(args, settings)
+    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
     baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline))
     model, kept = start.start(baseline, pruning, args.seed)
     recipe = Recipe(
@@ -29,20 +29,22 @@ def main(args: argparse.Namespace) -> None:
         momentum=settings["momentum"],
         flip=settings["flip"],
         seed=args.seed,
-        stream=FINETUNE,
+        stream=Stream.FINETUNE,
     )
     parent = sha256(args.baseline)
     processes = distributed.team().size
     key = dependencies.key(
         *(__file__, args.arch, settings, pruning, found, args.seed),
-        *(processes, where.arithmetic, images.fingerprint(), parent),
+        *(processes, plan.arithmetic, images.fingerprint(), parent),
         modules=[methods.module(pruning["method"])],
     )
     state = resume.ResumeState(args.state / key)
     title = f"finetune {args.branch} seed {args.seed}"
-    result = fit(model, train, valid, recipe, where, masks=kept, state=state, title=title)
+    result = fit(model, train, valid, recipe, plan, masks=kept, state=state, title=title)
     stage.write_variant(
-        *(args, key, model, result, images, where),
+        *(stage.Outputs(args.model, args.meta, args.history), state, model, result, images, plan),
+        arch=args.arch,
+        seed=args.seed,
         branch=args.branch,
         **pruning,
         parameters_removed=1 - networks.parameter_count(model) / networks.parameter_count(baseline),
@@ -61,7 +63,5 @@ if __name__ == "__main__":
     parser.add_argument("--pruning", required=True, help="JSON: method, sparsity, ramp")
     parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
     parser.add_argument("--best", type=Path, required=True, help="best.json of the branch's search")
-    parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
-    parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
-    parser.add_argument("--history", type=Path, required=True, help="CSV to write, one row per epoch")
+    stage.add_outputs(parser)
     job.run(main, parser)

@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector.core import dependencies, job
-from detector.core.files import finish_state, replacing, sha256, write_json
+from detector.core import dependencies, job, tabular
+from detector.core.files import finish_state, sha256, write_json
 from detector.experiment import methods
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import resume, search, stage
-from detector.training.fit import SEARCH, Recipe, fit
+from detector.training.fit import Recipe, Stream, fit
 
 
 def main(args: argparse.Namespace) -> None:
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
-    images, where, train, valid = stage.prepare(args, settings)
+    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
     pruned, kept = start.start(
         networks.load(args.arch, checkpoints.load_weights(args.baseline)), pruning, args.seed
     )
@@ -42,12 +42,12 @@ def main(args: argparse.Namespace) -> None:
             flip=settings["flip"],
             seed=args.seed,
             momentum=space["momentum"],
-            stream=SEARCH,
+            stream=Stream.SEARCH,
         )
         result = fit(
-            *(copy.deepcopy(pruned), train, valid, recipe, where),
+            *(copy.deepcopy(pruned), train, valid, recipe, plan),
             masks=kept,
-            state=resume.ResumeState(args.state / key / f"trial-{number}-{where.arithmetic}"),
+            state=resume.ResumeState(args.state / key / f"trial-{number}-{plan.arithmetic}"),
             title=f"{title} trial {number + 1}",
             after_epoch=lambda row: report(row.epoch, row.valid_accuracy),
         )
@@ -63,14 +63,12 @@ def main(args: argparse.Namespace) -> None:
         key=key,
         pruner=space["pruner"],
         worker=args.worker or 0,
-        machine={"device": where.device, "precision": where.precision},
+        machine={"device": plan.device, "precision": plan.precision},
         lock_of=lambda worker: job.lock_of(args.state, worker or None),
     )
     if args.worker:
         return
-    with replacing(args.trials) as temporary:
-        table = pd.DataFrame(outcome.trials, columns=search.TRIAL_COLUMNS)
-        table.to_csv(temporary, index=False, lineterminator="\n")
+    tabular.write_table(pd.DataFrame(outcome.trials, columns=search.TRIAL_COLUMNS), args.trials)
     best = outcome.best
     write_json(
         args.best,
