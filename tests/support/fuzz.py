@@ -1,6 +1,6 @@
 """Fuzzer of image files: damages small files of every accepted format and opens them. Run by test_fuzz.py.
 
-    python tests/support/fuzz.py FOLDER FIRST LAST     cases FIRST to before LAST; one line per case on stdout
+    python -m tests.support.fuzz FOLDER FIRST LAST     cases FIRST to before LAST; one line per case on stdout
 
 A case is known by its number: the same number is the same damaged file on every machine with the same libraries.
 Before a case its number and then, when it is through, what came of it is written, so that whoever reads knows

@@ -1,7 +1,7 @@
 """A real Slurm on this one machine: munge, slurmctld and two slurmd with two (made-up) GPUs each, from Debian.
 
-    python tests/support/slurm_cluster.py --demo        the demo on it, with profiles/slurm
-    python tests/support/slurm_cluster.py -- COMMAND    any command, with the cluster up around it
+    python -m tests.support.slurm_cluster --demo        the demo on it, with profiles/slurm
+    python -m tests.support.slurm_cluster -- COMMAND    any command, with the cluster up around it
 
 It installs Debian's packages if they are missing, so it wants root on a Debian or Ubuntu that nobody minds, such
 as a container. A Slurm that is there already is never touched: then it refuses.

@@ -1,1 +1,1 @@
-"""Pruning of weights and of channels."""
+"""Pruning: masks of single weights, removal of channels."""

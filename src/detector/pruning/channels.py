@@ -1,4 +1,4 @@
-"""Structured pruning: whole channels go, and what is left is a smaller dense network."""
+"""Structured pruning: removes whole channels, which leaves a smaller dense network."""
 
 import copy
 import logging
@@ -18,14 +18,15 @@ STEPS = 10  # of the search: shares of channels are told apart to 1 / 2**STEPS
 
 
 def remove_channels(model: nn.Module, share: float) -> nn.Module:
-    """A copy of `model` without the least important channels, as close as can be to `share` of its parameters.
+    """Copy of `model` without its least important channels, as close as possible to `share` of its parameters
+    removed.
 
-    Channels that depend on each other, such as those that a residual connection adds up, go together. A group's
-    importance is the L2 norm of its weights in units of its layers' mean, and all groups of the network compete
-    (DepGraph, Fang et al. 2023, whose library finds the groups). Layers keep a multiple of 8 channels, and the
-    logit stays. The share of *channels* that removes the wanted share of *parameters* is found by bisection.
+    Channels that depend on each other, such as those that a residual connection adds up, are removed together. A
+    group's importance is the L2 norm of its weights in units of its layers' mean, and all groups of the network
+    compete (DepGraph, Fang et al. 2023, whose library finds the groups). Layers keep a multiple of 8 channels, and
+    the logit stays. The share of *channels* that removes the wanted share of *parameters* is found by bisection.
 
-    Raises `DetectorError` where so many cannot be removed.
+    Raises `DetectorError` where `share` is not in [0, 1), or so many cannot be removed.
     """
     if not 0 <= share < 1:
         raise DetectorError(f"channels: found {share}, expected a share of parameters of at least 0 and below 1")

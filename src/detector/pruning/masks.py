@@ -1,4 +1,4 @@
-"""Unstructured pruning: which weights go, and keeping them at zero while the rest trains."""
+"""Unstructured pruning: masks of the weights to drop, kept at zero while the rest trains."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -54,12 +54,15 @@ class Gradual:
         return self.sparsity * (1 - left**3)
 
     def masks(self, weights: Sequence[torch.Tensor], epoch: int) -> list[torch.Tensor]:
-        """Masks for an epoch. Weights that are zero already are the smallest, so they stay out."""
+        """Make the masks of an epoch: boolean, shaped like `weights`, True = kept.
+
+        Weights that are zero already are the smallest, so they stay dropped.
+        """
         return global_l1(weights, self.at(epoch))
 
 
 def like(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    """The masks as 0/1 tensors with each weight's dtype, device and memory layout, as `apply` wants them."""
+    """Convert masks to 0/1 tensors of each weight's dtype, device and memory layout, as `apply` needs them."""
     return [torch.empty_like(w).copy_(m) for w, m in zip(weights, masks, strict=True)]
 
 
@@ -74,5 +77,5 @@ def apply(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> Non
 
 
 def violations(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> int:
-    """How many dropped weights are not exactly zero."""
+    """Number of dropped weights that are not exactly zero."""
     return sum(int(((w.detach().cpu() != 0) & (m.cpu() == 0)).sum()) for w, m in zip(weights, masks, strict=True))

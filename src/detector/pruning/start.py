@@ -1,4 +1,4 @@
-"""What a branch starts from: the baseline, pruned by the branch's method."""
+"""Start of a branch: the baseline, pruned by the branch's method."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from detector.pruning.masks import Gradual
 def start(
     model: nn.Module, pruning: Mapping[str, Any], seed: int
 ) -> tuple[nn.Module, Sequence[torch.Tensor] | Gradual | None]:
-    """The baseline as a branch starts from it, and what `fit` is to keep at zero.
+    """Prune the baseline as a branch starts from it; returns the network and what `fit` is to keep at zero.
 
     `pruning`: `method`, `sparsity` and the method's settings, as `branches.branches` gives them. The method's
     module is imported by name, so a script that calls this names it in the key of its states. Raises

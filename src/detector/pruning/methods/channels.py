@@ -1,4 +1,4 @@
-"""Structured pruning: whole channels go, and what is left is a smaller dense network."""
+"""Structured pruning: removes whole channels, which leaves a smaller dense network."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,5 +16,5 @@ CARD = (
 
 
 def start(model: nn.Module, pruning: Mapping[str, Any], seed: int) -> tuple[nn.Module, None]:
-    """A copy of `model` without the least important channels, and nothing to keep at zero."""
+    """Copy of `model` without its least important channels; no mask."""
     return remove_channels(model, pruning["sparsity"]), None

@@ -13,5 +13,5 @@ CARD = "{zeros} of its conv and fc weights, those of smallest magnitude, set to 
 
 
 def start(model: nn.Module, pruning: Mapping[str, Any], seed: int) -> tuple[nn.Module, masks.Gradual]:
-    """`model` itself, and the rule by which its masks grow to `sparsity` in the first `ramp` epochs."""
+    """`model` itself, and the schedule by which its masks grow to `sparsity` in the first `ramp` epochs."""
     return model, masks.Gradual(pruning["sparsity"], pruning["ramp"])

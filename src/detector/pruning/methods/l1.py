@@ -1,4 +1,4 @@
-"""Global magnitude pruning, the study's method: the smallest weights of all layers together go, at once."""
+"""Global magnitude pruning, the study's method: drops the smallest weights of all layers together, at once."""
 
 from collections.abc import Mapping
 from typing import Any
