@@ -3,9 +3,13 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from detector.core.errors import DetectorError
 from detector.experiment.variants import Variant
+from detector.stats import discovered
+from detector.stats import metrics as package
 from detector.stats.calibration import temperature
 from detector.stats.intervals import wilson
 from detector.stats.ranking import best_cut
@@ -14,8 +18,8 @@ from tests.support.tables import images, written
 
 
 def test_metrics(predictions, tmp_path):
-    got = written(metrics.metrics(predictions), metrics.COLUMNS, tmp_path)
-    assert list(got.columns) == list(metrics.COLUMNS)
+    got = written(metrics.metrics(predictions), metrics.columns(), tmp_path)
+    assert list(got.columns) == list(metrics.columns())
     baseline = got[got["branch"] == "baseline"]
     assert baseline["testset"].tolist() == ["faces"] * 2 + ["made"] * 2 + ["combined"] * 2
     assert baseline["threshold"].tolist() == ["0.5", "valid"] * 3
@@ -96,6 +100,41 @@ def test_validation_images_of_one_class_choose_no_cut(predictions):
 
 
 def test_a_set_without_images_is_empty(nothing, tmp_path):
-    got = written(metrics.metrics(nothing), metrics.COLUMNS, tmp_path)
+    got = written(metrics.metrics(nothing), metrics.columns(), tmp_path)
     assert (got["n"] == 0).all()
     assert got[["accuracy", "accuracy_low", "auc", "brier", "temperature"]].isna().all(axis=None)
+
+
+MATTHEWS = """import numpy as np
+
+COLUMNS = ("matthews",)
+
+def measure(label, logit):
+    both = len(np.unique(label)) == len(np.unique(logit >= 0)) == 2
+    return {"matthews": np.corrcoef(label, logit >= 0)[0, 1] if both else np.nan}
+"""
+
+
+def test_a_new_metric_is_a_new_file_and_nothing_else(predictions, tmp_path, monkeypatch):
+    """Its column is the last; the others hold what they held."""
+    before = written(metrics.metrics(predictions), metrics.columns(), tmp_path)
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    (tmp_path / "matthews.py").write_text(MATTHEWS)
+    assert discovered.modules()[-1] == "detector.stats.metrics.matthews"
+    after = written(metrics.metrics(predictions), metrics.columns(), tmp_path)
+    assert list(after.columns) == [*before.columns, "matthews"]
+    pd.testing.assert_frame_equal(after[before.columns], before)
+    row = after[(after["testset"] == "faces") & (after["threshold"] == "valid")].iloc[0]
+    table = predictions[Variant(row["arch"], row["seed"], row["branch"])]["faces"]
+    called = table["logit"] >= row["cut_logit"]
+    assert row["matthews"] == pytest.approx(np.corrcoef(table["label"], called)[0, 1], rel=1e-4)
+
+
+@pytest.mark.parametrize("column", ["auc", "balanced_accuracy"])
+def test_a_metric_takes_no_column_of_another(column, tmp_path, monkeypatch):
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    (tmp_path / f"other_{column}.py").write_text(MATTHEWS.replace('"matthews",', f'"{column}",'))
+    with pytest.raises(
+        DetectorError, match=f"other_{column}: found '{column}' in COLUMNS, expected a name that no"
+    ):
+        metrics.columns()

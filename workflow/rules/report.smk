@@ -146,7 +146,7 @@ rule ablation:
 rule metrics:
     input:
         script="workflow/scripts/tables/metrics.py",
-        code=code("workflow/scripts/tables/metrics.py"),
+        code=code("workflow/scripts/tables/metrics.py", *metric_modules()),
         alike=ALIKE,
         predictions=expand(
             variants("predictions/{{testset}}.parquet"), testset=TESTSETS

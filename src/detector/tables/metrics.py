@@ -1,10 +1,9 @@
 """metrics.csv: ranking, calibration and threshold metrics of each variant on each test set. No torch."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from detector.experiment.variants import VALID, names
+from detector.stats import discovered
 from detector.stats.calibration import probabilities, temperature
 from detector.stats.classification import POSITIVE, measure
 from detector.stats.predictions import Predictions, check, with_combined
@@ -16,6 +15,16 @@ COLUMNS = (
     *("auc", "auc_low", "auc_high", "average_precision", "eer", "tpr_at_1_percent_fpr", "temperature"),
     *("brier", "brier_scaled", "log_loss", "log_loss_scaled", "ece", "ece_scaled", "positive"),
 )
+FROM_MODULES = ("balanced_accuracy",)  # of these: modules of `stats.metrics` give them
+
+
+def columns() -> list[str]:
+    """Names of the columns in order: `COLUMNS`, then those of further modules of `stats.metrics`.
+
+    Raises `DetectorError` where such a module asks for a column that is there already.
+    """
+    further = discovered.columns([name for name in COLUMNS if name not in FROM_MODULES])
+    return [*COLUMNS, *(name for name in further if name not in FROM_MODULES)]
 
 
 def metrics(predictions: Predictions) -> list[dict]:
@@ -47,12 +56,8 @@ def metrics(predictions: Predictions) -> list[dict]:
             }
             whole = measure(label, logit)
             for threshold, cut in cuts.items():
-                found = {key: whole[key] for key in ("n", "auc")} if np.isnan(cut) else measure(label, logit - cut)
-                rows.append({**same, **found, "threshold": threshold, "cut_logit": cut, **_balanced(found)})
+                at_cut = {key: whole[key] for key in ("n", "auc")}
+                if not np.isnan(cut):
+                    at_cut = measure(label, logit - cut) | discovered.measure(label, logit - cut)
+                rows.append({**same, **at_cut, "threshold": threshold, "cut_logit": cut})
     return rows
-
-
-def _balanced(found: Mapping) -> dict[str, float]:
-    """The mean of the shares of fake and of real images that were called right, where there are both."""
-    reals = found.get("tn", 0) + found.get("fp", 0)
-    return {"balanced_accuracy": (found["recall"] + found["tn"] / reals) / 2} if reals else {}

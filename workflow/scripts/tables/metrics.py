@@ -10,7 +10,7 @@ from detector.tables import metrics
 
 def main(args: argparse.Namespace) -> None:
     rows = metrics.metrics(predictions.read(args.variants, args.sets))
-    tabular.write_csv(rows, metrics.COLUMNS, args.output)
+    tabular.write_csv(rows, metrics.columns(), args.output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Metrics at a cut: one module each, found by its name."""
