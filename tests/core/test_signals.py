@@ -110,7 +110,7 @@ def test_a_process_that_does_not_listen_ends_all_the_same():
 def test_a_stop_in_the_middle_of_a_log_line_ends_the_process_too():
     """Whoever was stopped there may hold the locks of the log for ever."""
     program = BUSY.replace(
-        "    with interrupts", "    from tqdm import tqdm; tqdm.get_lock().acquire()\n    with interrupts"
+        "    with signals", "    from tqdm import tqdm; tqdm.get_lock().acquire()\n    with signals"
     )
     assert program != BUSY
     process = start(program)

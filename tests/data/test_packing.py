@@ -62,7 +62,7 @@ def count_decodes(monkeypatch) -> list[str]:
         decoded.append(f"{path.parent.name}/{path.name}")
         return load(path, *args, **kwargs)
 
-    monkeypatch.setattr(preprocessing, "load", counting)
+    monkeypatch.setattr(packing, "load", counting)
     return decoded
 
 
@@ -121,16 +121,15 @@ def pack_and_die(root: Path, out: Path, after: int) -> None:
         from pathlib import Path
         from tests.data import test_packing
         from detector.data import packing
-        from detector.imaging import preprocessing
         packing.CHUNK = 4
-        load, count = preprocessing.load, 0
+        load, count = packing.load, 0
         def dying(*args, **kwargs):
             global count
             if count == int(sys.argv[3]):
                 os.kill(os.getpid(), signal.SIGKILL)
             count += 1
             return load(*args, **kwargs)
-        preprocessing.load = dying
+        packing.load = dying
         test_packing.pack(Path(sys.argv[1]), Path(sys.argv[2]))
     """
     process = run_script(body, root, out, after)
@@ -171,7 +170,7 @@ def test_a_mended_decoder_decodes_all_again_and_judges_bad_files_anew(root, tmp_
         return load(path, *args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(preprocessing, "load", faulty)
+        patch.setattr(packing, "load", faulty)
         with pytest.raises(DetectorError, match="not understood"):
             pack(root, tmp_path / "out", key="faulty decoder")
     decoded = count_decodes(monkeypatch)
@@ -235,7 +234,7 @@ def test_too_many_bad_files_leave_nothing_under_a_final_name(root, tmp_path, mon
 
 def test_an_empty_scan_is_refused(root, tmp_path):
     files = [tmp_path / name for name in NAMES]
-    with pytest.raises(DetectorError, match="no rows"):
+    with pytest.raises(DetectorError, match="without rows"):
         packing.pack(scan(root)[:0], root, HOW, *files, tmp_path / "s", workers=1, max_bad=0, meta={})
 
 

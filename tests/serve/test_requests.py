@@ -193,7 +193,7 @@ def test_the_model_and_the_page_are_shown(server, model):
 
 def test_the_page_asks_nobody_else():
     """No address but in the text that people copy, and nothing but its own script and style."""
-    text = files("detector").joinpath("page/index.html").read_text()
+    text = files("detector").joinpath("serve/page/index.html").read_text()
     assert re.findall(r"https?://[\w.]+|//\w+\.\w+|@import|url\(", text) == []
     assert re.findall(r"<(?:script|style|link|img|iframe)\b[^>]*>", text) == [
         '<link rel="icon" href="data:,">',
