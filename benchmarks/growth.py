@@ -47,7 +47,7 @@ FINGERPRINT = (
 
 @dataclass
 class Cost:
-    """Of one process: seconds by the clock, seconds of CPU with its workers, MiB of the largest process."""
+    """Cost of one process: seconds by the clock, seconds of CPU with its workers, MiB of the largest process."""
 
     wall: float
     cpu: float
@@ -117,7 +117,7 @@ def commands(root: Path, out: Path, workers: int) -> dict[str, list[str]]:
 
 
 def start_up(command: list[str]) -> Cost:
-    """What a stage costs before its first image: the smallest of three."""
+    """Cost of a stage before its first image: the smallest of three."""
     empty = command[:2] if command[0] == "-c" else [command[0], "--help"]
     costs = [measure(empty) for _ in range(3)]
     return Cost(*(min(getattr(cost, name) for cost in costs) for name in ("wall", "cpu", "peak")))

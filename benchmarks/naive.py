@@ -70,7 +70,7 @@ def train_epoch(
 
 @torch.no_grad()
 def evaluate(model: nn.Module, loader: DataLoader, device: torch.device) -> tuple[int, int]:
-    """How many images are classified rightly, of how many."""
+    """Number of images classified correctly, and of all."""
     model.eval()
     correct = total = 0
     for images, labels in loader:

@@ -27,7 +27,7 @@ SETTLED = 0.25  # share of the time after which memory is looked at: threads and
 
 @dataclass
 class Load:
-    """What came of it."""
+    """Result of a load test."""
 
     seconds: float = 0.0
     milliseconds: list[float] = field(default_factory=list)  # of each answered request
@@ -100,7 +100,7 @@ def load(
 
 
 def predicted(model: Path, paths: list[Path]) -> dict[str, dict]:
-    """What `detector predict` says of files, by their names."""
+    """Answers of `detector predict`, by file name."""
     done = subprocess.run(
         [sys.executable, "-m", "detector.cli.main", "predict", *map(str, paths), "--model", str(model)]
         + ["--format", "json"],

@@ -51,7 +51,7 @@ class LogHandlerSettings(LogHandlerSettingsBase):
 
 
 class Event(logging.LogRecord):
-    """What Snakemake puts into its records; which of it depends on the event (`LogEvent`)."""
+    """Record of Snakemake's logger; its fields depend on the event (`LogEvent`)."""
 
     stats: dict[str, int]  # RUN_INFO: jobs by rule, and `total`
     jobid: int

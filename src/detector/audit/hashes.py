@@ -162,7 +162,7 @@ def _spread(thumbnails: np.ndarray) -> np.ndarray:
 
 
 def _correlation(thumbnails: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Of each pair of thumbnails, float32 (m,)."""
+    """Correlation of each pair of thumbnails, float32 (m,)."""
     found = [np.empty(0, np.float32)]
     for start in range(0, len(first), BLOCK):
         a, b = (thumbnails[side[start : start + BLOCK]].astype(np.float32) for side in (first, second))

@@ -187,7 +187,7 @@ def _is(number: int) -> str:
 
 
 def _copies(source: str, later: str, earlier: str, part: pd.DataFrame) -> str:
-    """How many images of the later split are in the earlier one, from their leaks."""
+    """Number of images of the later split that are in the earlier one, from their leaks."""
     near = int((part["kind"] == "near").sum())
     who = f"{_count(len(part), f'{later} image')} of {source} {_is(len(part))}"
     if near == len(part):

@@ -78,7 +78,7 @@ def shortcuts(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> list[d
 
 
 def _scores(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np.ndarray | None:
-    """For each test image a number, the higher the more real; None where there is nothing to learn from."""
+    """Score of each test image, the higher the more real; None where there is nothing to learn from."""
     if len(test) == 0 or len(np.unique(label)) < 2:
         return None
     varies = np.array([len(np.unique(column)) > 1 for column in train.T])  # NaN counts as one value

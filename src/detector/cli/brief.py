@@ -49,7 +49,7 @@ def _of(path: Path, network: dict[str, object]) -> pd.DataFrame:
 
 
 def _pruning(table: pd.DataFrame) -> list[str]:
-    """What the hardest pruning costs beside the same training without it."""
+    """Sentence on what the hardest pruning costs, compared with the same training without it."""
     if table.empty:
         return []
     pruned = table[(table["testset"] == COMBINED) & (table["reference"] == CONTROL)]

@@ -29,7 +29,7 @@ class Item:
 
 
 def deletable(results: Path, pixels: bool = False) -> list[Item]:
-    """What can be deleted below `results`: the states of jobs and, with `pixels`, the packed images.
+    """Items that can be deleted below `results`: the states of jobs and, with `pixels`, the packed images.
 
     Links are kept. Raises `DetectorError` where no run was started there, where a job or a snakemake is at work,
     and for the pixels of an unfinished run, which would start over.

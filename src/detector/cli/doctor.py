@@ -118,7 +118,7 @@ def _config(root: Path, overlays: Sequence[Path]) -> dict:
 
 
 def _merge(into: dict, more: Mapping) -> None:
-    """As Snakemake merges overlays: sections by key, all else is replaced."""
+    """Merge overlays as Snakemake does: sections by key, all else is replaced."""
     for key, value in more.items():
         if isinstance(value, Mapping) and isinstance(into.get(key), dict):
             _merge(into[key], value)

@@ -175,7 +175,7 @@ def _below(top: str, left: Counter[str]) -> Iterator[str]:
 
 
 def _left_out(left: Counter[str]) -> str:
-    """What was left out below folders and why, one line; "" for nothing."""
+    """One line on what was skipped below folders and why; "" for nothing."""
     files = Counter(
         {ending or "without an ending": n for ending, n in left.items() if ending not in (LINKED, CLOSED)}
     )

@@ -64,7 +64,9 @@ def _doubts(path: Path) -> str:
 
 
 def _mixed(path: Path) -> str:
-    """Which variants were not computed like the others. "" where all were, and for older results."""
+    """Variants that were computed otherwise than the rest, in words. "" where there are none, and for older
+    results.
+    """
     if not path.is_file():
         return ""
     rows = pd.read_csv(path, keep_default_na=False).to_dict("records")

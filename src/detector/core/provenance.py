@@ -37,7 +37,7 @@ def record() -> dict:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of the checkout that this file is in; None where there is none."""
+    """Output of git in the checkout that holds this file; None where there is no checkout."""
     command = ["git", "--no-optional-locks", "-C", str(Path(__file__).parent), *arguments]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -72,7 +72,7 @@ def _write(listing: Path, known: Mapping[str, str]) -> None:
 
 
 def _read(listing: Path) -> dict[str, str]:
-    """What is known of each folder, as JSON: for each name the size, two times and the SHA-256; {} if damaged."""
+    """Read a listing: by folder and name the size, two times and the SHA-256, as JSON; {} if damaged."""
     try:
         checksum, _, text = listing.read_text().partition("\n")
     except (OSError, ValueError):

@@ -94,7 +94,7 @@ def _photographs(name: str, folder: Path) -> list[Record]:
 def _headers(
     name: str, root: Path, pairs: str | None, table: pd.DataFrame, workers: int, max_pixels: int
 ) -> dict[str, np.ndarray | list[str]]:
-    """What the headers say of each file, by column: an object per file would cost several times the memory."""
+    """Read all headers, by column: an object per file would cost several times the memory."""
     count = len(table)
     starts = range(0, count, SCAN_CHUNK)
     chunks = (table.iloc[start : start + SCAN_CHUNK] for start in starts)

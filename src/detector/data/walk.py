@@ -33,7 +33,9 @@ def children(root: Path, folder: Path) -> tuple[list[str], list[str]]:
 
 
 def _listed(root: Path, folder: Path) -> tuple[list[str], list[str], set[str]]:
-    """As `children`, and which of the subfolders are links; whether `folder` itself leads out is not asked."""
+    """List as `children` does, with the subfolders that are links; whether `folder` itself leads out is not
+    checked.
+    """
     folders: list[str] = []
     files: list[str] = []
     links: set[str] = set()
@@ -174,7 +176,7 @@ def require_folders(root: Path, base: Path, expected: Iterable[str], layout: str
 
 
 def locate(root: Path, inner: Iterable[str], sign: Iterable[str]) -> tuple[Path, str]:
-    """Where below `root` a data set begins: the first of `inner` that holds any folder named in `sign`.
+    """Locate the start of a data set below `root`: the first of `inner` that holds any folder named in `sign`.
 
     Returns that folder and its path relative to `root` with a trailing slash, "" for the root itself. The root
     itself where none fits, so that the error about what is missing names what the user wrote.

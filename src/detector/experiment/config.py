@@ -135,7 +135,7 @@ def used_sources(config: Mapping) -> dict[str, dict]:
 
 
 def _cross_checks(config: Mapping) -> list[str]:
-    """What a schema cannot say: keys that must agree with each other or with the source modules."""
+    """Check what a schema cannot: keys that must agree with each other or with the source modules."""
     problems = []
     data = config["data"]
     for name in data["use"]:

@@ -42,9 +42,7 @@ class Variant:
 
     @property
     def percent_of(self) -> str:
-        """What the percent is of: `weights` (conv and fc, set to zero) or `parameters` (all, removed with
-        channels).
-        """
+        """Unit of the percent: `weights` (conv and fc, zeroed) or `parameters` (all, removed with channels)."""
         if self.branch == BASELINE or self.branch.startswith(MATCHED):
             return "weights"
         return methods.facts(self.branch.rpartition("-")[0]).PERCENT_OF

@@ -119,7 +119,7 @@ def least_runtime(ir: int, opset: int) -> str:
 
 
 def _doubts(facts: Facts) -> str:
-    """What must be known first of a network that never calls one class; "" where there is nothing of the kind."""
+    """First warning about a network that never calls one class; "" where there is none."""
     valid, found = facts.images("valid")["label"], {}
     for name, told in (("model.onnx", facts.export), ("model.int8.onnx", facts.export["int8"])):
         called = told["band"]["real"]["called"]
@@ -140,7 +140,7 @@ def _doubts(facts: Facts) -> str:
 
 
 def _sure(band: Mapping) -> str:
-    """From which logits on a verdict is sure, and what that is worth."""
+    """Cuts beyond which a verdict is sure, and what they are worth."""
     lines = []
     for side, reach in (("fake", "up to"), ("real", "from")):
         found = band[side]
@@ -194,7 +194,7 @@ def _licences(facts: Facts) -> str:
 
 
 def _training(meta: Mapping) -> dict[str, object]:
-    """What was done to this branch, by what was counted afterwards, not by what was asked for."""
+    """Training of this branch, in words, as counted afterwards, not as asked for."""
     config = meta["config"]
     common = {
         "parameters": _count(meta["total_parameters"]),
@@ -251,7 +251,7 @@ def _cropped(preprocessing: Mapping[str, Mapping]) -> str:
 
 
 def _square(how: Mapping, size: int) -> str:
-    """How an image became a square: the same for all sources, but for faces."""
+    """Preprocessing to a square, in words: the same for all sources, except for faces."""
     steps = []
     if how.get("resize_to"):
         steps.append(f"the shorter side resized to {how['resize_to']}, bilinear with antialiasing")

@@ -113,7 +113,7 @@ def layers(source: Path) -> list[str]:
 def _plans(
     folder: Path, source: Path, images: np.ndarray, tried: Sequence[Mapping]
 ) -> Iterator[tuple[str, list[str]]]:
-    """What to try next: method, and the layers to leave in fp32. Reads in `tried` what came of the ones before."""
+    """Next attempts: method, and the layers to leave in fp32. Reads the results of earlier ones in `tried`."""
     yield from ((method, []) for method in METHODS)
     best = max(tried, key=lambda attempt: attempt["valid_accuracy"])["method"]
     # spread over all: the first ones are of one class and source

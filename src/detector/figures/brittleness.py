@@ -31,12 +31,7 @@ def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
 
 
 def brittleness(path: Path | str, table: pd.DataFrame, reference: str, title: str) -> None:
-    """How much more each branch's accuracy changed than that of `reference`, below 0 = more brittle.
-
-    `table`: rows of robustness.csv with this reference, of one architecture, seed and test set. Bars are paired
-    95 % intervals of one comparison each; the grey band is the margin. A filled marker has a verdict of more or
-    less brittle, corrected for all comparisons; a hollow one has not.
-    """
+    """Draw how much more each branch's accuracy changed than that of `reference`, below 0 = more brittle."""
     styles = styles_of_branches([reference, *table["branch"].unique()])
     styles.pop(reference)
     margin = 100 * table["margin"].iloc[0]

@@ -31,11 +31,11 @@ def draw(path: Path, predictions: dict[str, dict[str, pd.DataFrame]], arch: str,
 
 
 def confusion_matrices(path: Path | str, predictions: Mapping[str, Scored], title: str) -> None:
-    """Which errors each branch makes: true class by row, called class by column, fake (positive) first.
+    """Draw which errors each branch makes: true class by row, called class by column, fake (positive) first.
 
-    `predictions`: label (n,), 1 = real, and logit (n,), below 0 = called fake, by branch. A cell holds the
-    count and its share of the row; the shade is that share, on one scale for all branches. A good detector
-    is dark from top left to bottom right. A class without images leaves its row hatched.
+    `predictions`: label (n,), 1 = real, and logit (n,), below 0 = called fake, by branch. A cell holds the count
+    and its share of the row; the shade is that share, on one scale for all branches. A good detector is dark from
+    top left to bottom right. A class without images leaves its row hatched.
     """
     shape = rows, columns = drawing.shape(len(predictions), 5)
     with drawing.figure(path, title, 1.75 * columns + 1.3, 2.1 * rows + 0.6) as figure:

@@ -31,7 +31,7 @@ def draw(path: Path, histories: dict[str, pd.DataFrame], metas: dict[str, dict],
 def training_curves(
     path: Path | str, histories: Mapping[str, pd.DataFrame], kept: Mapping[str, int], title: str
 ) -> None:
-    """How each branch learned: loss above, accuracy below, one panel a branch, epochs to the right.
+    """Draw how each branch learned: loss above, accuracy below, one panel per branch, epochs to the right.
 
     `histories`: history.csv by branch; `kept`: the epoch whose weights are kept, `best_epoch` of meta.json. Of a
     branch that is pruned in steps it need not be the best one of all: until the last step it was pruned less.

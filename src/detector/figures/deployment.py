@@ -31,7 +31,7 @@ def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
 
 
 def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Which points no other beats (Pareto's front): boolean (n,), of `cost` and `value` float (n,).
+    """Pareto front: boolean (n,), the points that no other beats in both `cost` and `value`, float (n,).
 
     A point is beaten by one that costs no more and is worth no less, and differs in one of the two. NaN is beaten.
     """
@@ -42,13 +42,12 @@ def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) -> None:
-    """What each file of a run gives for its size and for its time: accuracy against MB and against ms, both log.
+    """Draw accuracy against file size in MB and against latency in ms, both on logarithmic axes.
 
     `table`: deployment.csv of one architecture and seed, one batch size and one number of threads. The marker is
-    format, runtime and precision, the colour the branch. What no other point beats (Pareto's front)
-    is filled, joined by steps and labelled with branch and precision; the rest is hollow. Bars are 95 % intervals
-    (Wilson). A row without size or latency is missing in that panel. Raises `DetectorError` where rows do not
-    belong together.
+    format, runtime and precision, the colour the branch. What no other point beats (Pareto's front) is filled,
+    joined by steps and labelled with branch and precision; the rest is hollow. Bars are 95 % intervals (Wilson). A
+    row without size or latency is missing in that panel. Raises `DetectorError` where rows do not belong together.
     """
     table = table.dropna(subset=["accuracy"])
     for column in ("accuracy", *_COSTS):

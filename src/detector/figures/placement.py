@@ -98,6 +98,6 @@ def labels(
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How many of `others` each box lies on; both are rectangles, (n, 4)."""
+    """Number of `others` that each box overlaps; both are rectangles, (n, 4)."""
     boxes, others = boxes[:, None], np.reshape(others, (-1, 4))
     return ((boxes[..., :2] < others[:, 2:]) & (boxes[..., 2:] > others[:, :2])).all(axis=-1).sum(axis=1)

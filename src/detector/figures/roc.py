@@ -41,7 +41,7 @@ def draw(path: Path, predictions: dict[str, dict[str, pd.DataFrame]], arch: str,
 
 
 def roc_curves(path: Path | str, predictions: Mapping[str, Scored], title: str) -> None:
-    """How many fakes each branch finds for how many false alarms, on one test set; at the right, few alarms.
+    """Draw the ROC curves of all branches on one test set; at the right, few false alarms.
 
     `predictions` by branch. The right panel has a logarithmic axis that begins at one real image: there branches
     differ and there a detector is used. A ring is the cut at probability one half. The legend has the areas under

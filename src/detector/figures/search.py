@@ -25,10 +25,10 @@ def draw(path: Path, trials: dict[str, pd.DataFrame], arch: str, seed: int) -> N
 
 
 def search_trials(path: Path | str, trials: Mapping[str, pd.DataFrame], title: str) -> None:
-    """What the search tried: learning rate against validation accuracy, one panel a branch, one point a trial.
+    """Draw learning rate against validation accuracy: one panel per branch, one point per trial.
 
-    `trials`: trials.csv by branch. The marker is the optimizer, hollow where the trial was stopped early; the
-    star is the trial whose settings fine-tuning uses. Both axes are the same in all panels.
+    `trials`: trials.csv by branch. The marker is the optimizer, hollow where the trial was stopped early; the star
+    is the trial whose settings fine-tuning uses. Both axes are the same in all panels.
     """
     table = pd.concat(trials.values())
     styles = dict(zip(sorted(table["optimizer"].unique()), drawing.SERIES, strict=False))

@@ -37,7 +37,7 @@ def _boxes(data: bytes, start: int, stop: int) -> Iterator[tuple[bytes, int, int
 
 
 def _parts(data: bytes) -> Iterator[bytes]:
-    """What is coded, a piece for each item and track."""
+    """Coded data, one piece per item and track."""
     waiting = [(0, len(data))]
     for start, stop in waiting:
         for kind, content, end in _boxes(data, start, stop):

@@ -20,9 +20,7 @@ def draw(sha256: str, what: str, count: int) -> int:
 
 
 def centre(image: Image.Image, side: int) -> Box:
-    """Box (left, top, right, bottom) of `side` pixels in the middle; of an odd rest the smaller half is left and
-    above.
-    """
+    """Box (left, top, right, bottom) of `side` pixels in the middle; an odd rest is smaller at left and top."""
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return left, top, left + side, top + side
 
@@ -55,7 +53,7 @@ def texture(image: Image.Image, side: int) -> Box:
 
 
 def _places(length: int, side: int) -> list[int]:
-    """Where windows begin along an axis: evenly from 0 to length - side, at most half a side apart."""
+    """Positions of windows along an axis: evenly from 0 to length - side, at most half a side apart."""
     rest = length - side
     steps = math.ceil(rest / max(side // 2, 1))
     return [round(rest * step / steps) for step in range(steps + 1)] if steps else [0]

@@ -69,7 +69,7 @@ def read_chunk(root: Path, paths: Sequence[str], videos: Sequence[bool], max_pix
 
 
 def _jpeg(image: Image.Image) -> dict[str, Any]:
-    """How a JPEG was compressed; {} for other formats."""
+    """Compression settings of a JPEG; {} for other formats."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or not image.quantization:
         return {}
     tables = image.quantization

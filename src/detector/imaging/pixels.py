@@ -1,4 +1,4 @@
-"""What several steps of perturbations do to packed pixels: store and read again, resize. No torch."""
+"""Pixel operations that several perturbation steps share: compress and decode, resize. No torch."""
 
 import io
 from typing import Any
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def stored(image: np.ndarray, **options: Any) -> np.ndarray:
-    """What is left of uint8 (height, width, 3) after it was stored with these options of Pillow and read again."""
+    """Compress uint8 (height, width, 3) with these options of Pillow and decode it again."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, **options)
     with Image.open(buffer) as read:
@@ -16,5 +16,5 @@ def stored(image: np.ndarray, **options: Any) -> np.ndarray:
 
 
 def resized(image: np.ndarray, side: int) -> np.ndarray:
-    """uint8 (side, side, 3), bilinear with antialiasing."""
+    """Resize uint8 (height, width, 3) to uint8 (side, side, 3), bilinear with antialiasing."""
     return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))

@@ -53,7 +53,7 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
 
 
 def _turn_of(frame: av.VideoFrame) -> Image.Transpose | None:
-    """What makes a frame upright, by the display matrix of its file."""
+    """Transposition that makes a frame upright, by the display matrix of its file."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return None

@@ -12,7 +12,7 @@ from detector.models import gpus
 
 @dataclass(frozen=True)
 class Plan:
-    """Where a network runs and in which precision. `why`, the reason, goes to the log and to meta.json."""
+    """Plan of a job: device, precision, layout, threads. `why`, the reason, goes to the log and to meta.json."""
 
     device: str  # cpu or cuda
     precision: str  # fp32 or bf16 (autocast; weights stay fp32)

@@ -170,7 +170,7 @@ class Passes:
         self._most: int | None = None
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """What the network says of all images. Raises torch's error where there is no memory for one of them."""
+        """Logits of all images. Raises torch's error where there is no memory for one of them."""
         while True:
             part = min(self._most or len(images), len(images))
             try:

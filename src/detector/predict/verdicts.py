@@ -11,7 +11,7 @@ from PIL import Image
 
 
 class Verdict(StrEnum):
-    """What is said of an image; in JSON, CSV and text it is its value."""
+    """Verdict on an image; in JSON, CSV and text it is its value."""
 
     REAL = "real"
     FAKE = "fake"

@@ -18,8 +18,7 @@ STEPS = 10  # of the search: shares of channels are told apart to 1 / 2**STEPS
 
 
 def remove_channels(model: nn.Module, share: float) -> nn.Module:
-    """Copy of `model` without its least important channels, as close as possible to `share` of its parameters
-    removed.
+    """Copy `model` without its least important channels, with about `share` of its parameters removed.
 
     Channels that depend on each other, such as those that a residual connection adds up, are removed together. A
     group's importance is the L2 norm of its weights in units of its layers' mean, and all groups of the network

@@ -58,7 +58,7 @@ def band(label: np.ndarray, logit: np.ndarray, wanted: float) -> dict[str, Any]:
 
 
 def _side(strength: np.ndarray, wrong: np.ndarray, wanted: float, sign: int) -> dict[str, Any]:
-    """Of one verdict: `strength` float (m,), the size of its logits; `wrong` boolean (m,)."""
+    """Cut of one verdict: `strength` float (m,), the magnitude of its logits; `wrong` boolean (m,)."""
     order = np.argsort(-strength, kind="stable")
     strength, errors = strength[order], np.cumsum(wrong[order])
     best: dict[str, Any] | None = None

@@ -40,7 +40,9 @@ def _no_worse(n: int, gained: int, lost: int, margin: float) -> float:
 
 
 def _variance(gained: float, lost: float, margin: float) -> float:
-    """Of one image's difference, were `lost` more frequent by just the margin; the shares are those observed."""
+    """Variance of one image's difference, were `lost` more frequent by just the margin; the shares are those
+    observed.
+    """
     # The most likely share of `lost` under that condition: the root of the likelihood's slope (Tango 1998).
     linear = gained + lost + margin * (2 - gained + lost)
     share = (linear + math.sqrt(max(0.0, linear**2 - 8 * lost * margin * (1 + margin)))) / 4

@@ -102,7 +102,7 @@ def _numbers(first: Sequence[np.ndarray], second: Sequence[np.ndarray], margin: 
 
 
 def _verdict(low: float, high: float, margin: float) -> str:
-    """What an interval says, in the words of significance.csv. Empty where there is no interval."""
+    """Verdict of an interval, in the words of significance.csv. Empty where there is no interval."""
     if np.isnan(low):
         return ""
     direction = "better" if low > 0 else "worse" if high < 0 else ""

@@ -13,8 +13,7 @@ COLUMNS = (
 
 
 def final_accuracy(predictions: Predictions, paper: Mapping) -> list[dict]:
-    """Rows of Table 5 and Fig 5: every variant on every test set, and its differences from its run's two
-    references.
+    """Rows of Table 5 and Fig 5: every variant on every test set, and its differences from two references.
 
     The deltas are differences of accuracies on the same images, as fractions. An empty `delta_vs_dense_control`
     says that the run has no dense control. Raises `DetectorError` where two variants saw other images, or a logit

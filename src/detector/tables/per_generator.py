@@ -63,11 +63,10 @@ def _share(correct: np.ndarray, group: pd.Series) -> dict:
 
 
 def apart(groups: pd.Series) -> np.ndarray:
-    """Number the groups: int (n,); images that share a group, directly or through others, have one number, from 0
-    on.
+    """Number the groups: int (n,); images that share a group, directly or through others, have one number.
 
-    `groups`: names joined by |, such as the two people of a swap; an image without one is a group by itself. No
-    number is left out.
+    `groups`: names joined by |, such as the two people of a swap; an image without one is a group by itself.
+    Numbers begin at 0, and none is left out.
     """
     names = groups.reset_index(drop=True).str.split("|").explode()
     names = names[names != ""]

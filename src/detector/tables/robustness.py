@@ -67,12 +67,7 @@ def robustness(
 
 
 def _in_proportion(part: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
-    """Which images count where sources are taken together: of each the same share of its test images. Bool (n,).
-
-    Of a large source a smaller share was drawn. Counted with all that was drawn, the others would weigh more than
-    they do among all test images. With as many fewer of them what is counted is an even sample of these, and all
-    intervals and tests are those of such a sample. Classes and generators keep their shares.
-    """
+    """Images that count where sources are taken together: the same share of each one's test images. Bool (n,)."""
     drawn = part["source"].value_counts()
     share = min(count / sizes[source] for source, count in drawn.items())
     counted = pd.Series(False, index=part.index)

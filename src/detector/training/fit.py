@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class Stream(IntEnum):
-    """Which stage's random numbers a training draws; the values are part of what each stage computes."""
+    """Stream of random numbers of a stage; the values are part of what each stage computes."""
 
     BASELINE = 0
     SEARCH = 1
@@ -137,7 +137,7 @@ def fit(
 
 
 def _doubt(result: Fit, valid: Batches) -> str:
-    """What to say of a network that never calls one class, in the epoch that is kept or in the last one."""
+    """Warning about a network that never calls one class, in the epoch that is kept or in the last one."""
     reals = int((valid.labels == REAL).sum())
     for row in (result.best, result.history[-1]):
         called, right = (round(share * len(valid)) for share in (row.valid_called_real, row.valid_accuracy))

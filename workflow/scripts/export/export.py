@@ -97,7 +97,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def frame(positions: pd.Series) -> float:
-    """Which frame of a video training saw (0 = first, 1 = last); the middle one where it saw none."""
+    """Frame of videos that training saw (0 = first, 1 = last); the middle one where it saw none."""
     return float(positions.iloc[0]) if len(positions) else 0.5
 
 

@@ -108,11 +108,11 @@ def scan(root: Path, options: Mapping) -> list[Record]:
 
 
 def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
-    """Split name of each image. "auto": the split folders; missing splits are cut from train, by class and
-    generator.
+    """Split name of each image. "auto": the split folders; missing splits are cut from train.
 
-    Without split folders, and for "stratified" in any case, everything is cut by `fractions`. Raises
-    `DetectorError` where a split must be cut from train and `fractions` leaves train nothing.
+    They are cut by class and generator. Without split folders, and for "stratified" in any case, everything is cut
+    by `fractions`. Raises `DetectorError` where a split must be cut from train and `fractions` leaves train
+    nothing.
     """
     present = {record.official for record in records if record.official}
     if strategy == "auto" and present:
