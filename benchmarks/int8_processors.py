@@ -16,7 +16,7 @@ from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from benchmarks import common
-from detector.core import tabular
+from detector.core import parquet
 from detector.data.store import open_store
 from detector.export import runtimes
 from detector.export.quantization import METHODS, _quantize
@@ -46,7 +46,7 @@ def judged(prefix: tuple[str, ...], images: Path, models: list[Path]) -> dict[Pa
 def main(results: Path, branches: list[str], method: str) -> None:
     if shutil.which(EMULATED[0]) is None:
         sys.exit(f"{EMULATED[0]}: not found; apt-get install qemu-user")
-    table = tabular.read_parquet(results / "data/manifest.parquet")
+    table = parquet.read(results / "data/manifest.parquet")
     table = table[table["source"] == SOURCE]
     store = open_store(results / f"data/{SOURCE}/images.npy", results / f"data/{SOURCE}/images.json")
     learned, tested = (store[table.loc[table["split"] == part, "row"]] for part in ("train", "test"))

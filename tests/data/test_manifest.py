@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from detector.core import tabular
+from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.core.files import sha256
 from detector.core.labels import FAKE, REAL
@@ -327,9 +327,9 @@ def test_a_part_that_no_source_has_is_named(scans, lost, message):
 def test_parquet_roundtrip_and_equal_bytes(scans, tmp_path):
     table = build(scans)
     for name in ("a", "b"):
-        tabular.write_parquet(build(scans), tmp_path / f"{name}.parquet")
+        parquet.write(build(scans), tmp_path / f"{name}.parquet")
     assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
-    pd.testing.assert_frame_equal(tabular.read_parquet(tmp_path / "a.parquet"), table)
+    pd.testing.assert_frame_equal(parquet.read(tmp_path / "a.parquet"), table)
     assert sorted(path.name for path in tmp_path.glob("*.parquet*")) == ["a.parquet", "b.parquet"]
 
 

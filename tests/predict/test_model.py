@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from detector.core import tabular
+from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.core.files import sha256
 from detector.data import manifest, packing, scanning
@@ -77,7 +77,7 @@ def made(request, network, tmp_path_factory) -> Path:
     packed = [folder / "pack" / name for name in ("images.npy", "images.json", "bad.csv")]
     packing.pack(scan, folder / "pictures", how, *packed, folder / "state", workers=1, max_bad=0, meta={})
     table = manifest.build({"mine": scan}, {"mine": set()}, {"mine": options}, (0.4, 0.3, 0.3), seed=0)
-    tabular.write_parquet(table, folder / "manifest.parquet")
+    parquet.write(table, folder / "manifest.parquet")
     opened = Images.open(folder / "manifest.parquet", [folder / "pack"])
     batches = opened.batches(opened.table, torch.device("cpu"))
     pixels = batches.gather(np.arange(len(batches)))
@@ -91,14 +91,14 @@ def made(request, network, tmp_path_factory) -> Path:
         "int8": runtimes.load(paths["int8"], "onnxruntime", 1)(pixels),
     }
     for name, found in logits.items():
-        tabular.write_parquet(inference.predictions(opened.table, found), folder / f"{name}.parquet")
+        parquet.write(inference.predictions(opened.table, found), folder / f"{name}.parquet")
     return folder
 
 
 @pytest.mark.parametrize(("precision", "most"), [("fp32", 1e-4), ("int8", 1e-3)])
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_answers_are_those_of_the_pipeline(precision, most, fast, made):
-    expected = tabular.read_parquet(made / f"{precision}.parquet")
+    expected = parquet.read(made / f"{precision}.parquet")
     assert len(expected) == 13
     paths = [made / "pictures" / path for path in expected["path"]]
     model = dataclasses.replace(Model.open(made / "bundle" / FILES[f"onnx-{precision}"]), band=None)

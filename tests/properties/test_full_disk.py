@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from detector.core import tabular
+from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.data import packing, scanning
 from detector.imaging.preprocessing import Preprocessing
@@ -69,22 +69,22 @@ def test_a_full_disk_under_a_table(root, small_disk):
     table = test_packing.scan(root)
     fill(small_disk, leave=4096)
     with pytest.raises(OSError) as caught:
-        tabular.write_parquet(table, small_disk / "data/scan.parquet")
+        parquet.write(table, small_disk / "data/scan.parquet")
     assert caught.value.errno == errno.ENOSPC
     assert str(small_disk / "data/scan.parquet") in str(caught.value)
     assert left(small_disk) == []
     (small_disk / "filler").unlink()
-    tabular.write_parquet(table, small_disk / "data/scan.parquet")
+    parquet.write(table, small_disk / "data/scan.parquet")
     assert left(small_disk) == ["data/scan.parquet"]
 
 
 def test_a_full_disk_keeps_the_table_that_was_there(root, small_disk):
     table = test_packing.scan(root)
-    tabular.write_parquet(table, small_disk / "scan.parquet")
+    parquet.write(table, small_disk / "scan.parquet")
     before = (small_disk / "scan.parquet").read_bytes()
     fill(small_disk)
     with pytest.raises(OSError):
-        tabular.write_parquet(table[:5], small_disk / "scan.parquet")
+        parquet.write(table[:5], small_disk / "scan.parquet")
     assert (small_disk / "scan.parquet").read_bytes() == before
     assert left(small_disk) == ["scan.parquet"]
 
@@ -165,8 +165,8 @@ def test_a_folder_that_cannot_be_written(root, tmp_path, small_disk, stage):
     table = test_packing.scan(root)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     work = {
-        "scan": lambda: tabular.write_parquet(table, small_disk / "data/scan.parquet"),
-        "manifest": lambda: tabular.write_parquet(table, small_disk / "manifest.parquet"),
+        "scan": lambda: parquet.write(table, small_disk / "data/scan.parquet"),
+        "manifest": lambda: parquet.write(table, small_disk / "manifest.parquet"),
         "pack": lambda: pack(root, small_disk / "out", small_disk / "state"),
     }[stage]
     with pytest.raises(OSError) as caught:

@@ -21,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
-from detector.core import tabular
+from detector.core import parquet
 from detector.core.files import sha256, write_json
 from detector.data import manifest, packing, scanning
 from detector.experiment.formats import EXPORTED, FILES
@@ -112,7 +112,7 @@ def made(tmp_path_factory) -> Path:
         meta={},
     )
     table = manifest.build({"mine": scan}, {"mine": set()}, {"mine": options}, (0.4, 0.3, 0.3), seed=0)
-    tabular.write_parquet(table, folder / "manifest.parquet")
+    parquet.write(table, folder / "manifest.parquet")
 
     network = networks.build("resnet18", seed=1).eval()
     checkpoints.save_weights(folder / "model.safetensors", network.state_dict())
@@ -123,7 +123,7 @@ def made(tmp_path_factory) -> Path:
     int8 = runtimes.load(folder / "bundle" / FILES["onnx-int8"], "onnxruntime", 1)
     where = devices.plan("cpu", "fp32", 1, SIZE)
     for name, logits in (("fp32", inference.logits(network, batches, where)), ("int8", int8(pixels))):
-        tabular.write_parquet(inference.predictions(packs.table, logits), folder / name / "mine.parquet")
+        parquet.write(inference.predictions(packs.table, logits), folder / name / "mine.parquet")
     deployment(BRANCH).to_csv(folder / "deployment.csv", index=False)
     done = complete(folder)
     assert done.returncode == 0, done.stdout
@@ -169,7 +169,7 @@ def test_a_changed_file_is_found(name, shipped):
 
 @pytest.mark.parametrize(("precision", "model"), [("fp32", []), ("int8", ["model.int8.onnx"])])
 def test_the_example_gives_the_logits_of_the_pipeline(precision, model, made, shipped):
-    expected = tabular.read_parquet(made / precision / "mine.parquet")
+    expected = parquet.read(made / precision / "mine.parquet")
     assert len(expected) == 13
     paths = [str(made / "pictures" / path) for path in expected["path"]]
     found = run_example(sys.executable, shipped, *model, *paths)
@@ -187,7 +187,7 @@ def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch)
     rows = packs.part("valid")
     own = np.where(rows["label"] == 1, 1.5, -1.5)
     own[0] *= -0.4  # one is wrong: else the sharpest temperature would be best for both
-    tabular.write_parquet(inference.predictions(rows, own), tmp_path / "valid.parquet")
+    parquet.write(inference.predictions(rows, own), tmp_path / "valid.parquet")
     tried = {"method": "minmax", "float_layers": [], "valid_accuracy": 0.5}
 
     def save_int8(path, source, pictures, accuracy, wanted):
@@ -217,7 +217,7 @@ def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch)
 
 
 def test_verdict_and_probability_follow_from_the_logit_and_the_file_s_temperature(made, shipped):
-    paths = [made / "pictures" / path for path in tabular.read_parquet(made / "fp32" / "mine.parquet")["path"]]
+    paths = [made / "pictures" / path for path in parquet.read(made / "fp32" / "mine.parquet")["path"]]
     found = run_example(sys.executable, shipped, *paths)
     temperature = float(runtimes.facts(shipped / "model.onnx")["temperature"])
     assert temperature == export(BRANCH)["temperature"] != 1
@@ -281,7 +281,7 @@ def test_in_a_clean_environment_a_copy_of_the_bundle_says_the_same(made, shipped
     for module in ("detector", "torch"):
         assert subprocess.run([python, "-I", "-c", f"import {module}"], capture_output=True).returncode == 1
     picture = shutil.copy(made / "pictures/real/turned.jpg", shipped / "picture.jpg")
-    expected = tabular.read_parquet(made / "fp32" / "mine.parquet").set_index("path")["logit"]["real/turned.jpg"]
+    expected = parquet.read(made / "fp32" / "mine.parquet").set_index("path")["logit"]["real/turned.jpg"]
     found = run_example(python, shipped, picture)
     assert found[str(picture)][2] == pytest.approx(expected, abs=PARITY)
     assert found == run_example(sys.executable, shipped, picture)

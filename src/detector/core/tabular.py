@@ -1,4 +1,4 @@
-"""Tables on disk: Parquet with one row per image, CSV for people."""
+"""CSV files, written atomically."""
 
 import csv
 import os
@@ -8,17 +8,6 @@ import numpy as np
 import pandas as pd
 
 from detector.core.files import replacing
-
-
-def read_parquet(path: str | os.PathLike) -> pd.DataFrame:
-    """Read a Parquet file as a table. Raises as `pandas.read_parquet` does."""
-    return pd.read_parquet(path)
-
-
-def write_parquet(table: pd.DataFrame, path: str | os.PathLike) -> None:
-    """Write a table atomically as Parquet; equal tables give equal bytes."""
-    with replacing(path) as part:
-        table.to_parquet(part, index=False)
 
 
 def write_table(table: pd.DataFrame, path: str | os.PathLike) -> None:

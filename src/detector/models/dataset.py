@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from detector.core import tabular
+from detector.core import parquet
 from detector.core.files import read_json
 from detector.data.store import open_store, verify
 from detector.models.batches import Batches
@@ -36,7 +36,7 @@ class Images:
             index = read_json(folder / "images.json")
             stores[index["source"]] = open_store(folder / "images.npy", folder / "images.json")
             preprocessing[index["source"]] = index["preprocessing"]
-        return cls(tabular.read_parquet(manifest_file), stores, preprocessing)
+        return cls(parquet.read(manifest_file), stores, preprocessing)
 
     @property
     def size(self) -> int:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from detector.core import tabular
+from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.experiment.variants import COMBINED, VALID, Variant
 from detector.stats import decisions
@@ -24,9 +24,7 @@ def read(folders: Iterable[Path], sets: Sequence[str]) -> dict[Variant, dict[str
     as `inference.PREDICTION_COLUMNS`.
     """
     return {
-        Variant.of(folder): {
-            name: tabular.read_parquet(folder / "predictions" / f"{name}.parquet") for name in sets
-        }
+        Variant.of(folder): {name: parquet.read(folder / "predictions" / f"{name}.parquet") for name in sets}
         for folder in folders
     }
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from detector.audit import leaks as leaks_module
 from detector.audit.hashes import joined, of_store
-from detector.core import job, tabular
+from detector.core import job, parquet, tabular
 from detector.core.files import read_json, write_json
 
 
 def main(args: argparse.Namespace) -> None:
-    splits = tabular.read_parquet(args.splits)
+    splits = parquet.read(args.splits)
     packs = {read_json(folder / "images.json")["source"]: folder / "images.npy" for folder in args.packs}
     hashes = joined(
         [
@@ -22,7 +22,7 @@ def main(args: argparse.Namespace) -> None:
     table, leaks, whole = leaks_module.duplicates(splits, hashes, args.near_duplicates)
     shared = leaks_module.groups(splits)
     verdicts = leaks_module.verdicts(splits, leaks, shared, whole)
-    tabular.write_parquet(leaks, args.leaks)
+    parquet.write(leaks, args.leaks)
     for found, path in ((table, args.duplicates), (shared, args.groups)):
         tabular.write_table(found, path)
     write_json(args.verdicts, verdicts)

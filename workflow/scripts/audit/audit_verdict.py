@@ -7,17 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from detector.audit import shortcuts
-from detector.core import job, tabular
+from detector.core import job, parquet, tabular
 from detector.core.files import read_json
 
 COLUMNS = ("check", "source", "verdict", "sentence")
 
 
 def main(args: argparse.Namespace) -> None:
-    rows = shortcuts.shortcuts(
-        tabular.read_parquet(args.splits), {name: tabular.read_parquet(path) for name, path in args.scans}
-    )
-    tabular.write_parquet(pd.DataFrame(rows, columns=shortcuts.COLUMNS), args.shortcuts)
+    rows = shortcuts.shortcuts(parquet.read(args.splits), {name: parquet.read(path) for name, path in args.scans})
+    parquet.write(pd.DataFrame(rows, columns=shortcuts.COLUMNS), args.shortcuts)
     verdicts = read_json(args.verdicts) + shortcuts.verdicts(rows)
     tabular.write_csv(verdicts, COLUMNS, args.output)
     bad = [row["sentence"] for row in verdicts if row["verdict"] in ("leak", "shortcut", "part")]

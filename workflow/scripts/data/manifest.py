@@ -4,16 +4,16 @@ import argparse
 import logging
 
 from detector.audit import policy
-from detector.core import job, tabular
+from detector.core import job, parquet
 from detector.core.files import read_json
 from detector.data import manifest
 
 
 def main(args: argparse.Namespace) -> None:
-    found = tabular.read_parquet(args.leaks), read_json(args.verdicts)
-    table = policy.settle(tabular.read_parquet(args.splits), *found, args.on_leak)
+    found = parquet.read(args.leaks), read_json(args.verdicts)
+    table = policy.settle(parquet.read(args.splits), *found, args.on_leak)
     manifest.require_parts(table)
-    tabular.write_parquet(table, args.manifest)
+    parquet.write(table, args.manifest)
     logging.info("%d images: %s", len(table), table["split"].value_counts().to_dict())
 
 

@@ -4,14 +4,14 @@ import argparse
 import json
 from pathlib import Path
 
-from detector.core import dependencies, job, tabular
+from detector.core import dependencies, job, parquet
 from detector.data import packing
 from detector.imaging.preprocessing import Preprocessing
 
 
 def main(args: argparse.Namespace) -> None:
     packing.pack(
-        tabular.read_parquet(args.scan),
+        parquet.read(args.scan),
         args.root,
         Preprocessing.of(json.loads(args.how)),
         args.images,

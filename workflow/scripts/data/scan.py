@@ -4,7 +4,7 @@ import argparse
 import json
 import logging
 
-from detector.core import job, tabular
+from detector.core import job, parquet
 from detector.data import scanning
 
 
@@ -19,7 +19,7 @@ def main(args: argparse.Namespace) -> None:
         max_pixels=args.max_pixels,
         max_bad=args.max_bad,
     )
-    tabular.write_parquet(table, args.scan)
+    parquet.write(table, args.scan)
     logging.info("%s: %d files, %d unreadable", args.source, len(table), (table["error"] != "").sum())
 
 

@@ -6,20 +6,20 @@ import logging
 
 import pandas as pd
 
-from detector.core import job, tabular
+from detector.core import job, parquet
 from detector.data import manifest
 
 
 def main(args: argparse.Namespace) -> None:
     table = manifest.build(
-        {name: tabular.read_parquet(path) for name, path in args.scans},
+        {name: parquet.read(path) for name, path in args.scans},
         {name: set(pd.read_csv(path)["path"]) for name, path in args.bad},
         json.loads(args.options),
         tuple(args.fractions),
         args.seed,
         args.hold_out,
     )
-    tabular.write_parquet(table, args.splits)
+    parquet.write(table, args.splits)
     logging.info("%d images: %s", len(table), table["split"].value_counts().to_dict())
 
 

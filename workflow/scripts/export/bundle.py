@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pandas as pd
 
-from detector.core import job, tabular
+from detector.core import job, parquet
 from detector.core.files import read_json, replacing, sha256
 from detector.experiment.formats import EXPORTED, FILES
 from detector.export import card
@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> None:
     )
     who = f"{export['arch']}, seed {export['seed']}, {export['branch']}"
     tests = {
-        precision: {name: tabular.read_parquet(folder / f"{name}.parquet") for name in args.sets}
+        precision: {name: parquet.read(folder / f"{name}.parquet") for name in args.sets}
         for precision, folder in (("fp32", args.predictions), ("int8", args.int8))
     }
     predictions.check({f"{who}, {precision}": sets for precision, sets in tests.items()})
@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
         card.Facts(
             export=export,
             meta=read_json(args.meta),
-            manifest=tabular.read_parquet(args.manifest),
+            manifest=parquet.read(args.manifest),
             sources={name: sources[name] for name in args.sets},
             deployment=table[own],
             tests=tests,

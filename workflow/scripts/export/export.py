@@ -10,7 +10,7 @@ import onnx
 import pandas as pd
 import torch
 
-from detector.core import job, provenance, tabular
+from detector.core import job, parquet, provenance
 from detector.core.files import read_json, sha256, write_json
 from detector.experiment.formats import EXPORTED, FILES
 from detector.export import onnx_model, quantization, runtimes, sparse
@@ -28,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     images = Images.open(args.manifest, args.packs)
     weights = checkpoints.load_weights(args.model)
     network = networks.load(args.arch, weights)
-    valid = tabular.read_parquet(args.predictions)
+    valid = parquet.read(args.predictions)
     rows = images.part("valid")
     require_numbers(valid, str(args.predictions))
     require_same_images(valid, str(args.predictions), rows, str(args.manifest))

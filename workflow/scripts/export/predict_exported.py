@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from detector.core import job, provenance, tabular
+from detector.core import job, parquet, provenance
 from detector.core.files import write_json
 from detector.experiment.formats import FILES, exported
 from detector.export import runtimes, sparse
@@ -49,11 +49,11 @@ def main(args: argparse.Namespace) -> None:
             require_numbers(table, f"{path} in {runtime}, {testset}")
             if name == "onnx-fp32":
                 saved = args.predictions / f"{testset}.parquet"
-                of_torch = tabular.read_parquet(saved)
+                of_torch = parquet.read(saved)
                 require_same_images(table, f"{path}, {testset}", of_torch, str(saved))
                 difference = runtimes.parity(of_torch["logit"].to_numpy(), values, path, testset)
                 differences[f"{runtime} {testset}"] = difference
-            tabular.write_parquet(table, args.folder / place / f"{testset}.parquet")
+            parquet.write(table, args.folder / place / f"{testset}.parquet")
         logging.info("%s: done", place)
     compared = sum(map(len, sets.values()))
     logging.info("ONNX and torch differ by at most %.2g on %d images", max(differences.values()), compared)

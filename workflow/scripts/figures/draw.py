@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector.core import job, tabular
+from detector.core import job, parquet
 from detector.core.files import read_json
 
-READERS = {".csv": pd.read_csv, ".parquet": tabular.read_parquet, ".json": read_json}
+READERS = {".csv": pd.read_csv, ".parquet": parquet.read, ".json": read_json}
 
 
 def main(args: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from detector.core import job, tabular
+from detector.core import job, parquet
 from detector.core.labels import CLASSES
 from detector.figures import drawing, gradcam
 
@@ -15,7 +15,7 @@ KINDS = ("right", "wrong", "least certain")
 
 
 def main(args: argparse.Namespace) -> None:
-    maps = tabular.read_parquet(args.maps)
+    maps = parquet.read(args.maps)
     stores = {folder.name: np.load(folder / "images.npy", mmap_mode="r") for folder in args.packs}
     for branch, path in args.sheets:
         name, source = branch.split(":")

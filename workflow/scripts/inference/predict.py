@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.core import job, provenance, tabular
+from detector.core import job, parquet, provenance
 from detector.core.files import write_json
 from detector.models import checkpoints, devices, inference, networks
 from detector.models.dataset import Images
@@ -30,7 +30,7 @@ def main(args: argparse.Namespace) -> None:
             values = inference.logits(model, images.batches(rows, where.torch_device), where, name)
         table = inference.predictions(rows, values)
         require_numbers(table, f"{args.model}, {name}")
-        tabular.write_parquet(table, args.folder / f"{name}.parquet")
+        parquet.write(table, args.folder / f"{name}.parquet")
         logging.info("%s: %d images", name, len(rows))
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from detector.core import job, tabular
+from detector.core import job, parquet
 from detector.imaging.perturbations import CLEAN
 from detector.models import checkpoints, devices, gradcam
 from detector.models import networks as networks_module
@@ -27,14 +27,14 @@ def main(args: argparse.Namespace) -> None:
     }
     said = {name: read(Path(folder), list(images.stores)) for name, folder in args.predictions}
     tested = {name: networks[name] for name in args.perturb}
-    tabular.write_parquet(perturbed(tested, said, images, settings, where), args.perturbed)
+    parquet.write(perturbed(tested, said, images, settings, where), args.perturbed)
     looked_at = {name: networks[name] for name in args.explain}
-    tabular.write_parquet(maps(looked_at, said, images, settings["seed"], where), args.maps)
+    parquet.write(maps(looked_at, said, images, settings["seed"], where), args.maps)
 
 
 def read(folder: Path, sources: list[str]) -> pd.DataFrame:
     """The saved logits of all test images."""
-    table = pd.concat([tabular.read_parquet(folder / f"{name}.parquet") for name in sources], ignore_index=True)
+    table = pd.concat([parquet.read(folder / f"{name}.parquet") for name in sources], ignore_index=True)
     require_numbers(table, str(folder))
     return table
 

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector.core import job, tabular
+from detector.core import job, parquet, tabular
 from detector.tables import audit_metadata
 
 
 def main(args: argparse.Namespace) -> None:
-    rows = audit_metadata.audit_metadata(tabular.read_parquet(args.shortcuts), pd.read_csv(args.metrics))
+    rows = audit_metadata.audit_metadata(parquet.read(args.shortcuts), pd.read_csv(args.metrics))
     tabular.write_csv(rows, audit_metadata.COLUMNS, args.output)
 
 

@@ -5,15 +5,13 @@ from pathlib import Path
 
 import yaml
 
-from detector.core import job, tabular
+from detector.core import job, parquet, tabular
 from detector.tables import dataset_composition
 
 
 def main(args: argparse.Namespace) -> None:
     paper = yaml.safe_load(args.paper.read_text())
-    rows = dataset_composition.dataset_composition(
-        tabular.read_parquet(args.manifest), dict(args.strategies), paper
-    )
+    rows = dataset_composition.dataset_composition(parquet.read(args.manifest), dict(args.strategies), paper)
     tabular.write_csv(rows, dataset_composition.COLUMNS, args.output)
 
 

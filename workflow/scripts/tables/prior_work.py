@@ -6,13 +6,13 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from detector.core import job, tabular
+from detector.core import job, parquet, tabular
 from detector.tables import prior_work
 
 
 def main(args: argparse.Namespace) -> None:
     paper = yaml.safe_load(args.paper.read_text())
-    rows = prior_work.prior_work(pd.read_csv(args.accuracy), tabular.read_parquet(args.manifest), paper)
+    rows = prior_work.prior_work(pd.read_csv(args.accuracy), parquet.read(args.manifest), paper)
     tabular.write_csv(rows, prior_work.COLUMNS, args.output)
 
 

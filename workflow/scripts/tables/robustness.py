@@ -4,13 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
-from detector.core import job, tabular
+from detector.core import job, parquet, tabular
 from detector.tables import robustness
 
 
 def main(args: argparse.Namespace) -> None:
-    runs = {run(path): tabular.read_parquet(path) for path in args.inputs}
-    images = tabular.read_parquet(args.manifest)
+    runs = {run(path): parquet.read(path) for path in args.inputs}
+    images = parquet.read(args.manifest)
     sizes = images.loc[images["split"] == "test", "source"].value_counts().to_dict()
     rows = robustness.robustness(runs, dict(json.loads(args.perturbations)), args.margin, sizes)
     tabular.write_csv(rows, robustness.COLUMNS, args.output)
