@@ -1,6 +1,8 @@
 """A variant is named by its folder, and its branch says what is pruned."""
 
-from detector.experiment.variants import Variant
+import pytest
+
+from detector.experiment.variants import Branch, Variant
 
 
 def test_variants_are_read_from_their_folder():
@@ -12,3 +14,24 @@ def test_variants_are_read_from_their_folder():
     assert Variant("resnet18", 3, "baseline").sparsity_percent == 0
     assert Variant("resnet18", 3, "channels-40").percent_of == "parameters"
     assert Variant("resnet18", 3, "gradual-40").percent_of == "weights"
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "percent", "control", "pruned"),
+    [
+        *(("baseline", "", 0, False, 0), ("l1-00", "l1", 0, True, 0), ("l1-05", "l1", 5, False, 5)),
+        *(("matched-40", "matched", 40, True, 0), ("channels-95", "channels", 95, False, 95)),
+    ],
+)
+def test_a_branch_is_read_from_its_name_and_written_as_it_was(name, method, percent, control, pruned):
+    branch = Branch.of(name)
+    assert (branch.method, branch.percent, branch.is_control, branch.sparsity_percent) == (
+        *(method, percent, control, pruned),
+    )
+    assert str(branch) == name
+
+
+@pytest.mark.parametrize("name", ["", "l1", "l1-", "-40", "l1-x"])
+def test_what_names_no_branch_is_refused(name):
+    with pytest.raises(ValueError):
+        Branch.of(name)

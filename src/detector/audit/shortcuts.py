@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from detector.core.labels import CLASSES, FAKE, REAL
+from detector.experiment.variants import COMBINED
 from detector.stats.ranking import auc, auc_interval
 
 FEATURES = (
@@ -19,7 +20,7 @@ FEATURES = (
     *("quantisation", "subsampling", "exif"),
 )
 WORDS = {"bytes_per_pixel": "bytes a pixel", "quantisation": "JPEG quantisation", "exif": "EXIF"}
-ALL, COMBINED = "all", "combined"
+ALL = "all"
 COLUMNS = ("testset", "against", "features", "n_train", "n_real", "n_fake", "auc", "auc_low", "auc_high")
 FEWEST = 10  # test images of each class, below which nothing is concluded
 SEPARATES, TELLS = 0.9, 0.6  # lower ends of the interval from which on the words are used

@@ -5,10 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from detector.core.errors import DetectorError
-from detector.experiment.variants import COMBINED
+from detector.experiment.variants import BASELINE, COMBINED, DENSE_CONTROL, Branch
 from detector.predict import bundles as bundles_module
-
-CONTROL = "l1-00"  # the same training with nothing pruned
 
 
 def text(results: Path, program: str = "detector") -> str:
@@ -23,7 +21,7 @@ def text(results: Path, program: str = "detector") -> str:
             f"`detector summary {results}` says how far the run is"
         )
     rows = pd.read_csv(path)
-    first = rows[(rows["testset"] == COMBINED) & (rows["branch"] == "baseline")].iloc[0]
+    first = rows[(rows["testset"] == COMBINED) & (rows["branch"] == BASELINE)].iloc[0]
     network = {"arch": first["arch"], "seed": first["seed"]}
     lines = [
         f"Detection   {first['arch']} calls {first['accuracy']:.1%} of {first['n']:,} test images right "
@@ -52,10 +50,10 @@ def _pruning(table: pd.DataFrame) -> list[str]:
     """Sentence on what the hardest pruning costs, compared with the same training without it."""
     if table.empty:
         return []
-    pruned = table[(table["testset"] == COMBINED) & (table["reference"] == CONTROL)]
+    pruned = table[(table["testset"] == COMBINED) & (table["reference"] == DENSE_CONTROL)]
     if pruned.empty:
         return []
-    share = pruned["branch"].str.extract(r"-(\d+)$")[0].astype(int)
+    share = pruned["branch"].map(lambda name: Branch.of(name).percent)
     row = pruned.loc[share.idxmax()]
     low, high = (100 * row[f"difference_{end}"] for end in ("low", "high"))
     return [

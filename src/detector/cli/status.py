@@ -6,6 +6,7 @@ from pathlib import Path
 
 from detector.core import locks
 from detector.core.files import DONE, read_json
+from detector.experiment.variants import BASELINE
 
 TOLD = re.compile(r"^\d\d:\d\d:\d\d INFO (.*(?:epoch|trial) \d+/\d+.*|.*\d+ of \d+ files.*)$", re.MULTILINE)
 JOBS = re.compile(r"(pack|baseline|search|finetune)-[\w-]+")  # that keep a state
@@ -43,7 +44,7 @@ def _there(results: Path, name: str) -> bool:
 
 def _variants(results: Path) -> Iterator[str]:
     found = [path for path in results.glob("runs/*/seed*/*") if path.is_dir()]
-    for folder in sorted(found, key=lambda path: (path.parts[-3:-1], path.name != "baseline", path.name)):
+    for folder in sorted(found, key=lambda path: (path.parts[-3:-1], path.name != BASELINE, path.name)):
         done = []
         if (folder / "hpo/best.json").is_file():
             done.append(f"searched ({read_json(folder / 'hpo/best.json')['trials']} trials)")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from detector.experiment import methods
+from detector.experiment.variants import BASELINE, DENSE_CONTROL, MAGNITUDE, MATCHED, Branch
 
 
 def branches(config: Mapping) -> dict[str, dict]:
@@ -13,27 +14,27 @@ def branches(config: Mapping) -> dict[str, dict]:
     pruned, and `hyperparameters_of` names the branch whose search it takes its optimizer and learning rate from.
     """
     prune = config["prune"]
-    pairs = [("l1", 0.0)] if prune["dense_control"] else []
+    pairs = [(MAGNITUDE, 0.0)] if prune["dense_control"] else []
     pairs += [(method, s) for method, values in prune["methods"].items() for s in sorted(values)]
     return {
-        f"{m}-{round(100 * s):02d}": _matched(s)
-        if m == "matched"
+        str(Branch.at(m, s)): _matched(s)
+        if m == MATCHED
         else {"method": m, "sparsity": s, **{key: prune[key] for key in methods.facts(m).SETTINGS}}
         for m, s in pairs
     }
 
 
 def _matched(share: float) -> dict:
-    return {"method": "l1", "sparsity": 0.0, "hyperparameters_of": f"l1-{round(100 * share):02d}"}
+    return {"method": MAGNITUDE, "sparsity": 0.0, "hyperparameters_of": str(Branch.at(MAGNITUDE, share))}
 
 
 def deployed(config: Mapping) -> list[str]:
     """Names of the variants that are exported and measured; first the baseline, which all are compared with."""
-    names = ["baseline", *branches(config)]
+    names = [BASELINE, *branches(config)]
     chosen = config["deploy"]["branches"]
     if chosen == "all":
         return names
-    return [name for name in names if name in {"baseline", *chosen}] if chosen else []
+    return [name for name in names if name in {BASELINE, *chosen}] if chosen else []
 
 
 def perturbations(config: Mapping) -> dict[str, list]:
@@ -45,8 +46,8 @@ def perturbations(config: Mapping) -> dict[str, list]:
 def perturbed(config: Mapping) -> list[str]:
     """Names of the variants tested on perturbed images, with baseline and dense control to compare them with."""
     chosen = config["robustness"]["branches"]
-    always = "baseline", "l1-00"
-    names = [name for name in ("baseline", *branches(config)) if chosen == "all" or name in (*always, *chosen)]
+    always = BASELINE, DENSE_CONTROL
+    names = [name for name in (BASELINE, *branches(config)) if chosen == "all" or name in (*always, *chosen)]
     return names if perturbations(config) else []
 
 
@@ -54,7 +55,7 @@ def explained(config: Mapping) -> list[str]:
     """Names of the variants for which Grad-CAM sheets are drawn."""
     known, chosen = branches(config), config["gradcam"]["branches"]
     if chosen == "auto":
-        shares = {name: how["sparsity"] for name, how in known.items() if how["method"] == "l1"}
-        most = max(shares, key=shares.__getitem__, default="l1-00")
-        chosen = ["baseline"] if most == "l1-00" else ["baseline", most]
-    return [name for name in ("baseline", *known) if name in chosen]
+        shares = {name: how["sparsity"] for name, how in known.items() if how["method"] == MAGNITUDE}
+        hardest = max(shares, key=shares.__getitem__, default=DENSE_CONTROL)
+        chosen = [BASELINE] if hardest == DENSE_CONTROL else [BASELINE, hardest]
+    return [name for name in (BASELINE, *known) if name in chosen]

@@ -18,10 +18,11 @@ from detector.core.errors import DetectorError, listing
 from detector.data import kinds
 from detector.experiment import methods
 from detector.experiment.branches import branches
+from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, VALID
 from detector.imaging import perturbations
 
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
-RESERVED = ("valid", "combined")  # rows of the tables and names of prediction files
+RESERVED = (VALID, COMBINED)  # rows of the tables and names of prediction files
 MISSING = ("nan", "null")  # what pandas, among others, reads in a table as nothing
 # Columns of perturbed.parquet beside the perturbations'.
 NO_PERTURBATION = ("branch", "source", "path", "generator", "group", "label", "clean")
@@ -80,7 +81,7 @@ def schema_of(file: Path = SCHEMA) -> dict:
     """
     schema = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     schema["$defs"]["source"]["properties"]["type"]["enum"] = list(kinds.kinds())
-    schema["properties"]["prune"]["properties"]["methods"]["propertyNames"]["enum"] = [*methods.known(), "matched"]
+    schema["properties"]["prune"]["properties"]["methods"]["propertyNames"]["enum"] = [*methods.known(), MATCHED]
     one = schema["properties"]["robustness"]["properties"]["perturbations"]["additionalProperties"]["items"]
     one["properties"] = {name: perturbations.step(name).BOUNDS for name in perturbations.known()}
     one["additionalProperties"] = False
@@ -167,12 +168,14 @@ def _cross_checks(config: Mapping) -> list[str]:
     for method, values in config["prune"]["methods"].items():
         if uneven := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
             problems.append(f"prune.methods.{method}: {uneven}, expected whole percents such as 0.4 or 0.95")
-    if odd := set(config["prune"]["methods"].get("matched", [])) - set(config["prune"]["methods"].get("l1", [])):
+    if odd := set(config["prune"]["methods"].get(MATCHED, [])) - set(
+        config["prune"]["methods"].get(MAGNITUDE, [])
+    ):
         problems.append(
             f"prune.methods.matched: {sorted(odd)}, expected shares that l1 has too, whose search it takes the "
             "optimizer and learning rate from; add them to l1"
         )
-    names = ["baseline", *branches(config)]
+    names = [BASELINE, *branches(config)]
     if config["deploy"]["branches"] != "all" and (odd := set(config["deploy"]["branches"]) - set(names)):
         problems.append(f"deploy.branches: no {', '.join(sorted(odd))}; there are {', '.join(names)}")
     for section, anything in (("robustness", "all"), ("gradcam", "auto")):

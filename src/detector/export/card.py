@@ -16,6 +16,7 @@ from detector.core.labels import FAKE, REAL, SPLIT_NAMES
 from detector.data import kinds
 from detector.experiment import methods
 from detector.experiment.formats import FILES
+from detector.experiment.variants import BASELINE
 from detector.stats import decisions
 from detector.stats.classification import confusion, measure
 from detector.stats.intervals import wilson
@@ -205,7 +206,7 @@ def _training(meta: Mapping) -> dict[str, object]:
         "cropped": _cropped(meta["preprocessing"]),
         "square": _square(next(iter(meta["preprocessing"].values())), meta["image_size"]),
     }
-    if meta["branch"] == "baseline":
+    if meta["branch"] == BASELINE:
         recipe = config["train"]
         return common | {
             "origin": "It is the baseline of its run: trained from scratch, nothing pruned.",

@@ -20,6 +20,7 @@ from matplotlib.axes import Axes
 from scipy.special import stdtrit
 
 from detector.core.errors import DetectorError
+from detector.experiment.variants import BASELINE, COMBINED, MATCHED, Branch
 from detector.figures import drawing
 from detector.stats import intervals
 
@@ -60,20 +61,23 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
     """
     table = table.dropna(subset=["accuracy"])
     if table["testset"].nunique() == 2:
-        table = table[table["testset"] != "combined"]
+        table = table[table["testset"] != COMBINED]
     if table.empty:
         raise DetectorError(f"{path}: the table of accuracies has no number in it")
-    parts = table["branch"].str.extract(r"^(.+)-(\d+)$")
-    table = table.assign(method=parts[0], percent=parts[1].astype(float))
+    parts = [Branch.of(name) for name in table["branch"]]
+    table = table.assign(
+        method=[part.method or None for part in parts],
+        percent=[float(part.percent) if part.method else np.nan for part in parts],
+    )
     methods = [name for name in drawing.METHODS if name in set(table["method"])]
-    methods += sorted(set(table["method"].dropna()) - {*methods, "matched"})
+    methods += sorted(set(table["method"].dropna()) - {*methods, MATCHED})
     several = table["seed"].nunique() > 1
     groups = []
     for key, rows in table.groupby(["arch", "testset"], sort=False):
         groups.append((key, rows, WHOLE))
         if several and (rows["percent"] == 0).any():
             groups.append((key, rows.assign(accuracy=rows["delta_vs_dense_control"]), PAIRED))
-        elif (rows["branch"] == "baseline").any() and _falls(_points(rows)):
+        elif (rows["branch"] == BASELINE).any() and _falls(_points(rows)):
             groups.append((key, rows, NEAR))
     shape = down, across = drawing.shape(len(groups), 3 if all(kind == WHOLE for *_, kind in groups) else 2)
     with drawing.figure(path, title, max(3.6 * across + 2.8, 9.0), 3.2 * down + 0.7) as figure:
@@ -88,13 +92,13 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
                 axes.set_ylabel("points")
                 axes.axhline(0, color="black", linewidth=0.8)
             if kind:
-                middle = 0 if kind == PAIRED else points.loc[points["branch"] == "baseline", "mean"].iloc[0]
+                middle = 0 if kind == PAIRED else points.loc[points["branch"] == BASELINE, "mean"].iloc[0]
                 close = points[abs(points["mean"] - middle) <= 100 * _NEAR]
                 axes.set_ylim(close["low"].min() - 0.2, close["high"].max() + 0.2)
-        entries: dict[str, drawing.Style] = {"baseline": _BASELINE}
+        entries: dict[str, drawing.Style] = {BASELINE: _BASELINE}
         if (table["percent"] == 0).any():
             entries["dense control"] = _DENSE
-        if (table["method"] == "matched").any():
+        if (table["method"] == MATCHED).any():
             entries["matched control: nothing pruned,\ntrained as l1 of that percent"] = _MATCHED
         entries |= {f"{name}, pruned": drawing.METHODS.get(name, drawing.OTHER) for name in methods}
         drawing.legend(figure, entries | ({"one seed": _SEED} if several else {}), side=True)
@@ -121,16 +125,16 @@ def _points(rows: pd.DataFrame, bounds: tuple[float, float] = (0.0, 1.0)) -> pd.
 
 
 def _panel(axes: Axes, points: pd.DataFrame, rows: pd.DataFrame, methods: list[str], several: bool) -> None:
-    for row in points[points["branch"] == "baseline"].itertuples():
+    for row in points[points["branch"] == BASELINE].itertuples():
         axes.axhspan(row.low, row.high, color="0.5", alpha=0.15, linewidth=0)
         axes.axhline(row.mean, **_BASELINE)
     width = min(0.8, 6 / max(len(methods), 1))
-    for i, method in enumerate([*methods, "matched"]):
+    for i, method in enumerate([*methods, MATCHED]):
         # Side by side: bars on top of each other cannot be read.
         shift = (i - len(methods) / 2) * width
         line = points[points["method"] == method].sort_values("percent")
         x = line["percent"] + shift
-        look = drawing.METHODS.get(method, drawing.OTHER) if method != "matched" else _MATCHED
+        look = drawing.METHODS.get(method, drawing.OTHER) if method != MATCHED else _MATCHED
         spread = np.abs([line["mean"] - line["low"], line["high"] - line["mean"]])
         axes.errorbar(
             x, line["mean"], yerr=spread, elinewidth=1, capsize=2, linewidth=1.2, **{"markersize": 4.5} | look
@@ -141,7 +145,7 @@ def _panel(axes: Axes, points: pd.DataFrame, rows: pd.DataFrame, methods: list[s
         dense = line["percent"] == 0
         axes.plot(x[dense], line["mean"][dense], **_DENSE, zorder=5)
     if several:
-        baseline = rows[rows["branch"] == "baseline"]
+        baseline = rows[rows["branch"] == BASELINE]
         axes.plot(np.full(len(baseline), -4.0), 100 * baseline["accuracy"], **_SEED)
     ticks = sorted(points["percent"].dropna().unique())
     close = any(b - a < 5 for a, b in pairwise(ticks)) or len(ticks) > 8

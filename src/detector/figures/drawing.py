@@ -18,6 +18,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from detector.core.files import replacing
+from detector.experiment.variants import Branch
 
 STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
@@ -62,21 +63,16 @@ def colours(branches: Iterable[str]) -> dict[str, tuple[float, ...]]:
     found: dict[str, tuple[float, ...]] = {}
     percents: dict[str, list[tuple[int, str]]] = {}
     for name in branches:
-        method, _, percent = name.rpartition("-")
-        found[name] = matplotlib.colors.to_rgb(CONTROL if method else BASELINE)
-        if method and not is_control(name):
-            percents.setdefault(method, []).append((int(percent), name))
+        branch = Branch.of(name)
+        found[name] = matplotlib.colors.to_rgb(CONTROL if branch.method else BASELINE)
+        if branch.method and not branch.is_control:
+            percents.setdefault(branch.method, []).append((branch.percent, name))
     for method, alike in percents.items():
         plain = np.array(matplotlib.colors.to_rgb(METHODS.get(method, OTHER)["color"]))
         for place, (_, name) in enumerate(sorted(alike)):
             shade = 2 * (place + 0.5) / len(alike) - 1  # from -1, light, to 1, dark
             found[name] = tuple((plain + 0.6 * abs(shade) * ((shade < 0) - plain)).tolist())
     return found
-
-
-def is_control(branch: str) -> bool:
-    """Whether it was trained further with nothing pruned: the dense control, or a matched one."""
-    return branch.startswith("matched-") or branch.endswith("-00")
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from detector.experiment.variants import BASELINE, COMBINED
+from detector.experiment.variants import COMBINED, MATCHED, Branch
 from detector.figures import drawing
 from detector.figures.drawing import PERFECT
 from detector.figures.scores import Scored, scored
@@ -99,10 +99,10 @@ def _thinned(axes: Axes, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
     return x[kept], y[kept]
 
 
-def _line(branch: str) -> drawing.Style:
-    if branch == BASELINE:
+def _line(name: str) -> drawing.Style:
+    branch = Branch.of(name)
+    if not branch.method:
         return _BASELINE
-    method = branch.rpartition("-")[0]
-    if drawing.is_control(branch):
-        return _MATCHED if method == "matched" else _CONTROL
-    return {"linestyle": drawing.METHODS.get(method, drawing.OTHER)["linestyle"], "linewidth": 1.1}
+    if branch.is_control:
+        return _MATCHED if branch.method == MATCHED else _CONTROL
+    return {"linestyle": drawing.METHODS.get(branch.method, drawing.OTHER)["linestyle"], "linewidth": 1.1}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from detector.experiment.variants import BASELINE, DENSE_CONTROL, MATCHED, VALID, Variant
+from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Branch, Variant
 from detector.stats import crossed_effects
 from detector.stats.predictions import check, right, with_combined
 
@@ -42,7 +42,7 @@ def ablation(
     for arch in dict.fromkeys(variant.arch for variant in predictions):
         seeds = list(dict.fromkeys(variant.seed for variant in predictions if variant.arch == arch))
         names = list(dict.fromkeys(variant.branch for variant in predictions if variant.arch == arch))
-        controls = [name for name in names if _is_control(name)]
+        controls = [name for name in names if Branch.of(name).is_control]
         for branch in (name for name in names if name != BASELINE and name not in controls):
             for testset in dict.fromkeys(name for _, name in right_of):
                 for seed, runs in (*((seed, [seed]) for seed in seeds), (ALL, seeds)):
@@ -72,10 +72,6 @@ def _parts(
         if same or control == DENSE_CONTROL:
             yield "more training", control, control, BASELINE, said
             yield "pruning", control, branch, control, said
-
-
-def _is_control(branch: str) -> bool:
-    return branch == DENSE_CONTROL or branch.startswith(MATCHED)
 
 
 def _numbers(first: Sequence[np.ndarray], second: Sequence[np.ndarray], margin: float) -> dict:
