@@ -157,24 +157,3 @@ def test_videos_and_missing_metadata_are_no_obstacle():
     images = pd.DataFrame({"source": "v", "split": ["train", "test"] * 20, "label": [0, 0, 1, 1] * 10})
     rows = shortcuts_module.shortcuts(images.assign(row=range(40)), {"v": scan})
     assert {r["auc"] for r in rows} == {0.5}
-
-
-def test_the_table_has_the_detectors_below_the_metadata():
-    detectors = pd.DataFrame(
-        [
-            *(
-                ("r", 0, "baseline", "s", "0.5", 20, 0.9, 0.8, 0.95),
-                ("r", 0, "l1-40", "s", "0.5", 20, 0.7, 0.6, 0.8),
-            ),
-            *(
-                ("r", 0, "baseline", "s", "valid", 20, 0.9, 0.8, 0.95),
-                ("r", 0, "l1-00", "t", "0.5", 9, 0.6, 0.5, 0.7),
-            ),
-        ],
-        columns=["arch", "seed", "branch", "testset", "threshold", "n", "auc", "auc_low", "auc_high"],
-    )
-    shortcuts = pd.DataFrame([row(0.97, 0.92, 0.99), row(0.9, 0.8, 0.99) | {"features": "format"}])
-    found = shortcuts_module.beside(shortcuts, detectors, ("baseline", "l1-00"))
-    assert [(r["classifier"], r["n"], r["auc"]) for r in found] == [
-        *(("metadata", 100, 0.97), ("metadata: format", 100, 0.9), ("detector: baseline", 20, 0.9)),
-    ]
