@@ -8,7 +8,7 @@ import pytest
 
 from detector.core.errors import DetectorError
 from detector.experiment.variants import Variant
-from detector.stats import discovered
+from detector.stats import metric_modules
 from detector.stats import metrics as package
 from detector.stats.calibration import temperature
 from detector.stats.intervals import wilson
@@ -120,7 +120,7 @@ def test_a_new_metric_is_a_new_file_and_nothing_else(predictions, tmp_path, monk
     before = written(metrics.metrics(predictions), metrics.columns(), tmp_path)
     monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
     (tmp_path / "matthews.py").write_text(MATTHEWS)
-    assert discovered.modules()[-1] == "detector.stats.metrics.matthews"
+    assert metric_modules.modules()[-1] == "detector.stats.metrics.matthews"
     after = written(metrics.metrics(predictions), metrics.columns(), tmp_path)
     assert list(after.columns) == [*before.columns, "matthews"]
     pd.testing.assert_frame_equal(after[before.columns], before)

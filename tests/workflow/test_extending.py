@@ -17,7 +17,7 @@ from detector.experiment import methods
 from detector.imaging import perturbations
 from detector.models import networks
 from detector.pruning.start import start
-from detector.stats import discovered
+from detector.stats import metric_modules
 from tests.support import ROOT
 from tests.support.samples import write_picture
 from tests.support.workspace import TINY, Workspace
@@ -180,9 +180,9 @@ def test_the_perturbation_leaves_so_many_levels(module):
 def test_the_metric_is_a_correlation(module):
     module("metric")
     label, logit = np.array([1, 1, 0, 0]), np.array([1.0, 2.0, -1.0, -2.0])
-    assert discovered.measure(label, logit)["matthews"] == pytest.approx(1)
-    assert discovered.measure(label, -logit)["matthews"] == pytest.approx(-1)
-    assert np.isnan(discovered.measure(label[:2], logit[:2])["matthews"])
+    assert metric_modules.measure(label, logit)["matthews"] == pytest.approx(1)
+    assert metric_modules.measure(label, -logit)["matthews"] == pytest.approx(-1)
+    assert np.isnan(metric_modules.measure(label[:2], logit[:2])["matthews"])
 
 
 def test_the_method_prunes_each_layer_alike(module):

@@ -26,7 +26,7 @@ from detector.experiment.config import SCHEMA, complete, used_sources
 from detector.experiment.formats import EXPORTED, FILES, exported
 from detector.figures import discovery
 from detector.imaging.perturbations import modules as step_modules
-from detector.stats.discovered import modules as metric_modules
+from detector.stats.metric_modules import modules as metric_modules
 
 # `python` in the rules is the Python that runs Snakemake, also where no environment is activated.
 # Its safe path keeps scripts from shadowing modules of the same name; names and texts are UTF-8 in any locale.

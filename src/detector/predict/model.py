@@ -32,7 +32,6 @@ from detector.imaging.suffixes import VIDEO_SUFFIXES
 from detector.predict import verdicts
 from detector.predict.bundles import check
 from detector.predict.verdicts import Answer, Band, Verdict
-from detector.stats import decisions
 
 BATCH = 16  # pictures a pass: no slower than larger ones on a CPU, and a ResNet-50 at 224 px then needs 200 MB
 AHEAD = 4  # images a thread that are decoded, or about to be, while the model computes
@@ -229,16 +228,7 @@ class Model:
         logit, *changed = logits
         if not all(map(math.isfinite, logits)):
             return Answer(name, None, None, None, error="the model gives no number for it")
-        verdict, why = (Verdict.REAL if decisions.real(logit) else Verdict.FAKE), ""
-        flipped = [
-            how
-            for how, other in zip(verdicts.CHANGES, changed, strict=False)
-            if decisions.real(other) != decisions.real(logit)
-        ]
-        if self.band is not None and self.band.fake < logit < self.band.real:
-            verdict, why = Verdict.UNSURE, f"too close a call; rather {verdict}"
-        elif flipped:
-            verdict, why = Verdict.UNSURE, f"{verdict}, but not once it is {' or '.join(flipped)}"
+        verdict, why = verdicts.decide(logit, changed, self.band)
         return Answer(name, verdict, self.probability_fake(logit), logit, why)
 
 

@@ -1,13 +1,15 @@
-"""Verdicts: real, fake or unsure, with probability and reason, from a logit."""
+"""Verdicts: real, fake or unsure, decided from the logits of an image and of its changed copies."""
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from PIL import Image
+
+from detector.stats import decisions
 
 
 class Verdict(StrEnum):
@@ -67,6 +69,22 @@ class Band:
             error=max(bounds, default=math.nan),
             wanted=facts["wanted"],
         )
+
+
+def decide(logit: float, changed: Sequence[float], band: Band | None) -> tuple[Verdict, str]:
+    """Decide the verdict on an image; also the reason of an unsure one, else "".
+
+    `logit`: of the image; `changed`: of its copies in the order of `CHANGES`, empty where none was made.
+    """
+    verdict = Verdict.REAL if decisions.real(logit) else Verdict.FAKE
+    turned = [
+        how for how, other in zip(CHANGES, changed, strict=False) if decisions.real(other) != decisions.real(logit)
+    ]
+    if band is not None and band.fake < logit < band.real:
+        return Verdict.UNSURE, f"too close a call; rather {verdict}"
+    if turned:
+        return Verdict.UNSURE, f"{verdict}, but not once it is {' or '.join(turned)}"
+    return verdict, ""
 
 
 @dataclass(frozen=True)

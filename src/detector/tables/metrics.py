@@ -3,7 +3,7 @@
 import numpy as np
 
 from detector.experiment.variants import VALID, names
-from detector.stats import discovered
+from detector.stats import metric_modules
 from detector.stats.calibration import probabilities, temperature
 from detector.stats.classification import POSITIVE, measure
 from detector.stats.predictions import Predictions, check, with_combined
@@ -23,7 +23,7 @@ def columns() -> list[str]:
 
     Raises `DetectorError` where such a module asks for a column that is there already.
     """
-    further = discovered.columns([name for name in COLUMNS if name not in FROM_MODULES])
+    further = metric_modules.columns([name for name in COLUMNS if name not in FROM_MODULES])
     return [*COLUMNS, *(name for name in further if name not in FROM_MODULES)]
 
 
@@ -58,6 +58,6 @@ def metrics(predictions: Predictions) -> list[dict]:
             for threshold, cut in cuts.items():
                 at_cut = {key: whole[key] for key in ("n", "auc")}
                 if not np.isnan(cut):
-                    at_cut = measure(label, logit - cut) | discovered.measure(label, logit - cut)
+                    at_cut = measure(label, logit - cut) | metric_modules.measure(label, logit - cut)
                 rows.append({**same, **at_cut, "threshold": threshold, "cut_logit": cut})
     return rows

@@ -1,4 +1,4 @@
-"""Structured pruning: removes whole channels, which leaves a smaller dense network."""
+"""Method `channels`: whole channels are removed, by `pruning.channels`."""
 
 from collections.abc import Mapping
 from typing import Any

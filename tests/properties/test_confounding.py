@@ -1,7 +1,7 @@
 """On a confounded set (scenes of one kind, real ones stored as JPEG, fakes as PNG) the packed pixels give the
 class away; after equal resizing and recompression they do not. Where that is too weak, the test shows it as well.
 
-`pytest tests/properties/test_cure.py -s` prints the numbers of docs/datasets.md."""
+`pytest tests/properties/test_confounding.py -s` prints the numbers of docs/datasets.md."""
 
 import numpy as np
 import pytest
