@@ -1,9 +1,12 @@
 """Markers and the fixture that several files share."""
 
+import functools
+import sys
 from pathlib import Path
 
 import pytest
 
+import detector
 from tests.support import samples
 
 HERE = Path(__file__).parent
@@ -28,6 +31,21 @@ def pytest_collection_modifyitems(items):
             item.add_marker("alone")
         if name in NUMERIC and "clean_environment" not in item.name:
             item.add_marker("numeric")
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_modules():
+    """Tests put modules of their own beside the library's; those of the same name in another test are others."""
+    yield
+    library = Path(detector.__file__).parent
+    loaded = {name: module for name, module in sys.modules.items() if name.startswith("detector.")}
+    own = {name for name, module in loaded.items() if not Path(module.__file__ or library).is_relative_to(library)}
+    for name in own:
+        del sys.modules[name]
+    caches = (value for module in loaded.values() for value in vars(module).values()) if own else ()
+    for value in caches:
+        if isinstance(value, functools._lru_cache_wrapper):  # may hold one of them
+            value.cache_clear()
 
 
 @pytest.fixture

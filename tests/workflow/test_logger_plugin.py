@@ -18,6 +18,7 @@ from tests.support.workspace import ROOT, Workspace
 STAGE = """
 import argparse, logging, sys, time
 from detector.core import job
+from detector.core.errors import DetectorError
 
 
 def main(args):
