@@ -7,7 +7,8 @@ weight at each position, so no gradient needs to be computed.
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnx
@@ -18,24 +19,40 @@ from detector.core.errors import DetectorError
 from detector.export import runtimes
 from detector.stats import decisions
 
-if TYPE_CHECKING:
-    from detector.predict.model import Model  # which imports this module where it explains
-
 SHOWN = 256  # pixels: smaller images are shown larger, by a whole factor
 STRENGTH = 0.6  # of the colour where the map is highest
 # From nothing to yellow: also in grey the brighter, the more.
 COLOURS = np.array([[0, 0, 0], [90, 0, 80], [200, 40, 40], [255, 150, 0], [255, 255, 120]], np.float64)
 
 
-def check(model: "Model") -> None:
+class Explained(Protocol):
+    """Model whose verdicts are explained."""
+
+    @property
+    def file(self) -> Path:
+        """Its ONNX file."""
+
+    @property
+    def size(self) -> int:
+        """Side of what it sees, in pixels."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads that it may use."""
+
+    def logits(self, pictures: np.ndarray, /) -> np.ndarray:
+        """Logits, float32 (n,), of `pictures`, uint8 (n, size, size, 3)."""
+
+
+def check(model: Explained) -> None:
     """Raise `DetectorError` for a model whose verdicts cannot be explained: see `heat_map` and `overlay`."""
     overlay(model, np.zeros((model.size, model.size, 3), np.uint8))
 
 
-def heat_map(model: "Model", pixels: np.ndarray) -> np.ndarray:
+def heat_map(model: Explained, pixels: np.ndarray) -> np.ndarray:
     """Evidence for the network's verdict, real or fake, by position: float64 (positions, positions), 0 to 1.
 
-    `model`: a `model.Model`; `pixels`: uint8 (size, size, 3). All 0 where no position supports the verdict (the
+    `pixels`: uint8 (size, size, 3). All 0 where no position supports the verdict (the
     bias decides). Raises `DetectorError` for a network that does not end in an average and one linear output.
     """
     features, weight = _maps(str(model.file), model.threads)(pixels[None])
@@ -46,7 +63,7 @@ def heat_map(model: "Model", pixels: np.ndarray) -> np.ndarray:
     return evidence / evidence.max() if evidence.max() > 0 else evidence
 
 
-def overlay(model: "Model", pixels: np.ndarray) -> np.ndarray:
+def overlay(model: Explained, pixels: np.ndarray) -> np.ndarray:
     """Overlay of an explanation: uint8 (n, n, 3), n a multiple of size, pixels in grey and the evidence in colour.
 
     `pixels`: uint8 (size, size, 3). Raises `DetectorError` for a network whose last block has one position: there
