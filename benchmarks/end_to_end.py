@@ -69,7 +69,8 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
     seconds: dict[str, list[float]] = {}
 
     def stage(name: str, *arguments: object) -> None:
-        seconds.setdefault(name, []).append(run([scripts / f"{name}.py", *arguments], args.cores))
+        (script,) = scripts.glob(f"*/{name}.py")
+        seconds.setdefault(name, []).append(run([script, *arguments], args.cores))
 
     def variant(branch: str) -> list[object]:
         return [f"--{kind.split('.')[0]}={runs / branch / kind}" for kind in
