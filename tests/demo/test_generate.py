@@ -98,7 +98,7 @@ def test_pictures_of_different_splits_are_of_different_scenes(root):
     """Thumbnails, in which neither noise nor decoders show, correlate between the images of one prompt only."""
 
     def correlations(found: dict[Path, np.ndarray]) -> np.ndarray:
-        thumbs = [array.reshape(6, 6, 6, 6, 3).mean((1, 3)).ravel() for array in found.values()]
+        thumbs = [array.reshape(8, 6, 8, 6, 3).mean((1, 3)).ravel() for array in found.values()]
         return np.corrcoef(thumbs)
 
     faces = correlations(pictures(root, "faces140k/**/*.jpg"))
@@ -116,13 +116,13 @@ def test_files_of_both_classes_are_encoded_alike(root):
     """Size, mode, chroma subsampling and the choice of JPEG qualities; every setting of the video encoder."""
     allowed = set()
     for quality in generate.QUALITIES:
-        Image.new("RGB", (36, 36)).save(file := io.BytesIO(), "JPEG", quality=quality)
+        Image.new("RGB", (48, 48)).save(file := io.BytesIO(), "JPEG", quality=quality)
         allowed.add(jpeg_settings(Image.open(file)))
     for label in ("real", "fake"):
         found = set()
         for path in root.glob(f"faces140k/**/{label}/*.jpg"):
             with Image.open(path) as image:
-                assert (image.size, image.mode, image.format) == ((36, 36), "RGB", "JPEG")
+                assert (image.size, image.mode, image.format) == ((48, 48), "RGB", "JPEG")
                 found.add(jpeg_settings(image))
         assert found <= allowed
         assert len(found) > 1  # one quality each would not do: it could be another for each class

@@ -91,6 +91,8 @@ def test_every_variant_has_learned(demo):
     faces = table[table["testset"] == "faces140k"].set_index("branch")["accuracy"]
     assert set(faces.index) == {"baseline", "l1-00", "l1-10", "l1-20", "l1-30", "l1-40"}
     assert faces.min() >= 0.85, faces
+    fakes = table[table["testset"] == "synthbuster"].set_index("branch")["accuracy"]
+    assert fakes.min() > 0.5, "what it learned of faces says nothing of the other sources"
 
 
 def test_brightness_contrast_and_size_of_a_file_tell_little_and_sharpness_much(demo):

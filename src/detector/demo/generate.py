@@ -89,7 +89,7 @@ class Item:
 
 
 def make_demo(
-    root: Path, *, seed: int = 0, scale: float = 1.0, size: int = 36, threads: int | None = None
+    root: Path, *, seed: int = 0, scale: float = 1.0, size: int = 48, threads: int | None = None
 ) -> None:
     """Write `root`/faces140k, `root`/celebdf and `root`/synthbuster: 8-bit RGB files of `size` x `size` pixels.
 
