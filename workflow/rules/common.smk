@@ -303,6 +303,7 @@ TABLES = expand(
         "audit_metadata",
         "baseline_performance",
         "best_hyperparameters",
+        "search_luck",
         "final_accuracy",
         "significance",
         "ablation",

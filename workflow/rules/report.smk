@@ -67,6 +67,25 @@ rule best_hyperparameters:
         " --log {log:q}"
 
 
+rule search_luck:
+    input:
+        script="workflow/scripts/tables/search_luck.py",
+        code=code("workflow/scripts/tables/search_luck.py"),
+        trials=variants("hpo/trials.csv", SEARCHED),
+    output:
+        table("search_luck"),
+    log:
+        f"{LOGS}/search_luck.log",
+    params:
+        margin=CONFIG["statistics"]["margin"],
+    shell:
+        "python {input.script:q}"
+        " --trials {input.trials:q}"
+        " --margin {params.margin}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
 rule final_accuracy:
     input:
         script="workflow/scripts/tables/final_accuracy.py",

@@ -1,0 +1,51 @@
+"""Luck of the search.
+
+The best validation accuracy of each search by the number of its trials: the line is the mean over all orders in
+which the recorded trials could have come, the band holds 95 % of them, and the steps are the order in which they
+came. Of all trials there is one set alone, so the band closes at the right whatever another search would have
+found. A line that still climbs there says that more trials may find better settings; one that does not is no
+proof that they cannot: if trials are independent draws, one more beats all n with a chance of 1 / (n + 1). From
+the eleventh on TPE learns from earlier trials; then the steps count, not the line.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from detector.figures import drawing
+
+FILE = "search_luck_{arch}_seed{seed}.svg"
+FROM = {"table": "tables/search_luck.csv"}
+
+
+def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
+    """Draw the searches of a run, one panel each."""
+    rows = table[(table["arch"] == arch) & (table["seed"] == seed)]
+    search_luck(path, rows, f"Were the trials enough? {arch}, seed {seed}")
+
+
+def search_luck(path: Path | str, table: pd.DataFrame, title: str) -> None:
+    """Draw search_luck.csv of one run: best validation accuracy against trials, one panel per search."""
+    searches = dict(list(table.groupby("branch", sort=False)))
+    shape = rows, columns = drawing.shape(len(searches), 5)
+    with drawing.figure(path, title, max(2.1 * columns + 0.6, 5.0), 2.3 * rows + 0.9) as figure:
+        panels = drawing.panels(
+            figure, len(searches), shape, "trials", "best validation\naccuracy (%)", share="both"
+        )
+        for axes, (branch, part) in zip(panels, searches.items(), strict=True):
+            axes.set_title(f"{branch}\n{part['verdict'].iloc[-1]}")
+            low, high = 100 * part["expected_low"], 100 * part["expected_high"]
+            axes.fill_between(part["draws"], low, high, **_BAND)
+            axes.plot(part["draws"], 100 * part["best_so_far"], drawstyle="steps-post", **_CAME)
+            axes.plot(part["draws"], 100 * part["expected_best"], **_MEAN)
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
+        drawing.legend(
+            figure,
+            {"mean over all orders": _MEAN, "95 % of them": _BAND | {"linewidth": 8}, "as they came": _CAME},
+        )
+
+
+_MEAN: drawing.Style = {"color": drawing.BLUE, "linestyle": "-", "marker": "o", "markersize": 3}
+_CAME: drawing.Style = {"color": drawing.ORANGE, "linestyle": "--"}
+_BAND: drawing.Style = {"color": drawing.BLUE, "alpha": 0.2, "linewidth": 0}
