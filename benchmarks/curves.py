@@ -18,7 +18,8 @@ from detector.imaging import preprocessing
 from detector.models import devices, networks
 from detector.models.batches import Batches
 from detector.pruning import masks
-from detector.training.fit import Recipe, Stream, fit
+from detector.training.fit import fit
+from detector.training.recipe import Recipe, Stream
 
 COLUMNS = ("optimizer", "learning_rate", "epoch", "train_loss", "valid_loss", "valid_accuracy")
 OPTIMIZERS = ("Adam", "SGD")

@@ -101,28 +101,27 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
         "patience": None,
         "flip": 0.5,
     }
-    config = json.dumps({"train": train, "runtime": runtime})
+    config = json.dumps({"recipe": train, "runtime": runtime})
     stage("baseline", *training, "--config", config, "--state", work / "state/baseline", *variant("baseline"))
     search = {
         "trials": args.trials,
-        "epochs": args.trial_epochs,
-        "batch_size": args.batch,
         "optimizers": ["Adam", "SGD"],
         "learning_rate": [1e-6, 1e-4],
-        "momentum": 0.0,
         "pruner": args.pruner,
     }
-    tune = {"batch_size": args.batch, "epochs": args.finetune_epochs, "patience": None}
+    shared = {"batch_size": args.batch, "flip": 0.5}
+    trial = {**shared, "epochs": args.trial_epochs}
+    tune = {**shared, "epochs": args.finetune_epochs, "patience": None}
     branches = {f"l1-{round(100 * share):02d}": {"method": "l1", "sparsity": share} for share in args.sparsities}
     for branch, pruning in branches.items():
         both = [*training, "--branch", branch, "--pruning", json.dumps(pruning)]
         both += ["--baseline", runs / "baseline/model.safetensors", "--state", work / "state" / branch]
         best = runs / branch / "hpo/best.json"
-        config = json.dumps({"search": search, "flip": 0.5, "runtime": runtime})
+        config = json.dumps({"search": search, "recipe": trial, "runtime": runtime})
         hpo = runs / branch / "hpo"
         outputs = ("--journal", hpo / "journal.log", "--best", best, "--trials", hpo / "trials.csv")
         stage("search", *both, "--config", config, *outputs)
-        config = json.dumps({"finetune": tune, "flip": 0.5, "momentum": 0.0, "runtime": runtime})
+        config = json.dumps({"recipe": tune, "runtime": runtime})
         stage("finetune", *both, "--config", config, "--best", best, *variant(branch))
     right = {}
     for branch in ("baseline", *branches):

@@ -20,7 +20,8 @@ from benchmarks import common, naive
 from detector.imaging import preprocessing
 from detector.models import devices, networks
 from detector.models.batches import Batches
-from detector.training.fit import Recipe, make_optimizer
+from detector.training.fit import make_optimizer
+from detector.training.recipe import Recipe
 
 TARGET, FEEDING_TARGET = 2.5, 1.05
 
@@ -73,7 +74,7 @@ def our_parts(folder: Path, args: argparse.Namespace) -> tuple[Callable, Batches
     plan = devices.plan("cpu", "auto", args.threads, args.size)
     model = plan.place(networks.build(args.arch)).train()
     recipe = Recipe("Adam", 1e-4, args.batch, epochs=1, patience=None, flip=0.5, seed=0)
-    optimizer = make_optimizer("Adam", list(model.parameters()), recipe)
+    optimizer = make_optimizer(model, recipe)
     files = sorted(folder.rglob("*.jpg"))
     pixels = np.stack(
         [preprocessing.load(file, preprocessing.Preprocessing(args.size, max_pixels=10**7)) for file in files]

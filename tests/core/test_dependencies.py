@@ -15,6 +15,7 @@ import yaml
 
 from detector.core import dependencies
 from detector.data import packing
+from detector.experiment import recipes
 from detector.experiment.config import complete
 from detector.models import checkpoints, devices
 from detector.models import networks as networks_module
@@ -170,12 +171,9 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
     def settings(stage: str) -> dict:
         """As the rules give them (`section` in common.smk)."""
         runtime = {"device": "cpu", "precision": "fp32", "memory": 16000, "evaluation_batch": "auto"}
-        if stage == "baseline":
-            train = {k: v for k, v in config["train"].items() if k != "gpus"}
-            return {"train": train, "runtime": runtime}
-        own = {k: v for k, v in config[stage].items() if k != "workers"}
-        more = {"momentum": config["search"]["momentum"]} if stage == "finetune" else {}
-        return {stage: own, "flip": config["train"]["flip"], "runtime": runtime, **more}
+        knobs = recipes.recipe(config, "train" if stage == "baseline" else stage)
+        more = {"search": recipes.space(config)} if stage == "search" else {}
+        return {"recipe": knobs, "runtime": runtime, **more}
 
     def name(stage: str, *, change=lambda settings: None, of=images, why="", **arguments: object) -> str:
         chosen = json.loads(json.dumps(settings(stage)))

@@ -77,7 +77,7 @@ def test_a_commit_made_while_it_trains_is_not_the_one_that_trained(checkout, mon
     monkeypatch.setattr(
         script.stage, "write_variant", lambda *args, **facts: written.update(facts, result=args[3])
     )
-    config = json.dumps({"train": train, "runtime": {}})
+    config = json.dumps({"recipe": train, "runtime": {}})
     given = {"gpus": 0, "config": config, "arch": "resnet18", "seed": 0, "state": checkout / "state", "threads": 1}
     files = dict.fromkeys(("manifest", "packs", "model", "meta", "history"))
     script.main(argparse.Namespace(**given, **files))

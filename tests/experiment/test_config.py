@@ -37,6 +37,9 @@ def test_the_plain_config_is_the_study(study):
             "epochs": 100,
             "patience": 3,
             "flip": 0.5,
+            "momentum": 0.0,
+            "nesterov": False,
+            "weight_decay": 0.0,
         },
         "gpus": 1,
     }
@@ -130,6 +133,28 @@ def test_the_dense_control_comes_first(study):
         ({"images": {"size": 32}, "train": {"batch_size": 1}}, "train.batch_size: found 1, expected at least 2"),
         ({"images": {"size": 32}, "search": {"batch_size": 1}}, "search.batch_size: found 1, expected at least 2"),
         ({"images": {"size": 8}, "finetune": {"batch_size": 1}}, "finetune.batch_size: found 1, expected at leas"),
+        (
+            {"train": {"momentum": 0.9}},
+            "train.momentum: found 0.9, which only SGD knows; the optimizer is Adam",
+        ),
+        (
+            {"search": {"optimizers": ["AdamW"], "recipe": {"nesterov": True}}},
+            "search.recipe.nesterov: found True, which only SGD knows; the optimizer is AdamW",
+        ),
+        (
+            {"train": {"optimizer": "SGD", "nesterov": True}, "search": {"momentum": 0.9}},
+            "train.nesterov: true needs momentum, found train.momentum: 0; raise that, or set train.nesterov to",
+        ),
+        (
+            {"train": {"optimizer": "SGD", "momentum": 0.9, "nesterov": True}},
+            "train.nesterov: true needs momentum, found search.momentum: 0; raise that, or set search.recip",
+        ),
+        (
+            {"finetune": {"recipe": {"optimizer": "SGD"}}},
+            "finetune.recipe.optimizer: the search chooses it; drop it here",
+        ),
+        ({"search": {"recipe": {"epochs": 3}}}, "search.recipe.epochs: unknown key; known keys: optimizer, flip"),
+        ({"train": {"weight_decay": -1}}, "train.weight_decay: found -1, expected at least 0"),
         ({"train": {"gpus": 20}}, "train.gpus: found 20, expected no more than train.batch_size, found 16"),
     ],
 )

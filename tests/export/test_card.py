@@ -32,13 +32,13 @@ PRUNED = {
     "parameters_removed": 0.0,
     "channels_removed": 0.0,
     "hyperparameters": {"optimizer": "SGD", "learning_rate": 2.5e-5, "trials": 7},
-    "config": {"finetune": {"batch_size": 64, "epochs": 9}, "flip": 0.25},
+    "recipe": {"optimizer": "SGD", "learning_rate": 2.5e-5, "batch_size": 64, "flip": 0.25},
 }
 
 
 def meta(branch: str, **more: object) -> dict:
     """meta.json of a branch, as far as a card reads it."""
-    own = {"config": {"train": {"optimizer": "Adam", "learning_rate": 1e-4, "batch_size": 16, "flip": 0.5}}}
+    own = {"recipe": {"optimizer": "Adam", "learning_rate": 1e-4, "batch_size": 16, "flip": 0.5}}
     return {
         **{"arch": "resnet18", "seed": 3, "branch": branch, "image_size": 32, "epochs": 9, "best_epoch": 4},
         **{"total_parameters": 1100, "prunable_weights": 1000, "nonzero_weights": 1000, "macs": 12_300_000},

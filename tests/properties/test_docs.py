@@ -22,11 +22,11 @@ NONE = "—"  # a key without a default
 
 
 def keys(schema: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Each key that takes a value, with its default. A source's name is written NAME."""
+    """Each key that takes a value, with its default. A source's name is written NAME; a recipe is one value."""
     for name, part in schema.get("properties", {}).items():
         reached = SCHEMA["$defs"][part["$ref"].removeprefix("#/$defs/")] | part if "$ref" in part else part
         inner = reached.get("additionalProperties")
-        if "properties" in reached:
+        if "properties" in reached and not part.get("$ref", "").endswith("/recipe"):
             yield from keys(reached, f"{prefix}{name}.")
         elif isinstance(inner, dict) and "$ref" in inner:
             source = SCHEMA["$defs"][inner["$ref"].removeprefix("#/$defs/")]

@@ -16,7 +16,8 @@ from detector.models import devices, networks
 from detector.models.batches import Batches
 from detector.pruning import masks
 from detector.training import resume
-from detector.training.fit import Epoch, Fit, Recipe, _doubt, _evaluate, _finished, fit
+from detector.training.fit import Epoch, Fit, _doubt, _evaluate, _finished, fit
+from detector.training.recipe import Recipe
 from tests.support import ROOT
 
 RECIPE = Recipe("Adam", 3e-3, batch_size=8, epochs=4, patience=None, flip=0.5, seed=0)

@@ -23,7 +23,8 @@ from sklearn.preprocessing import StandardScaler
 from detector.cli import summary
 from detector.experiment import config
 from detector.models import dataset, devices, networks
-from detector.training.fit import Recipe, fit
+from detector.training.fit import fit
+from detector.training.recipe import Recipe
 from tests.support import ROOT, chapter
 
 pytestmark = pytest.mark.long

@@ -24,6 +24,7 @@ from detector.experiment.branches import (
 )
 from detector.experiment.config import SCHEMA, complete, used_sources
 from detector.experiment.formats import EXPORTED, FILES, exported
+from detector.experiment.recipes import recipe, space
 from detector.figures import discovery
 from detector.imaging.perturbations import modules as step_modules
 from detector.stats.metric_modules import modules as metric_modules
@@ -123,25 +124,9 @@ wildcard_constraints:
     branch="|".join(["baseline", *BRANCHES]),
 
 
-# How many jobs or GPUs share the work: no reason to do it again.
-SHARING = ("gpus", "workers")
-
-
 def section(*keys, **more):
     """These sections of the config as one JSON string: a stage sees, and depends on, these and no others."""
-    return canonical(
-        {
-            **{
-                key: (
-                    {k: v for k, v in CONFIG[key].items() if k not in SHARING}
-                    if isinstance(CONFIG[key], dict)
-                    else CONFIG[key]
-                )
-                for key in keys
-            },
-            **more,
-        }
-    )
+    return canonical({**{key: CONFIG[key] for key in keys}, **more})
 
 
 @cache

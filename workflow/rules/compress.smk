@@ -48,8 +48,8 @@ rule search:
         packs=lambda wc, input: folders(input.packs),
         branch=lambda wc: canonical(BRANCHES[wc.branch]),
         config=section(
-            "search",
-            flip=CONFIG["train"]["flip"],
+            search=space(CONFIG),
+            recipe=recipe(CONFIG, "search"),
             runtime={**RUNTIME, "memory": TRAINING_MB},
         ),
         state=f"{STATE}/search-{{arch}}-seed{{seed}}-{{branch}}",
@@ -121,9 +121,7 @@ rule finetune:
         packs=lambda wc, input: folders(input.packs),
         branch=lambda wc: canonical(BRANCHES[wc.branch]),
         config=section(
-            "finetune",
-            flip=CONFIG["train"]["flip"],
-            momentum=CONFIG["search"]["momentum"],
+            recipe=recipe(CONFIG, "finetune"),
             runtime={**RUNTIME, "memory": TRAINING_MB},
         ),
         state=f"{STATE}/finetune-{{arch}}-seed{{seed}}-{{branch}}",

@@ -26,7 +26,9 @@ rule baseline:
         runtime=1440,  # goes on from its resume state
     params:
         packs=lambda wc, input: folders(input.packs),
-        config=section("train", runtime={**RUNTIME, "memory": TRAINING_MB}),
+        config=section(
+            recipe=recipe(CONFIG, "train"), runtime={**RUNTIME, "memory": TRAINING_MB}
+        ),
         state=f"{STATE}/baseline-{{arch}}-seed{{seed}}",
     shell:
         "python {input.script:q}"

@@ -16,7 +16,7 @@ import yaml
 
 from detector.core.errors import DetectorError, listing
 from detector.data import kinds
-from detector.experiment import methods
+from detector.experiment import methods, recipes
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, VALID
 from detector.imaging import perturbations
@@ -163,6 +163,7 @@ def _cross_checks(config: Mapping) -> list[str]:
             )
     problems += _image_checks(config["images"])
     problems += _batch_checks(config)
+    problems += recipes.problems(config)
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
     for method, values in config["prune"]["methods"].items():

@@ -196,7 +196,6 @@ def _licences(facts: Facts) -> str:
 
 def _training(meta: Mapping) -> dict[str, object]:
     """Training of this branch, in words, as counted afterwards, not as asked for."""
-    config = meta["config"]
     common = {
         "parameters": _count(meta["total_parameters"]),
         "weights": _count(meta["nonzero_weights"]),
@@ -205,14 +204,14 @@ def _training(meta: Mapping) -> dict[str, object]:
         "best_epoch": meta["best_epoch"],
         "cropped": _cropped(meta["preprocessing"]),
         "square": _square(next(iter(meta["preprocessing"].values())), meta["image_size"]),
+        **{key: meta["recipe"][key] for key in ("optimizer", "batch_size", "flip")},
+        "learning_rate": f"{meta['recipe']['learning_rate']:.3g}",
     }
     if meta["branch"] == BASELINE:
-        recipe = config["train"]
         return common | {
             "origin": "It is the baseline of its run: trained from scratch, nothing pruned.",
             "removed": "nothing, this is the baseline",
             "stage": "Training from scratch",
-            **{key: recipe[key] for key in ("optimizer", "learning_rate", "batch_size", "flip")},
             "found": "",
             "chosen": "Epoch",
         }
@@ -229,12 +228,8 @@ def _training(meta: Mapping) -> dict[str, object]:
         "removed": f"{parameters} of the parameters, {channels} of the channels; of the conv and fc weights "
         f"that are left, {zeros} are zero",
         "stage": "Fine-tuning of the baseline",
-        "optimizer": best["optimizer"],
-        "learning_rate": f"{best['learning_rate']:.3g}",
         "chosen": "Optimizer, learning rate, epoch",
         "found": f" (the best of {best['trials']} trials on the validation images)",
-        "batch_size": config["finetune"]["batch_size"],
-        "flip": config["flip"],
     }
 
 

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from enum import IntEnum
 from typing import Any
 
 import torch
@@ -21,36 +20,10 @@ from detector.models.networks import Passes, evaluation_batch, prunable
 from detector.pruning import masks as pruning
 from detector.stats import decisions
 from detector.training import distributed
+from detector.training.recipe import Recipe
 from detector.training.resume import ResumeState
 
 log = logging.getLogger(__name__)
-
-
-class Stream(IntEnum):
-    """Stream of random numbers of a stage; the values are part of what each stage computes."""
-
-    BASELINE = 0
-    SEARCH = 1
-    FINETUNE = 2
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Training settings. `patience` None trains every epoch; `momentum` is SGD's and ignored by Adam.
-
-    `patience`: epochs without a better validation accuracy; `flip`: the probability that an image is mirrored;
-    `stream` separates the order and flips of a stage from those of other stages with the same seed.
-    """
-
-    optimizer: str
-    learning_rate: float
-    batch_size: int
-    epochs: int
-    patience: int | None
-    flip: float
-    seed: int
-    momentum: float = 0.0
-    stream: Stream = Stream.BASELINE
 
 
 @dataclass(frozen=True)
@@ -80,16 +53,25 @@ class Fit:
     best: Epoch
 
 
-def make_optimizer(name: str, parameters: Sequence[nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
-    """Adam or SGD, fused into one kernel per step, otherwise with PyTorch's defaults.
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """Optimizer of a recipe, fused into one kernel per step, otherwise with PyTorch's defaults.
 
-    Raises `DetectorError` for any other name.
+    Weight decay spares biases and the parameters of norms: all that have one dimension. Raises `DetectorError` for
+    a name that is none of Adam, AdamW and SGD.
     """
-    if name == "Adam":
-        return torch.optim.Adam(parameters, lr=recipe.learning_rate, fused=True)
-    if name == "SGD":
-        return torch.optim.SGD(parameters, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
-    raise DetectorError(f"unknown optimizer {name!r}; expected Adam or SGD")
+    decay = recipe.weight_decay
+    groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
+    if decay:
+        parts = [[w for w in model.parameters() if (w.ndim > 1) is large] for large in (True, False)]
+        groups = [{"params": part, "weight_decay": d} for part, d in zip(parts, (decay, 0.0), strict=True) if part]
+    rate = recipe.learning_rate
+    if recipe.optimizer == "Adam":
+        return torch.optim.Adam(groups, lr=rate, fused=True)
+    if recipe.optimizer == "AdamW":
+        return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=True)
+    if recipe.optimizer == "SGD":
+        return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+    raise DetectorError(f"unknown optimizer {recipe.optimizer!r}; expected Adam, AdamW or SGD")
 
 
 def fit(
@@ -194,7 +176,7 @@ class _Run:
             self._gradual = replace(masks, epochs=min(masks.epochs, recipe.epochs))
         elif masks is not None:
             self._keep(masks)
-        self._optimizer = make_optimizer(recipe.optimizer, list(model.parameters()), recipe)
+        self._optimizer = make_optimizer(model, recipe)
         self._partial = self._fresh()
         self.history: list[Epoch] = []
         self.best: dict[str, torch.Tensor] = {}

@@ -2,12 +2,14 @@
 
 import argparse
 import json
+from dataclasses import asdict
 
 from detector.core import dependencies, job, provenance
 from detector.experiment.variants import BASELINE
 from detector.models import networks
 from detector.training import distributed, stage
-from detector.training.fit import Recipe, Stream, fit
+from detector.training.fit import fit
+from detector.training.recipe import Recipe, Stream
 from detector.training.resume import ResumeState
 
 
@@ -18,7 +20,7 @@ def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
     images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
     model = networks.build(args.arch, args.seed)
-    recipe = Recipe(**settings["train"], seed=args.seed, stream=Stream.BASELINE)
+    recipe = Recipe(**settings["recipe"], seed=args.seed, stream=Stream.BASELINE)
     processes = distributed.team().size
     key = dependencies.key(
         *(__file__, args.arch, settings, args.seed, processes, plan.arithmetic, images.fingerprint())
@@ -26,7 +28,7 @@ def main(args: argparse.Namespace) -> None:
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, plan, state=state, title=f"baseline {args.arch} seed {args.seed}")
     outputs = stage.Outputs(args.model, args.meta, args.history)
-    facts = {"branch": BASELINE, "sparsity": 0.0, "config": settings, **origin}
+    facts = {"branch": BASELINE, "sparsity": 0.0, "config": settings, "recipe": asdict(recipe), **origin}
     stage.write_variant(*(outputs, state, model, result, images, plan), arch=args.arch, seed=args.seed, **facts)
 
 

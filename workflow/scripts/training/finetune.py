@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from detector.core import dependencies, job, provenance
@@ -10,7 +11,8 @@ from detector.experiment import methods
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import distributed, resume, stage
-from detector.training.fit import Recipe, Stream, fit
+from detector.training.fit import fit
+from detector.training.recipe import Recipe, Stream, found
 
 
 def main(args: argparse.Namespace) -> None:
@@ -18,23 +20,15 @@ def main(args: argparse.Namespace) -> None:
         return
     origin = provenance.record()
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
-    found = read_json(args.best)
+    best = read_json(args.best)
     images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
     baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline))
     model, kept = start.start(baseline, pruning, args.seed)
-    recipe = Recipe(
-        **settings["finetune"],
-        optimizer=found["optimizer"],
-        learning_rate=found["learning_rate"],
-        momentum=settings["momentum"],
-        flip=settings["flip"],
-        seed=args.seed,
-        stream=Stream.FINETUNE,
-    )
+    recipe = Recipe(**{**settings["recipe"], **found(best)}, seed=args.seed, stream=Stream.FINETUNE)
     parent = sha256(args.baseline)
     processes = distributed.team().size
     key = dependencies.key(
-        *(__file__, args.arch, settings, pruning, found, args.seed),
+        *(__file__, args.arch, settings, pruning, best, args.seed),
         *(processes, plan.arithmetic, images.fingerprint(), parent),
         modules=[methods.module(pruning["method"])],
     )
@@ -50,7 +44,8 @@ def main(args: argparse.Namespace) -> None:
         parameters_removed=1 - networks.parameter_count(model) / networks.parameter_count(baseline),
         channels_removed=1 - networks.channel_count(model) / networks.channel_count(baseline),
         config=settings,
-        hyperparameters=found,
+        recipe=asdict(recipe),
+        hyperparameters=best,
         baseline_sha256=parent,
         **origin,
     )

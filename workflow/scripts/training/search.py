@@ -14,7 +14,8 @@ from detector.experiment import methods
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import resume, search, stage
-from detector.training.fit import Recipe, Stream, fit
+from detector.training.fit import fit
+from detector.training.recipe import Recipe, Stream
 
 
 def main(args: argparse.Namespace) -> None:
@@ -35,13 +36,9 @@ def main(args: argparse.Namespace) -> None:
     def objective(number: int, values: Mapping, report: Callable[[int, float], None]) -> tuple[float, int]:
         """One trial: fine-tune the pruned baseline; the best validation accuracy counts."""
         recipe = Recipe(
-            **values,
-            batch_size=space["batch_size"],
-            epochs=space["epochs"],
+            **{**settings["recipe"], **values},
             patience=search.PATIENCE_OF_TRIALS[space["pruner"]],
-            flip=settings["flip"],
             seed=args.seed,
-            momentum=space["momentum"],
             stream=Stream.SEARCH,
         )
         result = fit(

@@ -1,0 +1,82 @@
+"""Recipes by stage: the knobs of `train`, what `search.recipe` and `finetune.recipe` put in their place."""
+
+from collections.abc import Mapping
+from typing import Any
+
+STAGES = ("train", "search", "finetune")
+OWN = ("batch_size", "epochs", "patience")  # each stage has its own, beside its `recipe`
+SHARING = ("gpus", "workers")  # how many GPUs or jobs share the work: no reason to do it again
+
+
+def searched(config: Mapping) -> tuple[str, ...]:
+    """Knobs whose values the searches choose, for their trials and for fine-tuning."""
+    return ("optimizer", "learning_rate")
+
+
+def recipe(config: Mapping, stage: str) -> dict[str, Any]:
+    """Knobs of a stage by name, as `detector.training.recipe.Recipe` takes them.
+
+    `stage`: one of `STAGES`. Those of `train` hold in all of them, unless the stage's `recipe` says otherwise; in
+    trials and fine-tuning SGD's momentum is `search.momentum`, and what the search chooses is left out.
+    """
+    knobs = {name: value for name, value in config["train"].items() if name not in SHARING}
+    if stage == "train":
+        return knobs
+    section = config[stage]
+    knobs |= {"momentum": config["search"]["momentum"], **(section["recipe"] or {})}
+    left_out = (*OWN, *searched(config))
+    return {
+        **{name: value for name, value in knobs.items() if name not in left_out},
+        **{name: section[name] for name in OWN if name in section},
+    }
+
+
+def space(config: Mapping) -> dict[str, Any]:
+    """What a search is by name, beside the `recipe` of its trials."""
+    left_out = (*OWN, *SHARING, "momentum", "recipe")
+    return {name: value for name, value in config["search"].items() if name not in left_out}
+
+
+def problems(config: Mapping) -> list[str]:
+    """What is wrong with the recipes of a config beyond what a schema can say: one line for each knob."""
+    return list(dict.fromkeys(line for stage in STAGES for line in _problems(config, stage)))
+
+
+def _problems(config: Mapping, stage: str) -> list[str]:
+    own = _own(config, stage)
+    if chosen := [name for name in own if stage != "train" and name in searched(config)]:
+        return [f"{stage}.recipe.{name}: the search chooses it; drop it here" for name in chosen]
+    knobs, lines = recipe(config, stage), []
+    optimizers = [knobs["optimizer"]] if "optimizer" in knobs else config["search"]["optimizers"]
+    if "SGD" not in optimizers:
+        lines += [
+            f"{_place(config, stage, name)}: found {own[name]}, which only SGD knows; the optimizer is "
+            f"{' or '.join(optimizers)}"
+            for name in ("momentum", "nesterov")
+            if own.get(name)
+        ]
+    elif knobs["nesterov"] and knobs.get("momentum") == 0:
+        nesterov, momentum = (_place(config, stage, name) for name in ("nesterov", "momentum"))
+        lines.append(
+            f"{nesterov}: true needs momentum, found {momentum}: 0; raise that, or set "
+            f"{_switch(stage, 'nesterov')} to false"
+        )
+    return lines
+
+
+def _own(config: Mapping, stage: str) -> Mapping[str, Any]:
+    """Knobs that are set in this stage's part of the config."""
+    own: Mapping[str, Any] = config["train"] if stage == "train" else config[stage]["recipe"] or {}
+    return own
+
+
+def _place(config: Mapping, stage: str, knob: str) -> str:
+    """Key that the value of a knob in a stage comes from."""
+    if stage != "train" and knob in _own(config, stage):
+        return _switch(stage, knob)
+    return "search.momentum" if knob == "momentum" and stage != "train" else f"train.{knob}"
+
+
+def _switch(stage: str, knob: str) -> str:
+    """Key that sets a knob for one stage alone."""
+    return f"train.{knob}" if stage == "train" else f"{stage}.recipe.{knob}"

@@ -1,0 +1,41 @@
+"""Recipe of a training: the knobs of its optimizer, rate and loss. The defaults are the study's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import IntEnum
+from typing import Any
+
+
+class Stream(IntEnum):
+    """Stream of random numbers of a stage; the values are part of what each stage computes."""
+
+    BASELINE = 0
+    SEARCH = 1
+    FINETUNE = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Training settings; docs/configuration.md says what each knob of `train` means.
+
+    `patience`: epochs without a better validation score, None trains every epoch; `flip`: the probability that an
+    image is mirrored; `momentum` and `nesterov` are SGD's and ignored by others. `stream` separates the order and
+    flips of a stage from those of other stages with the same seed.
+    """
+
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    patience: int | None
+    flip: float
+    seed: int
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+    stream: Stream = Stream.BASELINE
+
+
+def found(best: Mapping[str, Any]) -> dict[str, Any]:
+    """Knobs that a search found, of all that its best.json says: they override what the config says."""
+    return {field.name: best[field.name] for field in fields(Recipe) if field.name in best}

@@ -1,0 +1,63 @@
+"""What `train` says of a recipe holds in each stage; a stage's `recipe` and what a search finds come before it."""
+
+from dataclasses import fields
+
+import pytest
+import yaml
+
+from detector.experiment import config, recipes
+from detector.training.recipe import Recipe, found
+from tests.support import ROOT
+
+OTHER = {"optimizer": "SGD", "learning_rate": 0.5, "momentum": 0.5}
+
+
+def complete(**sections):
+    return config.complete({"data": yaml.safe_load((ROOT / "config.yaml").read_text())["data"], **sections})
+
+
+@pytest.mark.parametrize("stage", recipes.STAGES)
+def test_the_study_s_recipe_is_that_of_a_training_without_knobs(stage):
+    plain = Recipe("Adam", 1e-4, 16, 100, 3, flip=0.5, seed=0)
+    own = {"patience": 3, **recipes.recipe(complete(), stage), "seed": 0}
+    built = Recipe(**{"optimizer": "Adam", "learning_rate": 1e-4, **own})
+    for field in fields(Recipe):
+        if field.name not in recipes.OWN:
+            assert getattr(built, field.name) == getattr(plain, field.name), field.name
+
+
+def test_a_stage_has_the_knobs_of_train_unless_it_says_otherwise():
+    full = complete(
+        train={"weight_decay": 0.1, "flip": 0.25},
+        search={"momentum": 0.9, "recipe": {"weight_decay": 0.2}},
+        finetune={"recipe": {"momentum": 0.8}},
+    )
+    train, search, finetune = (recipes.recipe(full, stage) for stage in recipes.STAGES)
+    assert [part["weight_decay"] for part in (train, search, finetune)] == [0.1, 0.2, 0.1]
+    assert [part["flip"] for part in (train, search, finetune)] == [0.25] * 3
+    assert [part["momentum"] for part in (train, search, finetune)] == [0.0, 0.9, 0.8]
+    assert [part["epochs"] for part in (train, search, finetune)] == [100, 10, 100]
+    assert [part["batch_size"] for part in (train, search, finetune)] == [16, 64, 64]
+    assert ("optimizer" in train, "optimizer" in search, "optimizer" in finetune) == (True, False, False)
+
+
+def test_what_a_search_found_is_what_its_file_says_of_knobs():
+    best = {"branch": "l1-40", "trial": 3, "trials": 5, "valid_accuracy": 0.5, **OTHER}
+    assert found(best) == OTHER
+
+
+def test_each_knob_of_the_config_is_one_of_a_recipe_and_each_stage_can_set_it():
+    schema = config.schema_of()
+    train = set(schema["properties"]["train"]["properties"]) - set(recipes.SHARING)
+    knobs = {field.name for field in fields(Recipe)} - {"seed", "stream"}
+    assert train == knobs
+    assert set(schema["$defs"]["recipe"]["properties"]) == knobs - {*recipes.OWN, "learning_rate"}
+
+
+def test_how_many_share_the_work_is_no_part_of_a_stage():
+    one = complete()
+    many = complete(train={"gpus": 2}, search={"workers": 3})
+    assert [recipes.recipe(one, stage) for stage in recipes.STAGES] == [
+        recipes.recipe(many, stage) for stage in recipes.STAGES
+    ]
+    assert recipes.space(one) == recipes.space(many)
