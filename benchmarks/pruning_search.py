@@ -14,7 +14,7 @@ import optuna
 import pandas as pd
 
 from benchmarks import common
-from detector.training.search import FINISHED
+from detector.training.study import FINISHED
 
 EPOCHS_TARGET, POINTS = 0.6, 0.1
 STARTUP = 1  # trials that are never stopped by the median

@@ -225,9 +225,7 @@ def test_another_batch_of_evaluation_reruns_what_it_is_in(finished):
 
 
 def test_search_code_leaves_the_baseline(finished):
-    with edited(
-        finished.folder / "src/detector/training/search.py", "import logging", "import logging  # changed"
-    ):
+    with edited(finished.folder / "src/detector/training/study.py", "import logging", "import logging  # changed"):
         stale = finished.stale()
     assert "baseline" not in stale
     assert (stale["search"], stale["finetune"], stale["predict"]) == (2, 2, 2)

@@ -1,34 +1,20 @@
-"""Hyperparameter search: the Optuna study of one branch, over optimizer and learning rate.
+"""Hyperparameter search: the study of one branch, over optimizer and learning rate."""
 
-Any number of workers may run one study at once; the journal is all that they share.
-"""
-
-import json
-import logging
-import os
-import time
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial
 
-from detector.core import locks
-from detector.core.errors import DetectorError, DivergedError
+from detector.core.errors import DetectorError
+from detector.training import study
 
-log = logging.getLogger(__name__)
-
-MACHINE = ("device", "precision")  # what each trial was computed on and in
-TRIAL_COLUMNS = ("trial", "state", "optimizer", "learning_rate", "valid_accuracy", "epochs", "seconds", *MACHINE)
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-WAIT = 1.0  # seconds between two looks at what other workers do
-PATIENCE = 60.0  # seconds to wait for the journal; it is held for milliseconds
+TRIAL_COLUMNS = (
+    *("trial", "state", "optimizer", "learning_rate", "valid_accuracy", "epochs", "seconds"),
+    *study.MACHINE,
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +23,13 @@ class Space:
 
     optimizers: tuple[str, ...]
     learning_rate: tuple[float, float]
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """Values of one trial by name, as its sampler draws them."""
+        return {
+            "optimizer": trial.suggest_categorical("optimizer", list(self.optimizers)),
+            "learning_rate": trial.suggest_float("learning_rate", *self.learning_rate, log=True),
+        }
 
 
 @dataclass
@@ -57,10 +50,6 @@ class Outcome:
         return max(scored, key=lambda row: row["valid_accuracy"])
 
 
-class PrunedError(Exception):
-    """Trial ended early by the pruner: its learning curve lies below those before it."""
-
-
 # objective(trial number, values, report) -> (validation accuracy, epochs); report(epoch, validation accuracy)
 Objective = Callable[[int, Mapping[str, Any], Callable[[int, float], None]], tuple[float, int]]
 
@@ -79,62 +68,36 @@ def run(
     machine: Mapping[str, str] | None = None,
     lock_of: Callable[[int], Path] | None = None,
 ) -> Outcome:
-    """Bring the study `key` in `journal` to `trials` finished trials, whatever is in it already.
+    """Bring the study `key` in `journal` to `trials` finished trials, as `study.run` does, for the best accuracy.
 
     `objective(number, {"optimizer": …, "learning_rate": …}, report)` returns the validation accuracy reached and
-    the epochs trained, and calls `report(epoch, accuracy)` after each, which raises `PrunedError` where `pruner`
-    ends the trial; the best accuracy so far then counts. Where it raises `DivergedError`, the trial counts as
-    finished, without an accuracy.
-
-    Each number is one trial. A worker takes the first number that is neither finished nor in progress at another
-    living worker; `lock_of(worker)` is the lock that each holds while it lives (`locks`). Trials of a killed
-    worker are taken over. Worker 0 returns when all trials are finished, others when nothing is left to take.
-
-    The sampler is seeded anew for each number, from (seed, number): a resumed study draws the same values as an
-    uninterrupted one. TPE begins to learn from earlier trials at its eleventh; up to ten the values do not depend
-    on the number of workers either.
-
-    `machine` describes this worker's hardware (`MACHINE`) and is recorded with each of its trials. Workers may
-    differ; the trials stay one study, and a warning says that they were not all computed alike.
+    the epochs trained, and calls `report(epoch, accuracy)` after each.
 
     Raises `DetectorError` where the journal is damaged.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    claim = journal.with_name(journal.name + ".claim")
-    with locks.held(claim, PATIENCE):
-        study = optuna.create_study(
-            storage=JournalStorage(_CheckedJournal(journal)),
-            study_name=key,
-            direction="maximize",
-            load_if_exists=True,
-            pruner=PRUNERS[pruner],
-        )
-    told = False
-    while True:
-        with locks.held(claim, PATIENCE):
-            number, under_way = _free_number(study, trials, worker, lock_of)
-            if number is not None:
-                study.sampler = optuna.samplers.TPESampler(seed=(1_000_003 * seed + number) % 2**32)
-                trial = study.ask()
-                trial.set_user_attr("number", number)
-                trial.set_user_attr("worker", worker)
-                for name in MACHINE:
-                    trial.set_user_attr(name, (machine or {}).get(name, ""))
-                values = {
-                    "optimizer": trial.suggest_categorical("optimizer", list(space.optimizers)),
-                    "learning_rate": trial.suggest_float("learning_rate", *space.learning_rate, log=True),
-                }
-        if number is None:
-            if worker or not under_way:
-                return Outcome(_rows(study, trials, title))
-            if not told:
-                log.info("%s: waiting for %d trials of other workers", title, under_way)
-                told = True
-            time.sleep(WAIT)
-            continue
-        log.info("%s: trial %d/%d  %s", title, number + 1, trials, values)
-        _try(study, trial, number, values, objective)
+
+    def scored(
+        number: int, values: Mapping[str, Any], report: Callable[[int, float], None]
+    ) -> tuple[tuple[float], int]:
+        accuracy, epochs = objective(number, values, report)
+        return (accuracy,), epochs
+
+    rows = study.run(
+        *(journal, space.suggest, trials, seed, scored, title),
+        key=key,
+        goals={"valid_accuracy": "maximize"},
+        sampler=tpe,
+        pruner=PRUNERS[pruner],
+        worker=worker,
+        machine=machine,
+        lock_of=lock_of,
+    )
+    return Outcome([{name: row[name] for name in TRIAL_COLUMNS} for row in rows])
+
+
+def tpe(seed: int) -> optuna.samplers.BaseSampler:
+    """Optuna's default sampler, which begins to learn from earlier trials at its eleventh."""
+    return optuna.samplers.TPESampler(seed=seed)
 
 
 PRUNERS: Mapping[str, optuna.pruners.BasePruner] = {
@@ -145,129 +108,3 @@ PRUNERS: Mapping[str, optuna.pruners.BasePruner] = {
 # Epochs without a better accuracy after which a trial ends. The median alone leaves too many: on the recorded
 # curves it spends 67 % of the epochs, with this 57 % (docs/performance.md).
 PATIENCE_OF_TRIALS: Mapping[str, int | None] = {"none": None, "median": 4}
-
-
-def _free_number(
-    study: optuna.Study, trials: int, worker: int, lock_of: Callable[[int], Path] | None
-) -> tuple[int | None, int]:
-    """The first number that nobody has or had, and how many trials are under way.
-
-    Trials of workers that are gone are marked failed first.
-    """
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        other = trial.user_attrs.get("worker", worker)
-        if other == worker or lock_of is None or not locks.is_held(lock_of(other)):
-            study.tell(trial.number, state=TrialState.FAIL)
-    taken = study.get_trials(deepcopy=False, states=(*FINISHED, TrialState.RUNNING))
-    free = set(range(trials)) - {trial.user_attrs["number"] for trial in taken}
-    return min(free, default=None), sum(trial.state == TrialState.RUNNING for trial in taken)
-
-
-def _try(study: optuna.Study, trial: Trial, number: int, values: Mapping[str, Any], objective: Objective) -> None:
-    best = [0.0]
-    epochs = 0
-
-    def report(epoch: int, accuracy: float) -> None:
-        nonlocal epochs
-        epochs = epoch
-        best[0] = max(best[0], accuracy)
-        trial.report(best[0], epoch - 1)  # Optuna counts steps from 0
-        if trial.should_prune():
-            raise PrunedError
-
-    started = time.perf_counter()
-    accuracy: float | None
-    try:
-        accuracy, epochs = objective(number, values, report)
-        state = "COMPLETE"
-    except PrunedError:
-        accuracy, state = best[0], "PRUNED"
-    except DivergedError as error:
-        log.warning("%s", error)
-        accuracy, state = None, "DIVERGED"
-    for name, value in (("state", state), ("valid_accuracy", accuracy), ("epochs", epochs)):
-        trial.set_user_attr(name, value)
-    trial.set_user_attr("seconds", time.perf_counter() - started)
-    complete = state == "COMPLETE"
-    study.tell(trial, accuracy if complete else None, TrialState.COMPLETE if complete else TrialState.PRUNED)
-
-
-def _rows(study: optuna.Study, trials: int, title: str) -> list[dict[str, Any]]:
-    """The finished trials with numbers below `trials`: the study may hold more, from when more were asked for."""
-    finished = study.get_trials(deepcopy=False, states=FINISHED)
-    rows = [_row(trial) for trial in sorted(finished, key=lambda t: t.user_attrs["number"])][:trials]
-    if len(machines := {tuple(row[name] for name in MACHINE) for row in rows}) > 1:
-        found = ", ".join(" in ".join(machine) for machine in sorted(machines))
-        log.warning(
-            "%s: the trials were computed on unlike machines (%s); trials.csv has each one's", title, found
-        )
-    return rows
-
-
-def _row(trial: FrozenTrial) -> dict[str, Any]:
-    noted = {**trial.params, **trial.user_attrs, "trial": trial.user_attrs["number"]}
-    return {name: noted[name] for name in TRIAL_COLUMNS}
-
-
-class _Flock:
-    """The journal's lock, as Optuna wants it. Optuna's own outlives a killed holder, by 30 seconds."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        self._held: AbstractContextManager[None] | None = None
-
-    def acquire(self) -> bool:
-        self._held = locks.held(self._path, PATIENCE)
-        self._held.__enter__()
-        return True
-
-    def release(self) -> None:
-        if self._held is not None:
-            self._held.__exit__(None, None, None)
-            self._held = None
-
-
-class _CheckedJournal(JournalFileBackend):
-    """Optuna's journal with a checksum in each line."""
-
-    def __init__(self, path: Path):
-        self._path = path
-        lock = path.with_name(path.name + ".lock")
-        with locks.held(lock, PATIENCE):
-            _mend(path)
-        super().__init__(str(path), _Flock(lock))
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        super().append_logs([{**entry, "crc32": _crc(entry)} for entry in logs])
-
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        lines = super().read_logs(log_number_from)
-        while True:
-            try:
-                entry = next(lines)
-                if entry.pop("crc32") != _crc(entry):
-                    raise ValueError("a checksum does not hold")
-            except StopIteration:
-                return
-            except (ValueError, KeyError, AttributeError, TypeError) as error:
-                raise DetectorError(
-                    f"{self._path}: damaged ({error}); delete it, with the trials in it, and run again"
-                ) from None
-            yield entry
-
-
-def _crc(entry: Mapping[str, Any]) -> int:
-    return zlib.crc32(json.dumps(entry, sort_keys=True).encode())
-
-
-def _mend(journal: Path) -> None:
-    """Cut off a last line that a kill or a full disk left unfinished: the next one would be glued to it."""
-    if not journal.exists():
-        return
-    with open(journal, "r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            log.warning("%s: the last line is torn; it is taken back", journal)
-            file.truncate(whole)
-            os.fsync(file.fileno())
