@@ -1,5 +1,5 @@
-"""The numbers equal scikit-learn's with fake as the positive class, what is undefined is empty, never 0, intervals
-are the published ones and hold the true share, and the front is what its definition says."""
+"""The numbers equal scikit-learn's with fake as the positive class, what is undefined is empty, never 0, and
+intervals are the published ones and hold the true share."""
 
 import math
 
@@ -11,7 +11,6 @@ from scipy.stats import binom, t
 from sklearn import metrics as reference
 from statsmodels.stats.proportion import proportion_confint
 
-from detector.figures import deployment
 from detector.stats import classification, intervals
 
 
@@ -116,18 +115,3 @@ def test_an_interval_by_groups_at_its_ends():
 def test_accuracy_comes_with_its_interval():
     got = classification.measure(np.array([1, 0, 0]), np.array([1.0, -1.0, 1.0]))
     assert (got["accuracy_low"], got["accuracy_high"]) == intervals.wilson(2 / 3, 3)
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
-def test_the_front_is_what_no_other_point_beats(points):
-    """Small integers: ties, and equal points, come up often."""
-    expected = [
-        not any(x <= cost and y >= value and (x, y) != (cost, value) for x, y in points) for cost, value in points
-    ]
-    cost, value = np.reshape(points, (-1, 2)).T
-    assert deployment.front(cost, value).tolist() == expected
-
-
-def test_what_was_not_measured_is_not_at_the_front():
-    assert deployment.front([1, np.nan, 0], [1, 2, np.nan]).tolist() == [True, False, False]

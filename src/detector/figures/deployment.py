@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from detector.core.errors import DetectorError
 from detector.figures import drawing, placement
 from detector.stats import intervals
+from detector.stats.pareto import front
 
 FILE = "deployment_{arch}_seed{seed}.svg"
 FROM = {"table": "tables/deployment.csv"}
@@ -28,17 +29,6 @@ def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
     if run.empty:
         raise DetectorError(f"{path}: deployment.csv has no row of {arch}, seed {seed}")
     deployment(path, run[run["batch"] == run["batch"].iloc[0]])
-
-
-def front(cost: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Pareto front: boolean (n,), the points that no other beats in both `cost` and `value`, float (n,).
-
-    A point is beaten by one that costs no more and is worth no less, and differs in one of the two. NaN is beaten.
-    """
-    cost, value = np.asarray(cost, dtype=np.float64), np.asarray(value, dtype=np.float64)
-    worse = (cost[:, None] >= cost) & (value[:, None] <= value)
-    beaten = worse & ((cost[:, None] > cost) | (value[:, None] < value))
-    return ~beaten.any(axis=1) & ~np.isnan(cost + value)
 
 
 def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) -> None:
