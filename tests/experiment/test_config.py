@@ -40,6 +40,12 @@ def test_the_plain_config_is_the_study(study):
             "momentum": 0.0,
             "nesterov": False,
             "weight_decay": 0.0,
+            "schedule": "constant",
+            "warmup": 0.0,
+            "label_smoothing": 0.0,
+            "clip": None,
+            "ema": None,
+            "balance": "none",
         },
         "gpus": 1,
     }
@@ -155,6 +161,26 @@ def test_the_dense_control_comes_first(study):
         ),
         ({"search": {"recipe": {"epochs": 3}}}, "search.recipe.epochs: unknown key; known keys: optimizer, flip"),
         ({"train": {"weight_decay": -1}}, "train.weight_decay: found -1, expected at least 0"),
+        (
+            {"train": {"schedule": "step"}},
+            'train.schedule: found "step", expected one of constant, cosine, one_cycle',
+        ),
+        ({"train": {"label_smoothing": 1}}, "train.label_smoothing: found 1, expected less than 1"),
+        ({"train": {"clip": 0}}, "train.clip: found 0, expected more than 0"),
+        ({"train": {"ema": 1.0}}, "train.ema: found 1.0, expected less than 1"),
+        (
+            {"train": {"balance": "weight"}},
+            'train.balance: found "weight", expected one of none, weights, sampling',
+        ),
+        ({"train": {"warmup": -1}}, "train.warmup: found -1, expected at least 0"),
+        (
+            {"train": {"warmup": 10}},
+            "train.warmup: found 10, expected less than search.epochs, found 10; lower it or set search.recipe.wa",
+        ),
+        (
+            {"finetune": {"epochs": 2, "recipe": {"warmup": 2}}},
+            "finetune.recipe.warmup: found 2, expected less than finetune.epochs, found 2; lower it",
+        ),
         ({"train": {"gpus": 20}}, "train.gpus: found 20, expected no more than train.batch_size, found 16"),
     ],
 )

@@ -1,5 +1,6 @@
 """Two processes that share each batch train what one would: same curve, same weights, each image once an epoch."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from tests.support.kills import processes
 from tests.training.test_fit import RECIPE, make_batches
 
 PROGRAM = """
-import argparse, pathlib, sys, time
+import argparse, dataclasses, json, pathlib, sys, time
 sys.path.insert(0, {here!r})
 from tests.training import test_fit as t
 from detector.core import job
@@ -39,25 +40,29 @@ def main(args):
             time.sleep(args.pause)
             return gather(*given)
         train.gather = slowly
-    model = t.small_net()
-    # A bias before batch normalisation has no gradient but rounding, which Adam blows up. ResNets have none.
-    model[0].bias = None
-    kept = masks.global_l1(networks.prunable(model), 0.4)
-    state = resume.ResumeState(args.folder / "resume")
-    result = t.fit(model, train, valid, t.RECIPE, t.PLAN, masks=kept, state=state)
-    if team.rank == 0:
-        checkpoints.save_weights(args.folder / "model.safetensors", result.weights)
-        stage.write_history(args.folder / "history.csv", result.history)
+    for number, knobs in enumerate(args.knobs):
+        model = t.small_net()
+        # A bias before batch normalisation has no gradient but rounding, which Adam blows up. ResNets have none.
+        model[0].bias = None
+        kept = masks.global_l1(networks.prunable(model), 0.4)
+        folder = args.folder / str(number)
+        state = resume.ResumeState(folder / "resume")
+        recipe = dataclasses.replace(t.RECIPE, **knobs)
+        result = t.fit(model, train, valid, recipe, t.PLAN, masks=kept, state=state)
+        if team.rank == 0:
+            checkpoints.save_weights(folder / "model.safetensors", result.weights)
+            stage.write_history(folder / "history.csv", result.history)
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--folder", type=pathlib.Path)
 parser.add_argument("--processes", type=int)
 parser.add_argument("--pause", type=float, default=0)
+parser.add_argument("--knobs", type=json.loads)
 job.run(main, parser)
 """
 
 
-def start(folder, processes, pause=0.0):
+def start(folder, processes, pause=0.0, knobs=({},)):
     script = folder / "train.py"
     folder.mkdir(exist_ok=True)
     script.write_text(PROGRAM.format(here=str(ROOT)))
@@ -71,6 +76,8 @@ def start(folder, processes, pause=0.0):
             str(processes),
             "--pause",
             str(pause),
+            "--knobs",
+            json.dumps(knobs),
             "--log",
             folder / "log",
         ],
@@ -90,18 +97,38 @@ def compare(one, two):
         np.testing.assert_allclose(*(h[column] for h in histories), atol=1.01 / count)
 
 
+# The study's, and between the other two each knob.
+SGD = {"optimizer": "SGD", "momentum": 0.9, "nesterov": True, "learning_rate": 0.01}
+RECIPES = (
+    {},
+    {**SGD, "schedule": "one_cycle", "clip": 0.3, "balance": "weights", "ema": 0.7},
+    {
+        **SGD,
+        "schedule": "cosine",
+        "warmup": 0.5,
+        "label_smoothing": 0.1,
+        "balance": "sampling",
+        "weight_decay": 0.1,
+    },
+)
+
+
 def test_two_processes_train_what_one_does(tmp_path):
     for name, size in (("one", 1), ("two", 2)):
-        job = start(tmp_path / name, size)
+        job = start(tmp_path / name, size, knobs=RECIPES)
         _, errors = job.communicate(timeout=120)
         assert job.returncode == 0, errors
-    compare(tmp_path / "one", tmp_path / "two")
     log = (tmp_path / "two/log").read_text()
     assert "starting 2 processes" in log
-    assert [log.count(f"epoch {number}/4") for number in (1, 2, 3, 4)] == [1, 1, 1, 1]
-    first, second = (checkpoints.load_weights(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    for name, tensor in first.items():
-        torch.testing.assert_close(tensor, second[name], rtol=1e-3, atol=1e-4, msg=name)
+    assert [log.count(f"epoch {number}/4") for number in (1, 2, 3, 4)] == [len(RECIPES)] * 4
+    for number, knobs in enumerate(RECIPES):
+        one, two = (tmp_path / name / str(number) for name in ("one", "two"))
+        compare(one, two)
+        first, second = (checkpoints.load_weights(folder / "model.safetensors") for folder in (one, two))
+        for name, tensor in first.items():
+            torch.testing.assert_close(
+                tensor, second[name], rtol=1e-3, atol=1e-4, msg=lambda said, at=(knobs, name): f"{at}: {said}"
+            )
 
 
 @pytest.fixture
@@ -134,7 +161,7 @@ def test_batch_normalisation_over_processes_is_torch_s_own_in_each_precision(dty
 @pytest.mark.long
 def test_a_stopped_team_leaves_no_process_and_goes_on(tmp_path):
     job = start(tmp_path / "two", 2, pause=0.25)
-    resume = tmp_path / "two/resume"
+    resume = tmp_path / "two/0/resume"
     deadline = time.monotonic() + 60
     while not resume.exists() or not list(resume.glob("*.state")):
         assert time.monotonic() < deadline
@@ -150,7 +177,7 @@ def test_a_stopped_team_leaves_no_process_and_goes_on(tmp_path):
         job = start(tmp_path / name, size)
         _, errors = job.communicate(timeout=120)
         assert job.returncode == 0, errors
-    compare(tmp_path / "one", tmp_path / "two")
+    compare(tmp_path / "one/0", tmp_path / "two/0")
 
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])

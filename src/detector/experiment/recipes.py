@@ -61,6 +61,12 @@ def _problems(config: Mapping, stage: str) -> list[str]:
             f"{nesterov}: true needs momentum, found {momentum}: 0; raise that, or set "
             f"{_switch(stage, 'nesterov')} to false"
         )
+    if knobs["warmup"] and knobs["warmup"] >= knobs["epochs"]:
+        place, switch = _place(config, stage, "warmup"), _switch(stage, "warmup")
+        lines.append(
+            f"{place}: found {knobs['warmup']}, expected less than {stage}.epochs, found {knobs['epochs']}; "
+            f"lower it{'' if place == switch else f' or set {switch}'}"
+        )
     return lines
 
 

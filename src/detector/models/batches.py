@@ -1,5 +1,6 @@
 """Batches of packed images: gathered by row, flipped and normalised on the device."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,16 +20,30 @@ AHEAD = 2  # batches that are gathered while the device works
 UPLOAD = 256  # images copied at a time when all are taken to the device
 
 
-def epoch_order(count: int, seed: int, epoch: int, stream: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def epoch_order(
+    count: int, seed: int, epoch: int, stream: int = 0, balance: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Order of an epoch's images, and for each a number in [0, 1) that decides its flip.
 
     Both depend on (seed, epoch, stream) alone, so a resumed training sees what an uninterrupted one would have
     seen. Stages have streams of their own: fine-tuning that replayed the baseline's flips would see exactly the
     images that the network remembers. Returns an int64 permutation (count,) and float32 (count,) by position in
     that order.
+
+    `balance`: labels (count,), each class of which fills an equal part of the epoch (the first one, where that is
+    no whole number, one image more): an image of a small class comes several times, as often as any other of it
+    but for one; of a large class some are left out, drawn anew in each epoch.
     """
     rng = np.random.default_rng([seed, epoch, stream])
-    return rng.permutation(count), rng.random(count, dtype=np.float32)
+    if balance is None:
+        return rng.permutation(count), rng.random(count, dtype=np.float32)
+    classes = [np.flatnonzero(balance == label) for label in np.unique(balance)]
+    parts = []
+    for number, own in enumerate(classes):
+        wanted = (count + len(classes) - 1 - number) // len(classes)
+        rounds = [rng.permutation(own) for _ in range(math.ceil(wanted / len(own)))]
+        parts.append(np.concatenate(rounds)[:wanted])
+    return rng.permutation(np.concatenate(parts)), rng.random(count, dtype=np.float32)
 
 
 class Batches:
@@ -124,14 +139,17 @@ class Batches:
         first: int = 0,
         rank: int = 0,
         ranks: int = 1,
+        balanced: bool = False,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Training batches of one epoch, each image once: (images, labels), both on the device.
 
         Images are float32 (n, 3, size, size), labels float32 (n,). `flip`: the probability that an image is
         mirrored. `first`: the number of the step to begin with. Of `ranks` processes that share each batch,
-        process `rank` gets its part. `steps` says which images make which batch.
+        process `rank` gets its part. `steps` says which images make which batch. `balanced`: as many images of
+        each class instead, some of them several times (`epoch_order`).
         """
-        order, chance = epoch_order(len(self), seed, epoch, stream)
+        balance = self._label.numpy() if balanced else None
+        order, chance = epoch_order(len(self), seed, epoch, stream, balance)
         own = [slice(start + rank, stop, ranks) for start, stop in self.steps(batch_size, ranks)[first:]]
         yield from self._epoch(order, chance < flip, own)
 

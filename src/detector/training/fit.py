@@ -13,15 +13,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from detector.core import progress, signals
 from detector.core.errors import DetectorError, DivergedError
-from detector.core.labels import REAL
+from detector.core.labels import CLASSES, FAKE, REAL
 from detector.models.batches import Batches
 from detector.models.devices import Plan
 from detector.models.networks import Passes, evaluation_batch, prunable
 from detector.pruning import masks as pruning
 from detector.stats import decisions
 from detector.training import distributed
+from detector.training.average import Average
 from detector.training.recipe import Recipe
 from detector.training.resume import ResumeState
+from detector.training.schedule import rate
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ class Epoch:
     train_accuracy: float
     valid_loss: float
     valid_accuracy: float
-    learning_rate: float
+    learning_rate: float  # of its last step
     seconds: float
     images_per_second: float  # training images over the time spent training
     valid_called_real: float  # share of the validation images
@@ -169,6 +171,11 @@ class _Run:
         self._state = state if self._team.rank == 0 else None
         self._model = plan.place(model)
         self._weights = prunable(model)
+        self._average = None if recipe.ema is None else Average(self._model, recipe.ema)
+        if recipe.balance != "none":
+            _require_both(train, "balance", "training", title)
+        self._class_weights = _class_weights(train) if recipe.balance == "weights" else None
+        self._per_epoch = len(train.steps(recipe.batch_size, self._team.size))
         # A ramp longer than the training ends with it: no run leaves a model that is pruned less than it says.
         self._gradual: pruning.Gradual | None = None
         self._kept: list[torch.Tensor] | None = None
@@ -208,6 +215,13 @@ class _Run:
     def _keep(self, masks: Sequence[torch.Tensor]) -> None:
         self._kept = pruning.like(self._weights, masks)
         pruning.apply(self._weights, self._kept)
+        if self._average is not None:
+            pruning.apply(prunable(self._average.module), self._kept)
+
+    @property
+    def _evaluated(self) -> nn.Module:
+        """The network that is validated and kept."""
+        return self._model if self._average is None else self._average.module
 
     def epoch(self) -> Epoch:
         """Train and validate one epoch, or what is left of it, and save."""
@@ -221,18 +235,19 @@ class _Run:
         count = len(self._train)
         loss, accuracy = self._partial.loss_sum.item() / count, self._partial.correct.item() / count
         trained = time.perf_counter() - begun
-        valid_loss, valid_accuracy, called = _evaluate(self._model, self._valid, self._plan, self._stop_if_asked)
-        rate = self._recipe.learning_rate
+        valid_loss, valid_accuracy, called = _evaluate(
+            self._evaluated, self._valid, self._plan, self._stop_if_asked
+        )
         if not (math.isfinite(loss) and math.isfinite(valid_loss)):
             raise DivergedError(
                 f"{self._title}: the loss is {loss} (validation {valid_loss}) in epoch {number}; "
-                f"lower the learning rate ({rate:g}) or set runtime.precision: fp32"
+                f"lower the learning rate ({self._recipe.learning_rate:g}) or set runtime.precision: fp32"
             )
-        seconds = time.perf_counter() - begun
-        row = Epoch(number, loss, accuracy, valid_loss, valid_accuracy, rate, seconds, count / trained, called)
+        seconds, last = time.perf_counter() - begun, self._rate(number, self._per_epoch - 1)
+        row = Epoch(number, loss, accuracy, valid_loss, valid_accuracy, last, seconds, count / trained, called)
         self.history.append(row)
         if _best(self.history, self.first) is row:
-            self.best = {name: t.detach().cpu().clone() for name, t in self._model.state_dict().items()}
+            self.best = {name: t.detach().cpu().clone() for name, t in self._evaluated.state_dict().items()}
         self._partial = self._fresh()
         self._save()
         # Logged when it is safe: an epoch in the log is never trained again.
@@ -250,6 +265,7 @@ class _Run:
         batches = self._train.train(
             *(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream),
             **{"first": partial.step, "rank": team.rank, "ranks": team.size},
+            balanced=recipe.balance == "sampling",
         )
         bar = progress.bar(
             len(self._train),
@@ -262,22 +278,46 @@ class _Run:
                 self._optimizer.zero_grad(set_to_none=True)
                 with self._plan.autocast():
                     logits = self._network(images).squeeze(1)
-                loss = binary_cross_entropy_with_logits(logits.float(), labels)
+                loss = self._loss(logits.float(), labels)
                 start, stop = steps[partial.step]
                 if team.size == 1:
                     loss.backward()
                 else:
                     # Gradients are averaged over the processes; so it is the mean over all images of the batch.
                     (loss * (len(labels) * team.size / (stop - start))).backward()
-                self._optimizer.step()
-                if self._kept is not None:
-                    pruning.apply(self._weights, self._kept)
+                self._step(number, partial.step)
                 partial.loss_sum += loss.detach() * len(labels)
                 partial.correct += decisions.right(labels, logits.detach()).sum()
                 partial.step += 1
                 partial.seconds = time.perf_counter() - begun
                 bar.update(stop - start)
                 self._stop_if_asked()
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Mean loss of a batch: the share `label_smoothing` of each label is spread over both classes."""
+        smoothing = self._recipe.label_smoothing
+        weight = None if self._class_weights is None else self._class_weights.to(labels.device)[labels.long()]
+        targets = labels * (1 - smoothing) + smoothing / 2 if smoothing else labels
+        return binary_cross_entropy_with_logits(logits, targets, weight)
+
+    def _step(self, number: int, step: int) -> None:
+        """Change the weights by the gradients of step `step`, from 0, of epoch `number`."""
+        recipe = self._recipe
+        if recipe.clip is not None:
+            if self._kept is not None:  # weights that are not there count for nothing in the norm
+                pruning.apply([grad for w in self._weights if (grad := w.grad) is not None], self._kept)
+            nn.utils.clip_grad_norm_(self._model.parameters(), recipe.clip)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._rate(number, step)
+        self._optimizer.step()
+        if self._kept is not None:
+            pruning.apply(self._weights, self._kept)
+        if self._average is not None:
+            self._average.update(self._model, (number - 1) * self._per_epoch + step)
+
+    def _rate(self, number: int, step: int) -> float:
+        """Learning rate of step `step`, from 0, of epoch `number`."""
+        return rate(self._recipe, (number - 1) * self._per_epoch + step, self._per_epoch)
 
     def _fresh(self) -> _Partial:
         loss_sum, correct = torch.zeros(2, device=self._plan.torch_device)
@@ -298,6 +338,8 @@ class _Run:
             self._state.save(len(self.history), content, keep=1)
             return
         content |= {"model": self._model.state_dict(), "optimizer": self._optimizer.state_dict()}
+        if self._average is not None:
+            content["average"] = self._average.module.state_dict()
         if partial is not None:
             content["partial"] = vars(partial)
         self._state.save(len(self.history), content, step=0 if partial is None else partial.step)
@@ -307,12 +349,29 @@ class _Run:
         if "model" in saved:
             self._model.load_state_dict(saved["model"])
             self._optimizer.load_state_dict(saved["optimizer"])
+            if self._average is not None:
+                self._average.module.load_state_dict(saved["average"])
         if "partial" in saved:
             device = self._plan.torch_device
             self._partial = _Partial(**saved["partial"])
             self._partial.loss_sum = self._partial.loss_sum.to(device)
             self._partial.correct = self._partial.correct.to(device)
         log.info("%s: going on after epoch %d, step %d", self._title, len(self.history), self._partial.step)
+
+
+def _require_both(images: Batches, knob: str, part: str, title: str) -> None:
+    labels = images.labels.unique().tolist()
+    if len(labels) < 2:
+        raise DetectorError(
+            f"{title}: {knob} in the recipe needs images of both classes, and the {part} images are all "
+            f"{CLASSES[int(labels[0])]}; leave it at its default, or add images"
+        )
+
+
+def _class_weights(train: Batches) -> torch.Tensor:
+    """Weight of an image by its label, float32 (2,): both classes weigh the same, all images 1 on average."""
+    counts = [int((train.labels == label).sum()) for label in (FAKE, REAL)]
+    return torch.tensor([len(train) / (2 * count) for count in counts])
 
 
 @torch.inference_mode()

@@ -19,8 +19,9 @@ class Recipe:
     """Training settings; docs/configuration.md says what each knob of `train` means.
 
     `patience`: epochs without a better validation score, None trains every epoch; `flip`: the probability that an
-    image is mirrored; `momentum` and `nesterov` are SGD's and ignored by others. `stream` separates the order and
-    flips of a stage from those of other stages with the same seed.
+    image is mirrored; `momentum` and `nesterov` are SGD's and ignored by others; `warmup`: in epochs; `clip`: the
+    largest norm of a step's gradients, None leaves them; `ema`: decay of the moving average of weights, None
+    takes none. `stream` separates the order and flips of a stage from those of other stages with the same seed.
     """
 
     optimizer: str
@@ -33,6 +34,12 @@ class Recipe:
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup: float = 0.0
+    label_smoothing: float = 0.0
+    clip: float | None = None
+    ema: float | None = None
+    balance: str = "none"
     stream: Stream = Stream.BASELINE
 
 
