@@ -63,6 +63,15 @@ def test_a_run_that_is_not_finished_says_how_far_it_is(begun):
     ]
 
 
+def test_a_search_that_all_branches_share_is_told(begun):
+    write_json(begun / "runs/resnet18/seed10/hpo/best.json", {"trials": 7})
+    said = summary.text(begun).splitlines()
+    assert said[5:7] == [
+        "  resnet18 seed 10 all branches: searched (7 trials)",
+        "  resnet18 seed 10 l1-00: searched (5 trials)",
+    ]
+
+
 def test_a_job_that_has_said_nothing_yet_is_named(begun):
     (begun / "logs/pack-others.log").write_text("")
     (begun / "state/pack-others").rmdir()

@@ -81,6 +81,16 @@ def test_the_dense_control_comes_first(study):
     assert matched == {**dense, "hyperparameters_of": "l1-40"}, "pruned as the dense control is"
 
 
+def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
+    full = config.complete(merge(study, {"prune": {"methods": {"l1": [0.4], "matched": [0.4]}}}), SCHEMA)
+    assert branches.searches(full) == {"l1-00": "l1-00/hpo", "l1-40": "l1-40/hpo"}
+    # An overlay cannot take a key away, but say that there is nothing in it.
+    shared = {"prune": {"methods": {"l1": [0.4], "matched": []}}, "search": {"share": "all"}}
+    full = config.complete(merge(merge(study, {"prune": {"methods": {"matched": [0.4]}}}), shared), SCHEMA)
+    assert branches.searches(full) == {"all": "hpo"}
+    assert list(branches.branches(full)) == ["l1-00", "l1-40"]
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
@@ -92,7 +102,11 @@ def test_the_dense_control_comes_first(study):
         ({"prune": {"methods": {"l1": [1.0]}}}, "prune.methods.l1.0: found 1.0, expected less than 1"),
         ({"prune": {"methods": {"l1": [-0.1]}}}, "prune.methods.l1.0: found -0.1, expected at least 0"),
         ({"prune": {"methods": {"l1": [0.123]}}}, "expected whole percents"),
-        ({"prune": {"methods": {"l1": []}}}, "prune.methods.l1: found [], expected at least 1 item"),
+        ({"prune": {"methods": {"l1": []}}}, "prune.methods: found no share at all, expected at least one"),
+        (
+            {"prune": {"methods": {"matched": [0.4]}}, "search": {"share": "all"}},
+            "prune.methods.matched: with search.share: all the dense control is trained as each branch is",
+        ),
         ({"prune": {"methods": {"l2": [0.1]}}}, "l2"),
         (
             {"prune": {"methods": {"matched": [0.4, 0.5]}}},

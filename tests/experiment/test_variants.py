@@ -16,6 +16,11 @@ def test_variants_are_read_from_their_folder():
     assert Variant("resnet18", 3, "gradual-40").percent_of == "weights"
 
 
+def test_a_search_is_of_the_branch_whose_folder_it_lies_in_or_of_all_of_its_run():
+    assert Variant.searched("results/runs/resnet18/seed3/l1-40/hpo") == Variant("resnet18", 3, "l1-40")
+    assert Variant.searched("results/runs/resnet18/seed13/hpo") == Variant("resnet18", 13, "all")
+
+
 @pytest.mark.parametrize(
     ("name", "method", "percent", "control", "pruned"),
     [

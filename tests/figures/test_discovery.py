@@ -54,6 +54,14 @@ def test_a_job_draws_the_figures_of_a_run_from_all_files_that_it_names(tmp_path)
     }
 
 
+def test_what_a_wildcard_is_called_need_not_be_what_stands_in_its_path(tmp_path):
+    text = MODULE.replace("{branch}/{set}", "{searched}/trials")
+    figure = declared(tmp_path, text)
+    values = {**OPEN, "searched": {"all": "hpo"}}
+    assert figure.sources(values)[1:] == ["runs/{arch}/seed{seed}/hpo/trials.parquet"]
+    assert figure.nested(list("ab"), values) == {"table": "a", "logits": {"all": "b"}}
+
+
 def test_a_figure_of_the_study_reads_all_runs(tmp_path):
     text = MODULE.replace("_{arch}_seed{seed}_{testset}", "").replace(", arch, seed, testset", "")
     figure = declared(tmp_path, text.replace("{branch}/{set}", "latency"))

@@ -68,6 +68,18 @@ def test_the_parts_add_up_and_every_control_fits(tmp_path):
     assert ("l1-90", "all") not in found
 
 
+def test_settings_are_the_same_where_all_that_was_searched_is(tmp_path):
+    """Whatever else a search says of itself, and whichever knobs it had."""
+    predictions, metas = study(1)
+    more = {"weight_decay": 0.1, "augment": [{"jpeg": 75}], "clip": None}
+    for branch, other in (("l1-00", {"branch": "l1-00", "trial": 1}), ("l1-40", {"branch": "l1-40", "trial": 3})):
+        metas[Variant("resnet18", 0, branch)] = {"hyperparameters": {**ADAM, **more, **other}}
+    metas[Variant("resnet18", 0, "l1-90")] = {"hyperparameters": {**ADAM, **more, "weight_decay": 0.2}}
+    table = written(ablation(predictions, metas, 0.005), tmp_path)
+    dense = table[table["control"] == "l1-00"].groupby("branch")["same_settings"].unique()
+    assert [list(said) for said in dense[["l1-40", "l1-90"]]] == [["yes"], ["no"]]
+
+
 def test_a_seed_s_numbers_are_those_of_its_networks(tmp_path):
     predictions, metas = study(2)
     table = written(ablation(predictions, metas, 0.005), tmp_path)

@@ -14,3 +14,10 @@ def test_best_hyperparameters(tmp_path):
     assert got["learning_rate"].tolist() == [1.2345e-6, 1.2345e-6]
     assert got["paper_optimizer"].fillna("").tolist() == ["SGD", ""]
     assert got["sparsity_percent"].tolist() == [30, 0]
+
+
+def test_a_search_that_all_branches_share_is_one_row(tmp_path):
+    best = {"optimizer": "SGD", "learning_rate": 1e-6, "valid_accuracy": 0.9, "trials": 5}
+    got = written(best_hyperparameters({Variant("resnet50", 0, "all"): best}, PAPER), COLUMNS, tmp_path)
+    assert got[["branch", "optimizer"]].to_numpy().tolist() == [["all", "SGD"]]
+    assert got["sparsity_percent"].isna().all(), "it is of no one branch"

@@ -260,6 +260,25 @@ def test_a_matched_control_is_fine_tuned_with_what_another_branch_s_search_found
     assert '"sparsity":0.0' in plan
 
 
+def test_a_search_that_all_branches_share_replaces_theirs_and_no_other_stage_s(finished):
+    """With its further workers; whether there is a dense control or not."""
+    shared = {**TINY["search"], "share": "all", "workers": 3}
+    with configured(finished, search=shared):
+        stale = finished.stale()
+        plan = finished.snakemake(
+            "--dry-run", "--printshellcmds", "results/tiny/runs/resnet18/seed0/l1-40/model.safetensors"
+        ).stdout
+    after = {name: count for name, count in AFTER_BASELINE.items() if name != "baseline_performance"}
+    assert stale == {**after, "search": 1, "search_worker": 2}
+    assert "--best results/tiny/runs/resnet18/seed0/hpo/best.json" in plan
+    assert "--state results/tiny/state/search-resnet18-seed0 " in plan
+    assert '--branch all --pruning \'{"method":"l1","sparsity":0.0}\'' in plan
+    with configured(finished, search=shared, prune={"methods": {"l1": [0.4]}, "dense_control": False}):
+        stale = finished.stale()
+    assert (stale["search"], stale["finetune"]) == (1, 1)
+    assert finished.stale() == {}, "searches of each branch are there still"
+
+
 def test_what_is_cleaned_away_makes_nothing_stale_but_what_needs_pixels_begins_again(finished, tmp_path):
     """Both as `detector clean` says it before it asks."""
     items = cleaning.deletable(finished.results, pixels=True)

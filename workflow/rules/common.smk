@@ -16,15 +16,18 @@ from detector.data import fingerprints, kinds
 from detector.experiment import methods
 from detector.experiment import resources as growth
 from detector.experiment.branches import (
+    UNPRUNED,
     branches,
     deployed,
     explained,
     perturbations,
     perturbed,
+    searches,
 )
 from detector.experiment.config import SCHEMA, complete, used_sources
 from detector.experiment.formats import EXPORTED, FILES, exported
 from detector.experiment.recipes import recipe, space
+from detector.experiment.variants import SHARED
 from detector.figures import discovery
 from detector.imaging.perturbations import modules as step_modules
 from detector.stats.metric_modules import modules as metric_modules
@@ -50,9 +53,8 @@ except DetectorError as error:
 RESULTS = CONFIG["results"].rstrip("/")
 SOURCES = used_sources(CONFIG)
 BRANCHES = branches(CONFIG)
-SEARCHED = [
-    name for name, pruning in BRANCHES.items() if "hyperparameters_of" not in pruning
-]
+# The searches of each run, with their folders below the run's: one of each branch, or a shared one.
+SEARCHES = searches(CONFIG)
 ARCHITECTURES = CONFIG["architectures"]
 SEEDS = CONFIG["seeds"]
 TESTSETS = ["valid", *SOURCES]
@@ -219,6 +221,30 @@ def variants(file, branch=("baseline", *BRANCHES), arch=ARCHITECTURES, seed=SEED
     return expand(f"{VARIANT}/{file}", arch=arch, seed=seed, branch=branch)
 
 
+def searched(file, arch=ARCHITECTURES, seed=SEEDS):
+    """One file of each search, in the order of the tables."""
+    return expand(
+        f"{RUN}/{{folder}}/{file}", arch=arch, seed=seed, folder=SEARCHES.values()
+    )
+
+
+def search_of(wildcards):
+    """The branch of a search: that which it is of, or `all`."""
+    return wildcards.get("branch", SHARED)
+
+
+def tried(wildcards):
+    """What the trials of a search prune; nothing where all branches share it."""
+    return BRANCHES[wildcards.branch] if "branch" in wildcards.keys() else UNPRUNED
+
+
+def found_by(wildcards):
+    """The result of the search whose best a branch is fine-tuned with."""
+    own = BRANCHES[wildcards.branch].get("hyperparameters_of", wildcards.branch)
+    folder = SEARCHES.get(SHARED) or SEARCHES[own]
+    return expand(f"{RUN}/{folder}/best.json", arch=wildcards.arch, seed=wildcards.seed)
+
+
 def run_variants(file, branch=("baseline", *BRANCHES)):
     """An input function: one file of each variant of the rule's own architecture and seed.
 
@@ -306,7 +332,7 @@ OPEN = {
     "arch": ARCHITECTURES,
     "seed": SEEDS,
     "branch": ["baseline", *BRANCHES],
-    "searched": SEARCHED,
+    "searched": SEARCHES,
     "set": TESTSETS,
     "source": list(SOURCES),
     "testset": ROC_SETS,

@@ -5,13 +5,16 @@
 #         runs/{arch}/seed{seed}/{branch}/hpo/journal.log   Optuna's journal: undeclared, so that it outlives a job.
 #         Its study is named by all that a search depends on; a finished one is never searched again
 #         A matched control has no hpo/: it is fine-tuned with what another branch's search found
+#         With `search.share: all` there is one search for all branches of a run, of the dense control, in the run's hpo/
 
 # Nothing reads what a further worker leaves, so their number makes no stage stale. They are asked for where a
 # search has no result yet.
-WORKER = f"{VARIANT}/hpo/worker{{worker}}.done"
+SHARED_SEARCH = SHARED in SEARCHES
+HPO = f"{RUN}/hpo" if SHARED_SEARCH else f"{VARIANT}/hpo"
+SEARCH = "search-{arch}-seed{seed}" + ("" if SHARED_SEARCH else "-{branch}")
 FURTHER_WORKERS = [
     marker
-    for best in variants("hpo/best.json", SEARCHED)
+    for best in searched("best.json")
     for marker in expand(
         Path(best).with_name("worker{worker}.done"),
         worker=range(1, CONFIG["search"]["workers"]),
@@ -24,20 +27,20 @@ rule search:
     input:
         script="workflow/scripts/training/search.py",
         code=lambda wc: code(
-            "workflow/scripts/training/search.py", *METHOD_OF[wc.branch]
+            "workflow/scripts/training/search.py", methods.module(tried(wc)["method"])
         ),
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
     output:
-        best=f"{VARIANT}/hpo/best.json",
-        trials=f"{VARIANT}/hpo/trials.csv",
+        best=f"{HPO}/best.json",
+        trials=f"{HPO}/trials.csv",
     log:
-        f"{LOGS}/search-{{arch}}-seed{{seed}}-{{branch}}.log",
+        f"{LOGS}/{SEARCH}.log",
     benchmark:
-        f"{BENCHMARKS}/search-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+        f"{BENCHMARKS}/{SEARCH}.tsv"
     wildcard_constraints:
-        branch="|".join(SEARCHED),
+        branch="|".join(SEARCHES),
     priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
@@ -46,14 +49,15 @@ rule search:
         runtime=1440,  # goes on from its resume state
     params:
         packs=lambda wc, input: folders(input.packs),
-        branch=lambda wc: canonical(BRANCHES[wc.branch]),
+        branch=search_of,
+        pruning=lambda wc: canonical(tried(wc)),
         config=section(
             search=space(CONFIG),
             recipe=recipe(CONFIG, "search"),
             runtime={**RUNTIME, "memory": TRAINING_MB},
         ),
-        state=f"{STATE}/search-{{arch}}-seed{{seed}}-{{branch}}",
-        journal=f"{VARIANT}/hpo/journal.log",
+        state=f"{STATE}/{SEARCH}",
+        journal=f"{HPO}/journal.log",
         role=lambda wc, output: (
             ["--worker", wc.worker]
             if "worker" in wc.keys()
@@ -63,8 +67,8 @@ rule search:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
         " --seed {wildcards.seed}"
-        " --branch {wildcards.branch}"
-        " --pruning {params.branch:q}"
+        " --branch {params.branch}"
+        " --pruning {params.pruning:q}"
         " --config {params.config:q}"
         " --manifest {input.manifest:q}"
         " --packs {params.packs:q}"
@@ -79,11 +83,11 @@ rule search:
 # A further worker: adds trials to the journal for as long as there are any to take.
 use rule search as search_worker with:
     output:
-        temp(touch(WORKER)),
+        temp(touch(f"{HPO}/worker{{worker}}.done")),
     log:
-        f"{LOGS}/search-{{arch}}-seed{{seed}}-{{branch}}-worker{{worker}}.log",
+        f"{LOGS}/{SEARCH}-worker{{worker}}.log",
     benchmark:
-        f"{BENCHMARKS}/search-{{arch}}-seed{{seed}}-{{branch}}-worker{{worker}}.tsv"
+        f"{BENCHMARKS}/{SEARCH}-worker{{worker}}.tsv"
 
 
 rule finetune:
@@ -95,12 +99,7 @@ rule finetune:
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
-        best=lambda wc: variants(
-            "hpo/best.json",
-            BRANCHES[wc.branch].get("hyperparameters_of", wc.branch),
-            wc.arch,
-            wc.seed,
-        ),
+        best=found_by,
     output:
         model=f"{VARIANT}/model.safetensors",
         meta=f"{VARIANT}/meta.json",

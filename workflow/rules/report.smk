@@ -54,7 +54,7 @@ rule best_hyperparameters:
         script="workflow/scripts/tables/best_hyperparameters.py",
         code=code("workflow/scripts/tables/best_hyperparameters.py", *METHOD_MODULES),
         paper=PAPER,
-        best=variants("hpo/best.json", SEARCHED),
+        best=searched("best.json"),
     output:
         table("best_hyperparameters"),
     log:
@@ -71,7 +71,7 @@ rule search_luck:
     input:
         script="workflow/scripts/tables/search_luck.py",
         code=code("workflow/scripts/tables/search_luck.py"),
-        trials=variants("hpo/trials.csv", SEARCHED),
+        trials=searched("trials.csv"),
     output:
         table("search_luck"),
     log:

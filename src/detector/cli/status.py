@@ -10,6 +10,7 @@ from detector.experiment.variants import BASELINE
 
 TOLD = re.compile(r"^\d\d:\d\d:\d\d INFO (.*(?:epoch|trial) \d+/\d+.*|.*\d+ of \d+ files.*)$", re.MULTILINE)
 JOBS = re.compile(r"(pack|baseline|search|finetune)-[\w-]+")  # that keep a state
+HPO = "hpo"  # folder of a search, in that of its branch or, where all branches share it, in that of its run
 TAIL = 1 << 16  # bytes of a log that are looked at
 
 
@@ -44,10 +45,12 @@ def _there(results: Path, name: str) -> bool:
 
 def _variants(results: Path) -> Iterator[str]:
     found = [path for path in results.glob("runs/*/seed*/*") if path.is_dir()]
-    for folder in sorted(found, key=lambda path: (path.parts[-3:-1], path.name != BASELINE, path.name)):
+    first = (BASELINE, HPO)
+    for folder in sorted(found, key=lambda path: (path.parts[-3:-1], path.name not in first, path.name)):
         done = []
-        if (folder / "hpo/best.json").is_file():
-            done.append(f"searched ({read_json(folder / 'hpo/best.json')['trials']} trials)")
+        best = folder / "best.json" if folder.name == HPO else folder / HPO / "best.json"
+        if best.is_file():
+            done.append(f"searched ({read_json(best)['trials']} trials)")
         if (folder / "meta.json").is_file():
             meta = read_json(folder / "meta.json")
             done.append(f"trained ({meta['epochs']} epochs, validation accuracy {meta['valid_accuracy']:.4f})")
@@ -56,7 +59,8 @@ def _variants(results: Path) -> Iterator[str]:
         done += ["bundled"] * (folder / "bundle/SHA256SUMS").is_file()
         if done:
             arch, seed, branch = folder.parts[-3:]
-            yield f"{arch} {seed.replace('seed', 'seed ')} {branch}: {', '.join(done)}"
+            of = "all branches" if branch == HPO else branch
+            yield f"{arch} {seed.replace('seed', 'seed ')} {of}: {', '.join(done)}"
 
 
 def _jobs(results: Path) -> Iterator[str]:

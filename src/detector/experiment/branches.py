@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 
 from detector.experiment import methods
-from detector.experiment.variants import BASELINE, DENSE_CONTROL, MAGNITUDE, MATCHED, Branch
+from detector.experiment.variants import BASELINE, DENSE_CONTROL, MAGNITUDE, MATCHED, SHARED, Branch
+
+UNPRUNED = {"method": MAGNITUDE, "sparsity": 0.0}  # a branch of which nothing is pruned
 
 
 def branches(config: Mapping) -> dict[str, dict]:
@@ -25,7 +27,17 @@ def branches(config: Mapping) -> dict[str, dict]:
 
 
 def _matched(share: float) -> dict:
-    return {"method": MAGNITUDE, "sparsity": 0.0, "hyperparameters_of": str(Branch.at(MAGNITUDE, share))}
+    return {**UNPRUNED, "hyperparameters_of": str(Branch.at(MAGNITUDE, share))}
+
+
+def searches(config: Mapping) -> dict[str, str]:
+    """Folders of the searches below a run's own, by the branch that each is of: `{branch}/hpo`.
+
+    With `search.share: all` one search is of all branches (`SHARED`), in `hpo`. Matched controls have none.
+    """
+    if config["search"]["share"] == SHARED:
+        return {SHARED: "hpo"}
+    return {name: f"{name}/hpo" for name, how in branches(config).items() if "hyperparameters_of" not in how}
 
 
 def deployed(config: Mapping) -> list[str]:

@@ -18,7 +18,7 @@ from detector.core.errors import DetectorError, listing
 from detector.data import kinds
 from detector.experiment import methods, recipes
 from detector.experiment.branches import branches
-from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, VALID
+from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
 from detector.imaging import perturbations
 
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
@@ -169,6 +169,13 @@ def _cross_checks(config: Mapping) -> list[str]:
     for method, values in config["prune"]["methods"].items():
         if uneven := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
             problems.append(f"prune.methods.{method}: {uneven}, expected whole percents such as 0.4 or 0.95")
+    if not any(config["prune"]["methods"].values()):
+        problems.append("prune.methods: found no share at all, expected at least one, such as l1: [0.4]")
+    if config["prune"]["methods"].get(MATCHED) and config["search"]["share"] == SHARED:
+        problems.append(
+            "prune.methods.matched: with search.share: all the dense control is trained as each branch is, and a "
+            "matched control would be the same network again; set matched to [], with prune.dense_control: true"
+        )
     if odd := set(config["prune"]["methods"].get(MATCHED, [])) - set(
         config["prune"]["methods"].get(MAGNITUDE, [])
     ):

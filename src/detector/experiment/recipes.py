@@ -5,7 +5,8 @@ from typing import Any
 
 STAGES = ("train", "search", "finetune")
 OWN = ("batch_size", "epochs", "patience")  # each stage has its own, beside its `recipe`
-SHARING = ("gpus", "workers")  # how many GPUs or jobs share the work: no reason to do it again
+# How many GPUs or jobs share the work, and whether branches share a search: no reason to do one again.
+SHARING = ("gpus", "workers", "share")
 
 
 def searched(config: Mapping) -> tuple[str, ...]:

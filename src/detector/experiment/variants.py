@@ -1,5 +1,6 @@
 """Variants: trained networks by architecture, seed and branch, and the grammar of branch names."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from detector.experiment import methods
 
 BASELINE, DENSE_CONTROL, VALID, COMBINED = "baseline", "l1-00", "valid", "combined"
 MAGNITUDE, MATCHED = "l1", "matched"  # the method of the study and its control; the name of a matched control
+SHARED = "all"  # in place of a branch, the search that all branches of a run share
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,12 @@ class Variant:
         """Variant of a folder whose path ends in {arch}/seed{seed}/{branch}."""
         arch, seed, branch = Path(folder).parts[-3:]
         return cls(arch, int(seed.removeprefix("seed")), branch)
+
+    @classmethod
+    def searched(cls, hpo: Path | str) -> "Variant":
+        """What a search in the folder `hpo` is of: a variant, or in a run's own folder all branches (`SHARED`)."""
+        above = Path(hpo).parent
+        return cls.of(above / SHARED if re.fullmatch(r"seed\d+", above.name) else above)
 
     def __str__(self) -> str:
         return f"{self.arch}, seed {self.seed}, {self.branch}"

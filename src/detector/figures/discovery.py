@@ -16,10 +16,12 @@ from detector.core.errors import DetectorError
 
 FOLDER = Path(__file__).parent
 RUN = ("arch", "seed")
-# What a path may leave open; `searched`: branches that have a search of their own; `set`: valid and the sources;
-# `testset`: the sources and, where there are several, `combined`.
+# What a path may leave open; `searched`: the folders of searches below their run's, by branch, or by `all` where
+# the branches share one; `set`: valid and the sources; `testset`: the sources and, where several, `combined`.
 WILDCARDS = (*RUN, "branch", "searched", "set", "source", "testset")
 SUFFIXES = (".csv", ".parquet", ".json")
+# By wildcard, its values; where what they are called is not what stands in paths, a map from the one to the other.
+Values = Mapping[str, Sequence | Mapping[str, str]]
 
 
 @dataclass(frozen=True)
@@ -37,15 +39,15 @@ class Figure:
         """Whether the figure is drawn for each architecture and seed."""
         return set(RUN) <= set(_wildcards(self.file))
 
-    def files(self, values: Mapping[str, Sequence]) -> dict[str, dict]:
+    def files(self, values: Values) -> dict[str, dict]:
         """Names of the figures that one job draws, each with the values of its wildcards other than the run's."""
         return {
             path: dict(zip(levels, keys, strict=True))
             for levels in [self._levels(self.file)]
-            for keys, path in _expanded(self.file, levels, values)
+            for keys, path in _expanded(self.file, levels, {name: list(found) for name, found in values.items()})
         }
 
-    def sources(self, values: Mapping[str, Sequence]) -> list[str]:
+    def sources(self, values: Values) -> list[str]:
         """Paths of all files that one job reads, in the order in which `nested` takes them."""
         return [
             path
@@ -53,7 +55,7 @@ class Figure:
             for _, path in _expanded(pattern, self._levels(pattern), values)
         ]
 
-    def nested(self, paths: Sequence[str], values: Mapping[str, Sequence]) -> dict:
+    def nested(self, paths: Sequence[str], values: Values) -> dict:
         """Arrange `paths`, in the order of `sources`, by parameter and by the values of their wildcards."""
         left = iter(paths)
         found: dict = {}
@@ -121,12 +123,13 @@ def _wildcards(pattern: str) -> list[str]:
     return list(dict.fromkeys(name for _, name, _, _ in string.Formatter().parse(pattern) if name is not None))
 
 
-def _expanded(pattern: str, levels: Sequence[str], values: Mapping[str, Sequence]) -> Iterator[tuple[tuple, str]]:
+def _expanded(pattern: str, levels: Sequence[str], values: Values) -> Iterator[tuple[tuple, str]]:
     """Each combination of values of the wildcards in `levels`, and the pattern with them filled in."""
     if not levels:
         yield (), pattern
         return
-    for value in values[levels[0]]:
-        filled = pattern.replace(f"{{{levels[0]}}}", str(value))
+    names = values[levels[0]]
+    for value in names:
+        filled = pattern.replace(f"{{{levels[0]}}}", str(names[value] if isinstance(names, Mapping) else value))
         for keys, path in _expanded(filled, levels[1:], values):
             yield (value, *keys), path

@@ -1,9 +1,9 @@
 """Trials of the search.
 
-Each trial of each branch's search: learning rate against the validation accuracy reached, the marker telling the
-optimizer, hollow where a trial was stopped early. The star is the trial whose settings fine-tuning used. A star
-at the edge of the range says that the best value may lie outside it. With few trials the height of one point is
-as much chance as effect.
+Each trial of each branch's search, or of the one that all share: learning rate against the validation accuracy
+reached, the marker telling the optimizer, hollow where a trial was stopped early. The star is the trial whose
+settings fine-tuning used. A star at the edge of the range says that the best value may lie outside it. With few
+trials the height of one point is as much chance as effect.
 """
 
 import math
@@ -16,11 +16,11 @@ import pandas as pd
 from detector.figures import drawing
 
 FILE = "search_{arch}_seed{seed}.svg"
-FROM = {"trials": "runs/{arch}/seed{seed}/{searched}/hpo/trials.csv"}
+FROM = {"trials": "runs/{arch}/seed{seed}/{searched}/trials.csv"}
 
 
 def draw(path: Path, trials: dict[str, pd.DataFrame], arch: str, seed: int) -> None:
-    """Draw the searches of all branches of a run that have one."""
+    """Draw the searches of a run."""
     search_trials(path, trials, f"Search: {arch}, seed {seed}")
 
 

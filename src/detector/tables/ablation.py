@@ -8,13 +8,13 @@ import pandas as pd
 from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Branch, Variant
 from detector.stats import crossed_effects
 from detector.stats.predictions import check, right, with_combined
+from detector.training.recipe import found
 
 COLUMNS = (
     *("arch", "seed", "branch", "testset", "part", "control", "same_settings", "n", "seeds", "difference"),
     *("images_low", "images_high", "seeds_low", "seeds_high", "both_low", "both_high", "margin", "verdict"),
 )
 ALL = "all"  # in place of a seed
-_SETTINGS = ("optimizer", "learning_rate")
 
 
 def ablation(
@@ -27,9 +27,9 @@ def ablation(
     matters.
 
     `more training` is control less baseline, `pruning` branch less control: they add up to `total`. The controls
-    are the dense control and each matched one that had the branch's own optimizer and learning rate, in all seeds
-    that the row is about. Rows of each seed, then of all together. Raises `DetectorError` where two models saw
-    other images, or a logit is no number.
+    are the dense control and each matched one that had the branch's own settings, all that its search found, in
+    all seeds that the row is about. Rows of each seed, then of all together. Raises `DetectorError` where two
+    models saw other images, or a logit is no number.
     """
     check(predictions)
     right_of = {
@@ -67,7 +67,7 @@ def _parts(
         ours, theirs = (
             [metas[Variant(arch, seed, name)]["hyperparameters"] for seed in seeds] for name in (branch, control)
         )
-        same = all(a[key] == b[key] for a, b in zip(ours, theirs, strict=True) for key in _SETTINGS)
+        same = all(found(a) == found(b) for a, b in zip(ours, theirs, strict=True))
         said = "yes" if same else "no"
         if same or control == DENSE_CONTROL:
             yield "more training", control, control, BASELINE, said

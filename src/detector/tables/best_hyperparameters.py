@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from detector.experiment.variants import Variant
+from detector.experiment.variants import SHARED, Variant
 
 COLUMNS = (
     *("arch", "seed", "branch", "sparsity_percent", "percent_of", "optimizer", "learning_rate"),
@@ -11,17 +11,21 @@ COLUMNS = (
 
 
 def best_hyperparameters(searches: Mapping[Variant, Mapping], paper: Mapping) -> list[dict]:
-    """Rows of Table 4: the best trial of each branch's search; `searches`: the content of best.json by variant."""
+    """Rows of Table 4: the best trial of each search.
+
+    `searches`: the content of best.json by what it is of, a variant or all branches of a run (`variants.SHARED`).
+    """
     rows = []
     for variant, best in searches.items():
+        shared = variant.branch == SHARED
         theirs = paper["hyperparameters"].get(variant.branch, {})
         rows.append(
             {
                 "arch": variant.arch,
                 "seed": variant.seed,
                 "branch": variant.branch,
-                "sparsity_percent": variant.sparsity_percent,
-                "percent_of": variant.percent_of,
+                "sparsity_percent": None if shared else variant.sparsity_percent,
+                "percent_of": None if shared else variant.percent_of,
                 **{name: best[name] for name in ("optimizer", "learning_rate", "valid_accuracy", "trials")},
                 "paper_optimizer": theirs.get("optimizer"),
                 "paper_learning_rate": theirs.get("learning_rate"),

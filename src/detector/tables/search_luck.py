@@ -26,9 +26,9 @@ COLUMNS = (
 def search_luck(searches: Mapping[Variant, pd.DataFrame], margin: float) -> list[dict]:
     """Rows of search_luck.csv: one for each number of trials of each search.
 
-    `searches`: the content of trials.csv by what was searched for, columns trial and valid_accuracy (NaN where a
-    trial diverged); `margin`: the difference of accuracies from which on it matters. The verdict on a search
-    stands in its last row.
+    `searches`: the content of trials.csv by what was searched for, a variant or all branches of a run
+    (`variants.SHARED`), columns trial and valid_accuracy (NaN where a trial diverged); `margin`: the difference of
+    accuracies from which on it matters. The verdict on a search stands in its last row.
     """
     rows = []
     for variant, trials in searches.items():

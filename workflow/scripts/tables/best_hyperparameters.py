@@ -12,7 +12,7 @@ from detector.tables import best_hyperparameters
 
 
 def main(args: argparse.Namespace) -> None:
-    searches = {Variant.of(path.parent.parent): read_json(path) for path in args.best}
+    searches = {Variant.searched(path.parent): read_json(path) for path in args.best}
     paper = yaml.safe_load(args.paper.read_text())
     rows = best_hyperparameters.best_hyperparameters(searches, paper)
     tabular.write_csv(rows, best_hyperparameters.COLUMNS, args.output)
@@ -20,7 +20,7 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--best", type=Path, nargs="+", required=True, help="hpo/best.json of each variant")
+    parser.add_argument("--best", type=Path, nargs="+", required=True, help="best.json of each search")
     parser.add_argument("--paper", type=Path, required=True, help="the study's own numbers (YAML)")
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
     job.run(main, parser)

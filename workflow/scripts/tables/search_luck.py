@@ -11,13 +11,13 @@ from detector.tables import search_luck
 
 
 def main(args: argparse.Namespace) -> None:
-    searches = {Variant.of(path.parent.parent): pd.read_csv(path) for path in args.trials}
+    searches = {Variant.searched(path.parent): pd.read_csv(path) for path in args.trials}
     tabular.write_csv(search_luck.search_luck(searches, args.margin), search_luck.COLUMNS, args.output)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=Path, nargs="+", required=True, help="hpo/trials.csv of each search")
+    parser.add_argument("--trials", type=Path, nargs="+", required=True, help="trials.csv of each search")
     parser.add_argument("--margin", type=float, required=True, help="difference that matters, as a fraction of 1")
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")
     job.run(main, parser)
