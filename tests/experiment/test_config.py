@@ -174,6 +174,26 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "finetune.recipe.optimizer: the search chooses it; drop it here",
         ),
         ({"search": {"recipe": {"epochs": 3}}}, "search.recipe.epochs: unknown key; known keys: optimizer, flip"),
+        (
+            {"search": {"goals": ["accuracy", "size"]}},
+            'search.goals: found ["accuracy", "size"], which is none of what it can be: Null, or two goals',
+        ),
+        ({"search": {"goals": ["accuracy"]}}, "[accuracy, parameters], [accuracy, bytes] or [accuracy, latency]"),
+        (
+            {"search": {"pareto": {"methods": ["l2"]}}},
+            'search.pareto.methods.0: found "l2", expected one of channels, gradual, l1, random',
+        ),
+        ({"search": {"pareto": {"methods": []}}}, "search.pareto.methods: found [], expected at least 1 item"),
+        (
+            {"search": {"pareto": {"sparsity": [0.9, 0.3]}}},
+            "search.pareto.sparsity: lowest 0.9 is above highest 0.3; swap them",
+        ),
+        (
+            {"search": {"pareto": {"sparsity": [0.333, 0.9]}}},
+            "search.pareto.sparsity: [0.333], expected whole percents such as 0.4 or 0.95",
+        ),
+        ({"search": {"pareto": {"sparsity": [0.3, 1.0]}}}, "search.pareto.sparsity.1: found 1.0, expected less t"),
+        ({"search": {"pareto": {"trials": 0}}}, "search.pareto.trials: found 0, expected at least 1"),
         ({"train": {"weight_decay": -1}}, "train.weight_decay: found -1, expected at least 0"),
         (
             {"train": {"schedule": "step"}},

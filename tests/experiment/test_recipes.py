@@ -61,3 +61,26 @@ def test_how_many_share_the_work_is_no_part_of_a_stage():
         recipes.recipe(many, stage) for stage in recipes.STAGES
     ]
     assert recipes.space(one) == recipes.space(many)
+
+
+def test_a_search_of_one_branch_does_not_hang_on_that_for_two_goals():
+    plain = complete()
+    other = complete(search={"goals": ["accuracy", "bytes"], "pareto": {"trials": 3}})
+    assert recipes.space(plain) == recipes.space(other)
+    assert recipes.recipe(plain, "search") == recipes.recipe(other, "search")
+
+
+def test_the_search_for_two_goals_has_each_method_s_settings_and_whole_percents():
+    full = complete(
+        search={
+            "trials": 7,
+            "goals": ["accuracy", "bytes"],
+            "pareto": {"methods": ["gradual", "l1"], "sparsity": [0.29, 0.57], "trials": 3},
+        },
+        prune={"ramp": 4},
+    )
+    got = recipes.pareto(full)
+    assert got["methods"] == {"gradual": {"ramp": 4}, "l1": {}}
+    assert (got["percent"], got["goal"], got["trials"]) == ([29, 57], "bytes", 3)
+    assert got["learning_rate"] == full["search"]["learning_rate"]
+    assert recipes.pareto(complete())["goal"] is None

@@ -270,3 +270,9 @@ def test_the_reader_on_the_page_reads_what_is_written(precision, tmp_path):
         sparse.load(tmp_path / "w.zst")[0],
     )
     assert facts == FACTS
+
+
+@pytest.mark.parametrize("precision", sparse.PRECISIONS)
+def test_the_size_is_that_of_the_file_without_facts(tmp_path, precision):
+    sparse.save(tmp_path / "x.sparse", network(), precision, {})
+    assert sparse.size(network(), precision) == (tmp_path / "x.sparse").stat().st_size

@@ -239,6 +239,34 @@ def test_the_search_space_leaves_the_baseline(finished):
     assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k != "baseline_performance"}, **branches}
 
 
+def test_two_goals_are_one_more_search_with_its_table_and_figure(finished, tmp_path):
+    copy = Workspace.copy_of(finished, tmp_path / "copy")
+    search = {
+        **TINY["search"],
+        "goals": ["accuracy", "bytes"],
+        "pareto": {"methods": ["l1", "channels"], "sparsity": [0.5, 0.8], "trials": 2},
+    }
+    more = {"search_pareto": 1, "pareto": 1, "figure_pareto": 1}
+    with configured(copy, search={**search, "workers": 3}):
+        assert copy.stale() == {**more, "search_pareto_worker": 2}
+    with configured(copy, search=search):
+        done = copy.snakemake()
+        assert done.returncode == 0, done.stdout
+        assert copy.stale() == {}
+        (copy.results / "runs/resnet18/seed0/pareto/trials.csv").unlink()
+        again = copy.snakemake("--", "results/tiny/runs/resnet18/seed0/pareto/trials.csv")
+    assert "trial 1/2" in done.stdout
+    assert "trial 1/2" not in again.stdout, "the journal has them"
+    table = pd.read_csv(copy.results / "tables/pareto.csv")
+    assert table["trial"].tolist() == [0, 1]
+    assert set(table["front"]) >= {"yes"}
+    assert list((copy.results / "state").iterdir()) == []
+    overlay = yaml.safe_load(table["config"][0])["prune"]["methods"]
+    with configured(copy, prune={"methods": {**TINY["prune"]["methods"], **overlay}}):
+        stale = copy.stale()
+    assert (stale["search"], stale["finetune"]) == (1, 1), "the line makes it a branch"
+
+
 def test_a_new_sparsity_runs_its_branch_and_the_tables(finished):
     with configured(finished, prune={"methods": {"l1": [0.2, 0.4]}}):
         stale = finished.stale()

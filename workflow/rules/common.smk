@@ -26,7 +26,7 @@ from detector.experiment.branches import (
 )
 from detector.experiment.config import SCHEMA, complete, used_sources
 from detector.experiment.formats import EXPORTED, FILES, exported
-from detector.experiment.recipes import recipe, space
+from detector.experiment.recipes import pareto, recipe, space
 from detector.experiment.variants import SHARED
 from detector.figures import discovery
 from detector.imaging.perturbations import modules as step_modules
@@ -323,6 +323,7 @@ TABLES = expand(
         "efficiency",
         "environments",
         "prior_work",
+        *(["pareto"] if CONFIG["search"]["goals"] else []),
         *(["deployment"] if DEPLOYED else []),
         *(["robustness"] if PERTURBED else []),
     ],

@@ -6,6 +6,7 @@
 #         Its study is named by all that a search depends on; a finished one is never searched again
 #         A matched control has no hpo/: it is fine-tuned with what another branch's search found
 #         With `search.share: all` there is one search for all branches of a run, of the dense control, in the run's hpo/
+#         runs/{arch}/seed{seed}/pareto/{trials.csv, journal.log}   of `search.goals`, where there are any
 
 # Nothing reads what a further worker leaves, so their number makes no stage stale. They are asked for where a
 # search has no result yet.
@@ -21,6 +22,15 @@ FURTHER_WORKERS = [
     )
     if not Path(best).exists()
 ]
+
+if CONFIG["search"]["goals"]:
+    FURTHER_WORKERS += [
+        str(Path(trials).with_name(f"worker{worker}.done"))
+        for trials in expand(f"{RUN}/pareto/trials.csv", arch=ARCHITECTURES, seed=SEEDS)
+        for worker in range(1, CONFIG["search"]["workers"])
+        if not Path(trials).exists()
+    ]
+PARETO_METHODS = [methods.module(method) for method in pareto(CONFIG)["methods"]]
 
 
 rule search:
@@ -88,6 +98,66 @@ use rule search as search_worker with:
         f"{LOGS}/{SEARCH}-worker{{worker}}.log",
     benchmark:
         f"{BENCHMARKS}/{SEARCH}-worker{{worker}}.tsv"
+
+
+# One more search for each architecture and seed, of pruning method and share too; what it finds becomes a branch
+# when its method and share are written into `prune.methods`.
+rule search_pareto:
+    input:
+        script="workflow/scripts/training/search_pareto.py",
+        code=code("workflow/scripts/training/search_pareto.py", *PARETO_METHODS),
+        manifest=MANIFEST,
+        packs=packed(),
+        baseline=f"{RUN}/baseline/model.safetensors",
+    output:
+        trials=f"{RUN}/pareto/trials.csv",
+    log:
+        f"{LOGS}/search-{{arch}}-seed{{seed}}-pareto.log",
+    benchmark:
+        f"{BENCHMARKS}/search-{{arch}}-seed{{seed}}-pareto.tsv"
+    priority: AHEAD
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=grown(TRAINING_MB, MILLION_MB),
+        runtime=1440,  # goes on from its resume state
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        config=section(
+            pareto=pareto(CONFIG),
+            recipe=recipe(CONFIG, "search"),
+            latency=CONFIG["latency"] if pareto(CONFIG)["goal"] == "latency" else None,
+            runtime={**RUNTIME, "memory": TRAINING_MB},
+        ),
+        state=f"{STATE}/search-{{arch}}-seed{{seed}}-pareto",
+        journal=f"{RUN}/pareto/journal.log",
+        role=lambda wc, output: (
+            ["--worker", wc.worker]
+            if "worker" in wc.keys()
+            else ["--trials", output.trials]
+        ),
+    shell:
+        "python {input.script:q}"
+        " --arch {wildcards.arch}"
+        " --seed {wildcards.seed}"
+        " --config {params.config:q}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --baseline {input.baseline:q}"
+        " --threads {threads}"
+        " --state {params.state:q}"
+        " --journal {params.journal:q}"
+        " {params.role:q}"
+        " --log {log:q}"
+
+
+use rule search_pareto as search_pareto_worker with:
+    output:
+        temp(touch(f"{RUN}/pareto/worker{{worker}}.done")),
+    log:
+        f"{LOGS}/search-{{arch}}-seed{{seed}}-pareto-worker{{worker}}.log",
+    benchmark:
+        f"{BENCHMARKS}/search-{{arch}}-seed{{seed}}-pareto-worker{{worker}}.tsv"
 
 
 rule finetune:

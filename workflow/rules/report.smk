@@ -86,6 +86,27 @@ rule search_luck:
         " --log {log:q}"
 
 
+rule pareto:
+    input:
+        script="workflow/scripts/tables/pareto.py",
+        code=code("workflow/scripts/tables/pareto.py", *PARETO_METHODS),
+        trials=expand(f"{RUN}/pareto/trials.csv", arch=ARCHITECTURES, seed=SEEDS),
+    output:
+        table("pareto"),
+    log:
+        f"{LOGS}/pareto.log",
+    params:
+        goal=pareto(CONFIG)["goal"],
+        methods=canonical(CONFIG["prune"]["methods"]),
+    shell:
+        "python {input.script:q}"
+        " --trials {input.trials:q}"
+        " --goal {params.goal}"
+        " --methods {params.methods:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
 rule final_accuracy:
     input:
         script="workflow/scripts/tables/final_accuracy.py",

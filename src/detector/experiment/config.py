@@ -82,6 +82,8 @@ def schema_of(file: Path = SCHEMA) -> dict:
     schema = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     schema["$defs"]["source"]["properties"]["type"]["enum"] = list(kinds.kinds())
     schema["properties"]["prune"]["properties"]["methods"]["propertyNames"]["enum"] = [*methods.known(), MATCHED]
+    pareto = schema["properties"]["search"]["properties"]["pareto"]["properties"]
+    pareto["methods"]["items"]["enum"] = list(methods.known())
     one = schema["properties"]["robustness"]["properties"]["perturbations"]["additionalProperties"]["items"]
     one["properties"] = {name: perturbations.step(name).BOUNDS for name in perturbations.known()}
     one["additionalProperties"] = False
@@ -166,9 +168,11 @@ def _cross_checks(config: Mapping) -> list[str]:
     problems += recipes.problems(config)
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
-    for method, values in config["prune"]["methods"].items():
+    shares = {f"prune.methods.{method}": values for method, values in config["prune"]["methods"].items()}
+    shares["search.pareto.sparsity"] = config["search"]["pareto"]["sparsity"]
+    for key, values in shares.items():
         if uneven := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
-            problems.append(f"prune.methods.{method}: {uneven}, expected whole percents such as 0.4 or 0.95")
+            problems.append(f"{key}: {uneven}, expected whole percents such as 0.4 or 0.95")
     if not any(config["prune"]["methods"].values()):
         problems.append("prune.methods: found no share at all, expected at least one, such as l1: [0.4]")
     if config["prune"]["methods"].get(MATCHED) and config["search"]["share"] == SHARED:
@@ -199,9 +203,13 @@ def _cross_checks(config: Mapping) -> list[str]:
         )
     if odd := set(table) & set(NO_PERTURBATION):
         problems.append(f"robustness.perturbations: {', '.join(sorted(odd))}: names of columns; choose others")
-    low, high = config["search"]["learning_rate"]
-    if low > high:
-        problems.append(f"search.learning_rate: lowest {low:g} is above highest {high:g}; swap them")
+    search = config["search"]
+    for key, (low, high) in (
+        ("learning_rate", search["learning_rate"]),
+        ("pareto.sparsity", search["pareto"]["sparsity"]),
+    ):
+        if low > high:
+            problems.append(f"search.{key}: lowest {low:g} is above highest {high:g}; swap them")
     if config["prune"]["dense_control"] and 0 in config["prune"]["methods"].get("l1", []):
         problems.append("prune.methods.l1: 0 is already there as the dense control; drop it or dense_control")
     return problems

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from detector.experiment import methods
+
 STAGES = ("train", "search", "finetune")
 OWN = ("batch_size", "epochs", "patience")  # each stage has its own, beside its `recipe`
 # How many GPUs or jobs share the work, and whether branches share a search: no reason to do one again.
@@ -34,8 +36,24 @@ def recipe(config: Mapping, stage: str) -> dict[str, Any]:
 
 def space(config: Mapping) -> dict[str, Any]:
     """What a search is by name, beside the `recipe` of its trials."""
-    left_out = (*OWN, *SHARING, "momentum", "recipe")
+    left_out = (*OWN, *SHARING, "momentum", "recipe", "goals", "pareto")
     return {name: value for name, value in config["search"].items() if name not in left_out}
+
+
+def pareto(config: Mapping) -> dict[str, Any]:
+    """What the search for two goals is by name, beside the `recipe` of its trials; its goal is None by default.
+
+    `methods`: settings by pruning method; `percent`: the lowest and the highest; `goal`: that beside accuracy.
+    """
+    section, goals = config["search"]["pareto"], config["search"]["goals"]
+    settings = {name: methods.facts(name).SETTINGS for name in section["methods"]}
+    return {
+        **{name: value for name, value in space(config).items() if name != "pruner"},
+        "goal": goals[1] if goals else None,
+        "methods": {name: {key: config["prune"][key] for key in keys} for name, keys in settings.items()},
+        "percent": [round(100 * share) for share in section["sparsity"]],
+        "trials": section["trials"],
+    }
 
 
 def problems(config: Mapping) -> list[str]:

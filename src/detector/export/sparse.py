@@ -34,6 +34,18 @@ def save(path: Path | str, weights: Mapping[str, torch.Tensor], precision: str, 
 
     Raises `DetectorError`, naming the tensor, for NaN and infinities and for what `precision` cannot hold.
     """
+    frame = _frame(str(path), weights, precision, facts)
+    with replacing(path) as temporary:
+        temporary.write_bytes(frame)
+
+
+def size(weights: Mapping[str, torch.Tensor], precision: str) -> int:
+    """Bytes of the file that `save` would write of these weights without facts, and errors as there."""
+    return len(_frame("sparse weights", weights, precision, {}))
+
+
+def _frame(path: str, weights: Mapping[str, torch.Tensor], precision: str, facts: Mapping) -> bytes:
+    """What a file holds. `path`: its name in errors."""
     if precision not in PRECISIONS:
         raise DetectorError(f"{path}: unknown precision {precision!r}; expected one of {', '.join(PRECISIONS)}")
     tensors, shapes = {}, {}
@@ -54,9 +66,8 @@ def save(path: Path | str, weights: Mapping[str, torch.Tensor], precision: str, 
     content = safetensors.save(tensors, {CHECKSUM: digest(tensors)})
     if max(len(content), _bytes(shapes)) > MOST_BYTES:
         raise DetectorError(f"{path}: these weights take more than the {MOST_BYTES:,} bytes that a file may hold")
-    frame = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True).compress(content)
-    with replacing(path) as temporary:
-        temporary.write_bytes(frame)
+    compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True, write_content_size=True)
+    return compressor.compress(content)
 
 
 def load(path: Path | str) -> tuple[dict[str, torch.Tensor], dict]:

@@ -111,7 +111,7 @@ def _label_front(axes: Axes, table: pd.DataFrame, column: str) -> None:
     best = front(table[column], table["percent"])
     low, point, high = (axes.transData.transform(table[[column, y]]) for y in ("low", "percent", "high"))
     texts = [
-        axes.annotate(f"{row.branch} {row.precision}", (getattr(row, column), row.percent), **_LABEL)
+        axes.annotate(f"{row.branch} {row.precision}", (getattr(row, column), row.percent), **drawing.LABEL)
         for row in table[best].itertuples()
     ]
     sizes = np.array([text.get_window_extent().size for text in texts]) + 4
@@ -122,13 +122,3 @@ def _label_front(axes: Axes, table: pd.DataFrame, column: str) -> None:
     places = placement.labels(point[best], sizes, np.vstack([bars[best], steps]), bars[~best], axes.bbox.extents)
     for text, offset in zip(texts, places - point[best], strict=True):
         text.set_position(offset * 72 / axes.figure.dpi)
-
-
-_LABEL = {
-    "xytext": (0, 0),
-    "textcoords": "offset points",
-    "ha": "center",
-    "va": "center",
-    "fontsize": 7,
-    "arrowprops": {"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkA": 0, "shrinkB": 2},
-}

@@ -96,6 +96,11 @@ def parameter_count(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def nonzero_parameters(model: nn.Module) -> int:
+    """Number of the parameters that are not zero: all that are left, where channels were removed."""
+    return sum(int(torch.count_nonzero(p)) for p in model.parameters())
+
+
 def channel_count(model: nn.Module) -> int:
     """Number of output channels of all convolutions together."""
     return sum(m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d))

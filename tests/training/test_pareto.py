@@ -1,0 +1,126 @@
+"""A search for two goals has exactly the configured trials, and a broken one draws what an unbroken one does."""
+
+import importlib.util
+
+import pytest
+import torch
+from torch import nn
+
+from detector.core.errors import DivergedError
+from detector.models import devices
+from detector.training import pareto, search
+from tests.support import ROOT
+
+SPACE = pareto.Space(("l1", "channels"), (30, 95), search.Space(("Adam", "SGD"), (1e-6, 1e-4)))
+TRIALS = 14  # TPE learns from the eleventh on
+
+
+def score(number, values, report):
+    """A made-up accuracy that falls with the percent, and a size that falls faster where channels go."""
+    report(1, 0.5)
+    size = 100 - values["percent"] * (1.1 if values["method"] == "channels" else 1.0)
+    return (1 - (values["percent"] / 100) ** 3 + 100 * values["learning_rate"], size), 1
+
+
+def searched(path, objective=score, trials=TRIALS, seed=0):
+    return pareto.run(path, SPACE, trials, seed, objective, key="study", goal="parameters")
+
+
+def timeless(rows):
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_values_are_in_the_space_and_rows_have_both_goals(tmp_path):
+    rows = searched(tmp_path / "j.log")
+    assert [row["trial"] for row in rows] == list(range(TRIALS))
+    assert {row["method"] for row in rows} == {"l1", "channels"}
+    assert all(isinstance(row["percent"], int) and 30 <= row["percent"] <= 95 for row in rows)
+    for row in rows:
+        assert (row["valid_accuracy"], row["parameters"]) == score(0, row, lambda *_: None)[0]
+    assert list(rows[0]) == [
+        *("trial", "state", "method", "percent", "optimizer", "learning_rate", "valid_accuracy", "parameters"),
+        *("epochs", "seconds", "device", "precision"),
+    ]
+
+
+def test_the_seed_decides(tmp_path):
+    first, again, other = (searched(tmp_path / f"{n}.log", seed=seed) for n, seed in enumerate((0, 0, 1)))
+    assert timeless(first) == timeless(again)
+    assert timeless(first) != timeless(other)
+
+
+@pytest.mark.parametrize("breaks_in", [0, 5, 12])
+def test_a_broken_search_goes_on_to_the_same_end(tmp_path, breaks_in):
+    whole = searched(tmp_path / "whole.log")
+
+    def breaking(number, values, report):
+        if number == breaks_in:
+            raise KeyboardInterrupt
+        return score(number, values, report)
+
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path / "broken.log", breaking)
+    calls = []
+
+    def counted(number, values, report):
+        calls.append(number)
+        return score(number, values, report)
+
+    assert timeless(searched(tmp_path / "broken.log", counted)) == timeless(whole)
+    assert calls == list(range(breaks_in, TRIALS)), "a finished trial was done again, or one is missing"
+
+
+def test_it_learns_from_both_goals(tmp_path):
+    """What is as good in accuracy and smaller in one method: TPE comes to prefer that one."""
+
+    def objective(number, values, report):
+        return (0.9, 1.0 if values["method"] == "channels" else 2.0), 1
+
+    rows = searched(tmp_path / "j.log", objective, trials=30)
+    learned = [row["method"] for row in rows[15:]]
+    assert learned.count("channels") > 0.7 * len(learned)
+
+
+def test_a_diverged_trial_counts_and_has_neither_goal(tmp_path):
+    def objective(number, values, report):
+        if number in (1, 11):
+            raise DivergedError("no number")
+        return score(number, values, report)
+
+    rows = searched(tmp_path / "j.log", objective)
+    assert [row["trial"] for row in rows if row["state"] == "DIVERGED"] == [1, 11]
+    assert rows[1]["valid_accuracy"] is None
+    assert rows[1]["parameters"] is None
+    assert len(rows) == TRIALS
+
+
+class Network(nn.Module):
+    """Ten weights of which four are zero, and a bias; a pass takes as many products as it is told."""
+
+    def __init__(self, rounds=1):
+        super().__init__()
+        self.linear, self.rounds = nn.Linear(10, 1), rounds
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.tensor([0.0] * 4 + [1.0] * 6))
+            self.linear.bias.fill_(1.0)
+
+    def forward(self, images):
+        for _ in range(self.rounds):
+            torch.ones(200, 200) @ torch.ones(200, 200)
+        return images.flatten(1).sum(1, keepdim=True)
+
+
+def test_what_a_network_costs():
+    spec = importlib.util.spec_from_file_location("it", ROOT / "workflow/scripts/training/search_pareto.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    plan, timing = devices.plan("cpu", "fp32", 1, 8), {"batch_size": 1, "warmup": 1, "rounds": 9}
+
+    def cost(goal, model):
+        return script.cost(goal, model, Network(), 8, timing, plan)
+
+    assert cost("parameters", Network()) == 6 + 1
+    full = Network()
+    nn.init.normal_(full.linear.weight)
+    assert cost("bytes", full) > cost("bytes", Network()) > 6 * 2
+    assert cost("latency", Network(rounds=40)) > 4, "as a share of the baseline's"
