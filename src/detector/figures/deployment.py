@@ -109,16 +109,7 @@ def _label_front(axes: Axes, table: pd.DataFrame, column: str) -> None:
     """Branch and precision beside each point of the front, clear of each other, of its bars and of its steps."""
     table = table.sort_values(column)
     best = front(table[column], table["percent"])
-    low, point, high = (axes.transData.transform(table[[column, y]]) for y in ("low", "percent", "high"))
-    texts = [
-        axes.annotate(f"{row.branch} {row.precision}", (getattr(row, column), row.percent), **drawing.LABEL)
-        for row in table[best].itertuples()
-    ]
-    sizes = np.array([text.get_window_extent().size for text in texts]) + 4
+    low, high = (axes.transData.transform(table[[column, y]]) for y in ("low", "high"))
     bars = np.hstack([low - (5, 0), high + (5, 0)])  # as wide as a marker
-    start, end = point[best][:-1], point[best][1:]
-    corner = np.stack([end[:, 0], start[:, 1]], axis=1)
-    steps = np.vstack([np.hstack([start, corner]), np.hstack([corner, end])])
-    places = placement.labels(point[best], sizes, np.vstack([bars[best], steps]), bars[~best], axes.bbox.extents)
-    for text, offset in zip(texts, places - point[best], strict=True):
-        text.set_position(offset * 72 / axes.figure.dpi)
+    names = [f"{row.branch} {row.precision}" for row in table[best].itertuples()]
+    placement.name_front(axes, names, table[[column, "percent"]][best].to_numpy(), bars[best], bars[~best])

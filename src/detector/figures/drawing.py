@@ -51,15 +51,6 @@ METHODS: Mapping[str, Style] = {
 OTHER: Style = {"marker": "P", "color": GREY, "linestyle": "-"}
 BASELINE, CONTROL = "black", "0.45"  # colours; controls are pruned by nothing
 BEST: Style = {"marker": "*", "color": "gold", "markeredgecolor": "black", "markersize": 13, "linestyle": "none"}
-# Of the name beside a point, before placement.labels has its place.
-LABEL: Style = {
-    "xytext": (0, 0),
-    "textcoords": "offset points",
-    "ha": "center",
-    "va": "center",
-    "fontsize": 7,
-    "arrowprops": {"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkA": 0, "shrinkB": 2},
-}
 PERFECT: Style = {"color": "black", "linestyle": ":", "linewidth": 0.8}
 
 

@@ -51,12 +51,9 @@ def pareto(path: Path | str, table: pd.DataFrame, title: str) -> None:
         figure.draw_without_rendering()  # before that nobody knows where a point lies on the page
         figure.set_layout_engine("none")
         points = axes.transData.transform(table[["x", "y"]])
-        named = [axes.annotate(row.branch, (row.x, row.y), **drawing.LABEL) for row in table[best].itertuples()]
-        sizes = np.array([text.get_window_extent().size for text in named]) + 4
-        spots = np.hstack([points - 5, points + 5])
-        places = placement.labels(points[best], sizes, spots, spots[:0], axes.bbox.extents)
-        for text, offset in zip(named, places - points[best], strict=True):
-            text.set_position(offset * 72 / figure.dpi)
+        spots = np.hstack([points - 5, points + 5])  # as large as a marker
+        front = table[best]
+        placement.name_front(axes, list(front["branch"]), front[["x", "y"]].to_numpy(), spots, spots[:0])
 
 
 _FRONT: drawing.Style = {"color": "0.3", "linewidth": 0.8}

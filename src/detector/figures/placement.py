@@ -1,9 +1,12 @@
 """Placement without overlaps: the nodes of a graph, the labels of points."""
 
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import networkx as nx
 import numpy as np
+from matplotlib.axes import Axes
 from scipy.optimize import isotonic_regression
 
 SWEEPS, SETTLING = 40, 30  # the last ten keep the order of each row and only even out the distances
@@ -95,6 +98,33 @@ def labels(
         boxes, ways = np.vstack([boxes, tried[best]]), np.vstack([ways, spots[best]])
         centres.append(places[best])
     return np.reshape(centres, (-1, 2))
+
+
+def name_front(axes: Axes, names: Sequence[str], points: np.ndarray, hard: np.ndarray, soft: np.ndarray) -> None:
+    """Write a name beside each of `points`, (n, 2) in data, that steps join from left to right.
+
+    They lie clear of each other and of the steps; `hard`, `soft`: as in `labels`, in pixels. To be called once the
+    figure was laid out: before that nobody knows where a point lies.
+    """
+    texts = [axes.annotate(name, tuple(point), **_LABEL) for name, point in zip(names, points, strict=True)]
+    sizes = np.array([text.get_window_extent().size for text in texts]) + 4
+    spots = axes.transData.transform(points)
+    start, end = spots[:-1], spots[1:]
+    corner = np.stack([end[:, 0], start[:, 1]], axis=1)
+    steps = np.vstack([np.hstack([start, corner]), np.hstack([corner, end])])
+    places = labels(spots, sizes, np.vstack([hard, steps]), soft, axes.bbox.extents)
+    for text, offset in zip(texts, places - spots, strict=True):
+        text.set_position(offset * 72 / axes.figure.dpi)
+
+
+_LABEL: dict[str, Any] = {
+    "xytext": (0, 0),
+    "textcoords": "offset points",
+    "ha": "center",
+    "va": "center",
+    "fontsize": 7,
+    "arrowprops": {"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkA": 0, "shrinkB": 2},
+}
 
 
 def _overlaps(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
