@@ -21,14 +21,18 @@ from detector.models import checkpoints, devices
 from detector.models import networks as networks_module
 from detector.models.dataset import Images
 from detector.pruning import start
-from detector.training import resume, search
+from detector.training import pareto, resume, search
 from tests.support import ROOT
 
 SCRIPTS = ROOT / "workflow/scripts"
 # The stages that go on from a half-done state.
-FOLDERS = {"baseline": "training", "search": "training", "finetune": "training", "pack": "data"}
+FOLDERS = {
+    **dict.fromkeys(("baseline", "search", "finetune", "search_pareto"), "training"),
+    "pack": "data",
+}
 RESUMED = tuple(FOLDERS)
-TRAINED = RESUMED[:3]
+TRAINED = RESUMED[:4]
+BRANCHES = TRAINED[1:3]  # stages of a branch
 
 
 # The code and the libraries of a stage.
@@ -134,6 +138,8 @@ class Captured(Exception):
 @pytest.fixture(scope="module")
 def config():
     study = yaml.safe_load((ROOT / "config.yaml").read_text())
+    study["search"] |= {"goals": ["accuracy", "latency"]}
+    study["search"]["pareto"] |= {"methods": ["l1", "gradual"]}
     return complete(study, ROOT / "src/detector/experiment/config.schema.yaml")
 
 
@@ -171,8 +177,11 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
     def settings(stage: str) -> dict:
         """As the rules give them (`section` in common.smk)."""
         runtime = {"device": "cpu", "precision": "fp32", "memory": 16000, "evaluation_batch": "auto"}
-        knobs = recipes.recipe(config, "train" if stage == "baseline" else stage)
+        of = {"baseline": "train", "search_pareto": "search"}.get(stage, stage)
+        knobs = recipes.recipe(config, of)
         more = {"search": recipes.space(config)} if stage == "search" else {}
+        if stage == "search_pareto":
+            more = {"pareto": recipes.pareto(config), "latency": config["latency"]}
         return {"recipe": knobs, "runtime": runtime, **more}
 
     def name(stage: str, *, change=lambda settings: None, of=images, why="", **arguments: object) -> str:
@@ -209,6 +218,7 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
             patch.setattr(start, "start", lambda *_: (None, None))
             patch.setattr(script, "fit", fit)
             patch.setattr(search, "run", run)
+            patch.setattr(pareto, "run", run)
             with pytest.raises(Captured) as caught:
                 script.main(argparse.Namespace(**values))
         return str(caught.value.args[0])
@@ -241,7 +251,7 @@ def test_each_setting_of_a_stage_shapes_its_key(stage, named):
     assert before == named(stage), "the same twice"
     seen = []
     for path, value in leaves(named.settings(stage)):
-        if path[0] == "runtime" or path == ("search", "trials"):
+        if path[0] == "runtime" or path in {("search", "trials"), ("pareto", "trials")}:
             continue  # below
 
         def change(settings, path=path, value=value):
@@ -260,9 +270,10 @@ def test_each_setting_of_a_stage_shapes_its_key(stage, named):
 def test_arguments_that_shape_a_result_shape_its_key_and_others_do_not(stage, named, tmp_path, baseline_file):
     before = named(stage)
     assert named(stage, seed=1) != before
-    if stage != "baseline":
+    if stage in BRANCHES:
         for pruning in ({"method": "random", "sparsity": 0.4}, {"method": "l1", "sparsity": 0.3}):
             assert named(stage, pruning=json.dumps(pruning)) != before
+    if stage != "baseline":
         parent = tmp_path / "other.safetensors"
         parent.write_bytes(b"others")
         assert named(stage, baseline=parent) != before
@@ -272,13 +283,20 @@ def test_arguments_that_shape_a_result_shape_its_key_and_others_do_not(stage, na
     assert named(stage, why="bf16: another card has it") == before, "the card's name"
 
 
-@pytest.mark.parametrize("stage", TRAINED[1:])
+@pytest.mark.parametrize("stage", BRANCHES)
 def test_the_code_of_a_branch_s_method_is_part_of_its_key(stage, named, monkeypatch):
     real, given = dependencies.key, {}
     monkeypatch.setattr(dependencies, "key", lambda *parts, **more: given.update(more) or real(*parts, **more))
     for method in ("random", "channels"):
         named(stage, pruning=json.dumps({"method": method, "sparsity": 0.4}))
         assert given["modules"] == [f"detector.pruning.methods.{method}"]
+
+
+def test_the_code_of_all_methods_to_choose_from_is_part_of_the_key(named, monkeypatch):
+    real, given = dependencies.key, {}
+    monkeypatch.setattr(dependencies, "key", lambda *parts, **more: given.update(more) or real(*parts, **more))
+    named("search_pareto")
+    assert given["modules"] == ["detector.pruning.methods.l1", "detector.pruning.methods.gradual"]
 
 
 def test_what_a_search_found_shapes_the_fine_tuning(named, tmp_path):
@@ -317,13 +335,14 @@ def test_a_training_goes_on_in_the_same_arithmetic_only(stage, named):
     )
 
 
-def test_workers_on_unlike_machines_share_one_study_and_resume_only_their_own_trials(named, monkeypatch):
+@pytest.mark.parametrize(("stage", "space"), [("search", "search"), ("search_pareto", "pareto")])
+def test_workers_on_unlike_machines_share_one_study_and_resume_only_their_own_trials(stage, space, named):
     """One study, so that there are as many trials as were asked for. A half-done trial goes on only in the
     arithmetic that it began in."""
-    before = named("search")
-    assert named("search", threads=2) == before
-    assert named("search", worker=1) == before
-    assert named("search", change=lambda s: s["search"].update(trials=10)) == before, "more trials, the same study"
+    before = named(stage)
+    assert named(stage, threads=2) == before
+    assert named(stage, worker=1) == before
+    assert named(stage, change=lambda s: s[space].update(trials=10)) == before, "more trials, the same study"
     one = devices.plan("cpu", "fp32", 1, 32)
     assert replace(one, why="another card").arithmetic == one.arithmetic
     changes = ({"threads": 2}, {"precision": "bf16"}, {"device": "cuda"}, {"channels_last": True})
