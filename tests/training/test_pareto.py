@@ -1,12 +1,14 @@
 """A search for two goals has exactly the configured trials, and a broken one draws what an unbroken one does."""
 
+import argparse
 import importlib.util
+import json
 
 import pytest
 import torch
 from torch import nn
 
-from detector.core.errors import DivergedError
+from detector.core.errors import DetectorError, DivergedError
 from detector.models import devices
 from detector.training import pareto, search
 from tests.support import ROOT
@@ -110,10 +112,15 @@ class Network(nn.Module):
         return images.flatten(1).sum(1, keepdim=True)
 
 
-def test_what_a_network_costs():
+@pytest.fixture
+def script():
     spec = importlib.util.spec_from_file_location("it", ROOT / "workflow/scripts/training/search_pareto.py")
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_what_a_network_costs(script):
     plan, timing = devices.plan("cpu", "fp32", 1, 8), {"batch_size": 1, "warmup": 1, "rounds": 9}
 
     def cost(goal, model):
@@ -124,3 +131,35 @@ def test_what_a_network_costs():
     nn.init.normal_(full.linear.weight)
     assert cost("bytes", full) > cost("bytes", Network()) > 6 * 2
     assert cost("latency", Network(rounds=40)) > 4, "as a share of the baseline's"
+
+
+@pytest.mark.parametrize(
+    ("goal", "said"),
+    [
+        ("bytes", r"at most 90% can go, not 95%; lower the highest share in search\.pareto\.sparsity"),
+        (None, r"search\.goals: found null, expected two, such as \[accuracy, parameters\]"),
+    ],
+)
+def test_what_cannot_be_searched_is_an_error_before_the_first_trial(goal, said, script, tmp_path, monkeypatch):
+    """A network that cannot lose the highest share would otherwise end the search at some later trial."""
+    (tmp_path / "baseline").write_bytes(b"weights")
+    space = {"goal": goal, "methods": {"l1": {}, "channels": {}}, "percent": [30, 95], "trials": 2}
+    images = argparse.Namespace(fingerprint=lambda: "", size=8)
+    monkeypatch.setattr(script.stage, "prepare", lambda *_: (images, None, None, None))
+    monkeypatch.setattr(script.checkpoints, "load_weights", lambda path: None)
+    monkeypatch.setattr(script.networks, "load", lambda *_: None)
+    monkeypatch.setattr(script.pareto, "run", lambda *_, **__: pytest.fail("the search began"))
+
+    def start(model, pruning, seed):
+        if pruning["method"] == "channels" and pruning["sparsity"] > 0.9:
+            raise DetectorError(f"channels: at most 90% can go, not {pruning['sparsity']:.0%}")
+        return model, None
+
+    monkeypatch.setattr(script.start, "start", start)
+    arguments = argparse.Namespace(
+        config=json.dumps({"pareto": space, "recipe": {}, "runtime": {}, "latency": None}),
+        **{"arch": "resnet18", "seed": 0, "manifest": None, "packs": [], "threads": 1, "state": tmp_path},
+        **{"baseline": tmp_path / "baseline", "journal": tmp_path / "j.log", "worker": None, "trials": None},
+    )
+    with pytest.raises(DetectorError, match=said):
+        script.main(arguments)
