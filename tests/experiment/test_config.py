@@ -46,6 +46,7 @@ def test_the_plain_config_is_the_study(study):
             "clip": None,
             "ema": None,
             "balance": "none",
+            "select": "accuracy",
         },
         "gpus": 1,
     }
@@ -205,6 +206,10 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         (
             {"train": {"balance": "weight"}},
             'train.balance: found "weight", expected one of none, weights, sampling',
+        ),
+        (
+            {"train": {"select": "f1"}},
+            'train.select: found "f1", expected one of accuracy, balanced_accuracy, auc, loss',
         ),
         ({"train": {"warmup": -1}}, "train.warmup: found -1, expected at least 0"),
         (

@@ -5,7 +5,7 @@ import importlib.metadata
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from detector.data import kinds
 from detector.experiment.formats import EXPORTED, TRAINED
 from detector.export import card
 from detector.tables.deployment import COLUMNS
+from detector.training.recipe import Recipe
 from tests.support import ROOT
 
 TEMPLATE = (ROOT / "src/detector/export/templates/card.md").read_text()
@@ -32,13 +33,13 @@ PRUNED = {
     "parameters_removed": 0.0,
     "channels_removed": 0.0,
     "hyperparameters": {"optimizer": "SGD", "learning_rate": 2.5e-5, "trials": 7},
-    "recipe": {"optimizer": "SGD", "learning_rate": 2.5e-5, "batch_size": 64, "flip": 0.25},
+    "recipe": asdict(Recipe("SGD", 2.5e-5, 64, 9, 3, flip=0.25, seed=3)),
 }
 
 
 def meta(branch: str, **more: object) -> dict:
     """meta.json of a branch, as far as a card reads it."""
-    own = {"recipe": {"optimizer": "Adam", "learning_rate": 1e-4, "batch_size": 16, "flip": 0.5}}
+    own = {"recipe": asdict(Recipe("Adam", 1e-4, 16, 9, 3, flip=0.5, seed=3))}
     return {
         **{"arch": "resnet18", "seed": 3, "branch": branch, "image_size": 32, "epochs": 9, "best_epoch": 4},
         **{"total_parameters": 1100, "prunable_weights": 1000, "nonzero_weights": 1000, "macs": 12_300_000},
@@ -406,3 +407,11 @@ def test_it_says_when_a_verdict_is_sure_and_what_that_is_worth():
         "- **fake:** sure up to a logit of -2.5. Of 1,200 validation images called so 1,100 lie there, 2 of them "
         "wrongly: with 95 % confidence at most 0.9 % are wrong. - **real:** never sure, since too few" in written
     )
+
+
+def test_knobs_beside_the_study_s_are_named():
+    """Momentum says nothing where Adam trains, and what is as in the study is not repeated."""
+    recipe = Recipe("Adam", 1e-4, 16, 9, 3, flip=0.5, seed=3, momentum=0.9)
+    assert card._knobs(asdict(recipe)) == ""
+    recipe = replace(recipe, optimizer="SGD", weight_decay=0.01, ema=0.999, select="auc")
+    assert card._knobs(asdict(recipe)) == "; momentum: 0.9; weight_decay: 0.01; ema: 0.999"

@@ -129,7 +129,7 @@ def test_the_names_of_the_library_exist(page):
 
 
 def test_an_absent_name_is_found():
-    text = "`detector.stats.heat`, `detector.core.files.sha256`; from detector.stats.ranking import wilson, auc"
+    text = "`detector.stats.heat`, `detector.core.files.sha256`; from detector.stats.ranking import wilson, roc"
     assert absent_names(text) == ["detector.stats.heat", "detector.stats.ranking.wilson"]
 
 

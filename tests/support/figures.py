@@ -41,6 +41,7 @@ def trials(accuracies: list[float]) -> pd.DataFrame:
             "optimizer": (["SGD", "Adam"] * count)[:count],
             "learning_rate": np.logspace(-6, -4, count),
             "valid_accuracy": accuracies,
+            "score": accuracies,
         }
     )
 

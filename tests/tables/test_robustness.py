@@ -9,9 +9,9 @@ import pytest
 
 from detector.core import tabular
 from detector.core.errors import DetectorError
+from detector.stats.auc import auc
 from detector.stats.changes import extra_equivalence, extra_interval, extra_p
 from detector.stats.intervals import paired_interval, wilson
-from detector.stats.ranking import auc
 from detector.stats.significance import holm
 from detector.tables.robustness import COLUMNS, robustness
 

@@ -9,7 +9,7 @@ from tests.support.tables import written
 
 
 def trials(*accuracies: float | None) -> pd.DataFrame:
-    return pd.DataFrame({"trial": range(len(accuracies)), "valid_accuracy": pd.Series(accuracies, dtype=float)})
+    return pd.DataFrame({"trial": range(len(accuracies)), "score": pd.Series(accuracies, dtype=float)})
 
 
 def test_search_luck(tmp_path):

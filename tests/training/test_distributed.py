@@ -90,18 +90,21 @@ def start(folder, processes, pause=0.0, knobs=({},)):
 def compare(one, two):
     histories = [pd.read_csv(folder / "history.csv") for folder in (one, two)]
     assert histories[0]["epoch"].tolist() == histories[1]["epoch"].tolist()
-    for column in ("train_loss", "valid_loss"):
+    for column in ("train_loss", "valid_loss", "learning_rate"):
         np.testing.assert_allclose(*(h[column] for h in histories), rtol=1e-4)
     # an image whose logit lies within rounding of 0 may count on either side
     for column, count in (("train_accuracy", 61), ("valid_accuracy", 40)):
         np.testing.assert_allclose(*(h[column] for h in histories), atol=1.01 / count)
+    # of 18 real and 22 fake validation images; two logits within rounding may come in either order
+    for column, step in (("valid_balanced_accuracy", 1 / 36), ("valid_auc", 1 / (18 * 22))):
+        np.testing.assert_allclose(*(h[column] for h in histories), atol=2.01 * step)
 
 
 # The study's, and between the other two each knob.
 SGD = {"optimizer": "SGD", "momentum": 0.9, "nesterov": True, "learning_rate": 0.01}
 RECIPES = (
     {},
-    {**SGD, "schedule": "one_cycle", "clip": 0.3, "balance": "weights", "ema": 0.7},
+    {**SGD, "schedule": "one_cycle", "clip": 0.3, "balance": "weights", "ema": 0.7, "select": "auc"},
     {
         **SGD,
         "schedule": "cosine",
@@ -109,6 +112,7 @@ RECIPES = (
         "label_smoothing": 0.1,
         "balance": "sampling",
         "weight_decay": 0.1,
+        "select": "loss",
     },
 )
 

@@ -16,7 +16,7 @@ from detector.models import devices, networks
 from detector.models.batches import Batches
 from detector.pruning import masks
 from detector.training import resume
-from detector.training.fit import Epoch, Fit, _doubt, _evaluate, _finished, fit
+from detector.training.fit import HISTORY_COLUMNS, Epoch, Fit, _doubt, _evaluate, _finished, fit
 from detector.training.recipe import Recipe
 from tests.support import ROOT
 
@@ -49,6 +49,11 @@ def equal(a, b):
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+def epoch(number, **values):
+    """Row of a history of which little matters."""
+    return Epoch(**{**dict.fromkeys(HISTORY_COLUMNS, 0), "epoch": number, **values})
+
+
 def timeless(history):
     """The history without its measured times."""
     return [dataclasses.replace(row, seconds=0, images_per_second=0) for row in history]
@@ -60,9 +65,9 @@ def test_it_learns_and_keeps_the_best_epoch(data, caplog):
     assert result.best.valid_accuracy > 0.75
     assert result.best.valid_accuracy == max(row.valid_accuracy for row in result.history)
     assert equal(result.weights, model.state_dict())
-    _, accuracy, called_real = _evaluate(model, data[1], PLAN)
+    found = _evaluate(model, data[1], PLAN)
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
-    assert (accuracy, called_real) == (result.best.valid_accuracy, result.best.valid_called_real)
+    assert found == {name: getattr(result.best, name) for name in found}
 
 
 def test_the_same_seed_gives_the_same_bytes(data):
@@ -84,7 +89,7 @@ def test_the_same_seed_gives_the_same_bytes(data):
     ],
 )
 def test_early_stopping_waits_patience_epochs(accuracies, stops):
-    history = [Epoch(i + 1, 0, 0, 0, value, 0, 0, 0, 0) for i, value in enumerate(accuracies)]
+    history = [epoch(i + 1, valid_accuracy=value) for i, value in enumerate(accuracies)]
     assert _finished(history, dataclasses.replace(RECIPE, epochs=100, patience=3)) is stops
 
 
@@ -276,7 +281,9 @@ def test_a_class_that_is_never_called_is_said_in_the_log(logit, reals, said, dat
 
 def epochs(*rows):
     """Epochs by accuracy and by the share that was called real."""
-    return [Epoch(i + 1, 0, 0, 0, accuracy, 0, 0, 0, real) for i, (accuracy, real) in enumerate(rows)]
+    return [
+        epoch(i + 1, valid_accuracy=accuracy, valid_called_real=real) for i, (accuracy, real) in enumerate(rows)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,20 +8,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn import metrics as reference
 from torch import nn
 from torch.optim import optimizer as hooks
 
 from detector.core import signals
 from detector.core.errors import DetectorError
 from detector.models import networks
-from detector.models.batches import epoch_order
+from detector.models.batches import Batches, epoch_order
 from detector.pruning import masks
 from detector.training import resume
-from detector.training.fit import fit
+from detector.training.fit import _best, _evaluate, _finished, fit
 from detector.training.schedule import rate
 from tests.training.test_fit import (
     PLAN,
     RECIPE,
+    epoch,
     equal,
     fakes_and,
     make_batches,
@@ -289,14 +291,89 @@ def test_one_class_alone_cannot_be_balanced(data, balance):
         trained((fakes_and(reals=0), data[1]), replace(RECIPE, balance=balance))
 
 
+def test_the_columns_of_validation_are_scikit_learn_s(data):
+    model = small_net()
+    found = _evaluate(model, data[1], PLAN)
+    logits = model.eval()(data[1].images(np.arange(40))).detach().squeeze(1).numpy()
+    label = data[1].labels.numpy().astype(int)
+    assert found["valid_loss"] == pytest.approx(reference.log_loss(label, 1 / (1 + np.exp(-logits))), rel=1e-5)
+    assert found["valid_accuracy"] == pytest.approx(reference.accuracy_score(label, logits >= 0))
+    assert found["valid_balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(label, logits >= 0))
+    assert found["valid_auc"] == pytest.approx(reference.roc_auc_score(label, logits))
+    assert found["valid_called_real"] == pytest.approx((logits >= 0).mean())
+    assert len({*found.values()}) == 5, "a column that repeats another proves nothing"
+
+
+SELECTED = [
+    ("accuracy", "valid_accuracy", max),
+    ("balanced_accuracy", "valid_balanced_accuracy", max),
+    ("auc", "valid_auc", max),
+    ("loss", "valid_loss", min),
+]
+
+
+@pytest.mark.parametrize(("select", "column", "best"), SELECTED)
+def test_what_is_selected_by_decides_the_epoch_that_is_kept(data, select, column, best):
+    result, found = trained(data, replace(RECIPE, epochs=12, select=select, learning_rate=0.02))
+    values = [getattr(row, column) for row in result.history]
+    assert result.best.epoch == 1 + values.index(best(values)), "the first of the best"
+    assert len(result.history) == 12
+    model = small_net()
+    model.load_state_dict(result.weights)
+    assert _evaluate(model, data[1], PLAN)[column] == getattr(result.best, column)
+
+
+@pytest.mark.parametrize(("select", "column", "best"), SELECTED)
+def test_what_is_selected_by_decides_when_training_stops(select, column, best):
+    """Four epochs: the column is best in the first, everything else in the last."""
+    rising, falling = [0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]
+    values = {name: rising if pick is max else falling for _, name, pick in SELECTED}
+    values[column] = falling if best is max else rising
+    history = [epoch(i + 1, **{name: of[i] for name, of in values.items()}) for i in range(4)]
+    for one, *_ in SELECTED:
+        recipe = replace(RECIPE, epochs=99, patience=3, select=one)
+        assert _finished(history, recipe) == (one == select)
+        assert _best(history, recipe).epoch == (1 if one == select else 4)
+
+
+@pytest.mark.parametrize("select", ["balanced_accuracy", "auc"])
+def test_one_class_alone_has_no_balanced_accuracy_and_no_auc(data, select):
+    with pytest.raises(DetectorError, match="select in the recipe needs images of both classes.*all fake"):
+        trained((data[0], fakes_and(reals=0)), replace(RECIPE, select=select))
+
+
+def unequal(fakes, reals, seed):
+    """Images of two classes as unequal as those of some sources, told apart by little beside their noise."""
+    rng = np.random.default_rng(seed)
+    label = rng.permutation(np.r_[np.zeros(fakes, int), np.ones(reals, int)])
+    pixels = rng.integers(0, 200, (len(label), 8, 8, 3))
+    pixels[..., 0] += (label * 12)[:, None, None]
+    count = len(label)
+    return Batches([pixels.astype(np.uint8)], np.zeros(count, int), np.arange(count), label, torch.device("cpu"))
+
+
+def test_classes_as_unequal_as_those_of_celebdf_are_learned_with_balance():
+    """249 fakes and 55 reals: the study's recipe calls all images fake; with either balance both are called."""
+    pair = unequal(249, 55, 0), unequal(249, 55, 1)
+    share = 249 / (249 + 55)
+    recipe = replace(RECIPE, batch_size=16, epochs=6, learning_rate=1e-3)
+    plain, _ = trained(pair, recipe)
+    assert plain.best.valid_accuracy == pytest.approx(share, abs=0.01)
+    assert plain.best.valid_balanced_accuracy < 0.55
+    for balance in ("weights", "sampling"):
+        result, _ = trained(pair, replace(recipe, balance=balance, select="balanced_accuracy"))
+        assert result.best.valid_balanced_accuracy > 0.65, balance
+        assert 0.1 < result.best.valid_called_real < 0.6, balance
+
+
 GRID = [
     {"optimizer": optimizer, "schedule": schedule, **knobs}
     for (optimizer, schedule), knobs in zip(
         itertools.product(("Adam", "AdamW", "SGD"), ("constant", "cosine", "one_cycle")),
         (
-            {"clip": 0.3},
-            {"ema": 0.9, "label_smoothing": 0.1},
-            {"weight_decay": 0.1, "balance": "sampling"},
+            {"clip": 0.3, "select": "loss"},
+            {"ema": 0.9, "label_smoothing": 0.1, "select": "auc"},
+            {"weight_decay": 0.1, "balance": "sampling", "select": "balanced_accuracy"},
             {"ema": 0.5, "warmup": 1.5},
             {"clip": 0.3, "balance": "weights", "weight_decay": 0.1},
             {"label_smoothing": 0.1, "ema": 0.9, "clip": 0.3},

@@ -18,7 +18,9 @@ SPACE = search.Space(("Adam", "SGD"), (1e-6, 1e-4))
 
 def score(number, values, report):
     """A made-up accuracy that prefers large learning rates."""
-    return values["learning_rate"] * 1e3 + (values["optimizer"] == "Adam") * 0.01, 3
+    accuracy = values["learning_rate"] * 1e3 + (values["optimizer"] == "Adam") * 0.01
+    report(3, accuracy, valid_accuracy=accuracy)
+    return accuracy, 3
 
 
 def drawn(outcome):
@@ -158,7 +160,7 @@ def test_the_pruner_ends_a_hopeless_trial_and_its_best_epoch_still_counts(tmp_pa
     def objective(number, values, report):
         curve = [0.6, 0.7, 0.8, 0.9] if number == 0 else [0.5, 0.4, 0.4, 0.4]
         for epoch, accuracy in enumerate(curve, 1):
-            report(epoch, accuracy)
+            report(epoch, accuracy, valid_accuracy=accuracy)
         return max(curve), len(curve)
 
     outcome = search.run(tmp_path / "j.log", SPACE, 3, 0, objective, pruner="median")
@@ -168,6 +170,25 @@ def test_the_pruner_ends_a_hopeless_trial_and_its_best_epoch_still_counts(tmp_pa
     plain = search.run(tmp_path / "k.log", SPACE, 3, 0, objective)
     assert [row["epochs"] for row in plain.trials] == [4, 4, 4]
     assert plain.best["trial"] == outcome.best["trial"] == 0
+
+
+def test_the_score_decides_and_the_accuracy_beside_it_is_that_of_the_same_epoch(tmp_path):
+    """Scores below 0, as those of a loss; the pruner ends the second trial, the third diverges after an epoch."""
+    curves = {0: [(-0.9, 0.6), (-0.5, 0.7), (-0.6, 0.9)], 1: [(-0.8, 0.95), (-0.9, 0.9), (-0.9, 0.9)]}
+
+    def objective(number, values, report):
+        if number == 2:
+            report(1, -0.1, valid_accuracy=0.99)
+            raise DivergedError("no number")
+        for epoch, (score, accuracy) in enumerate(curves[number], 1):
+            report(epoch, score, valid_accuracy=accuracy)
+        return max(score for score, _ in curves[number]), 3
+
+    outcome = search.run(tmp_path / "j.log", SPACE, 3, 0, objective, pruner="median")
+    assert [(row["state"], row["score"], row["valid_accuracy"]) for row in outcome.trials] == [
+        *(("COMPLETE", -0.5, 0.7), ("PRUNED", -0.8, 0.95), ("DIVERGED", None, None))
+    ]
+    assert outcome.best["trial"] == 0
 
 
 WORKER = """

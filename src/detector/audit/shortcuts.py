@@ -13,7 +13,8 @@ import pandas as pd
 
 from detector.core.labels import CLASSES, FAKE, REAL
 from detector.experiment.variants import COMBINED
-from detector.stats.ranking import auc, auc_interval
+from detector.stats.auc import auc
+from detector.stats.ranking import auc_interval
 
 FEATURES = (
     *("format", "mode", "width", "height", "aspect", "bytes_per_pixel"),

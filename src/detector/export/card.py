@@ -7,7 +7,7 @@ import importlib.metadata
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 
 import pandas as pd
 
@@ -21,10 +21,15 @@ from detector.stats import decisions
 from detector.stats.classification import confusion, measure
 from detector.stats.intervals import wilson
 from detector.stats.predictions import right
+from detector.training.recipe import Recipe
 
 WIDTH = 115
 FEW = 1000  # test images; with fewer, the interval of a share is up to 6 points wide and more
 NONE = "–"
+SELECTED = {
+    **{"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"},
+    **{"auc": "area under the ROC curve", "loss": "loss"},
+}  # by a recipe's `select`
 HOLDS = {
     "onnx-fp32": "the network as it was trained",
     "onnx-fp16": "weights in fp16, computed with in fp32",
@@ -206,6 +211,8 @@ def _training(meta: Mapping) -> dict[str, object]:
         "square": _square(next(iter(meta["preprocessing"].values())), meta["image_size"]),
         **{key: meta["recipe"][key] for key in ("optimizer", "batch_size", "flip")},
         "learning_rate": f"{meta['recipe']['learning_rate']:.3g}",
+        "selected": SELECTED[meta["recipe"]["select"]],
+        "knobs": _knobs(meta["recipe"]),
     }
     if meta["branch"] == BASELINE:
         return common | {
@@ -231,6 +238,13 @@ def _training(meta: Mapping) -> dict[str, object]:
         "chosen": "Optimizer, learning rate, epoch",
         "found": f" (the best of {best['trials']} trials on the validation images)",
     }
+
+
+def _knobs(recipe: Mapping) -> str:
+    """What else a recipe has that the study's has not, in words."""
+    unused = {"select", "stream"} | (set() if recipe["optimizer"] == "SGD" else {"momentum", "nesterov"})
+    own = [f for f in fields(Recipe) if f.default is not MISSING and f.name not in unused]
+    return "".join(f"; {f.name}: {recipe[f.name]}" for f in own if recipe.get(f.name, f.default) != f.default)
 
 
 def _cropped(preprocessing: Mapping[str, Mapping]) -> str:

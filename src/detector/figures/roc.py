@@ -23,6 +23,7 @@ from detector.figures import drawing
 from detector.figures.drawing import PERFECT
 from detector.figures.scores import Scored, scored
 from detector.stats import classification, ranking
+from detector.stats.auc import auc
 
 FILE = "roc_{arch}_seed{seed}_{testset}.svg"
 FROM = {"predictions": "runs/{arch}/seed{seed}/{branch}/predictions/{source}.parquet"}
@@ -79,7 +80,7 @@ def roc_curves(path: Path | str, predictions: Mapping[str, Scored], title: str) 
                 axes.plot(*_thinned(axes, 100 * false / reals, 100 * true / fakes), **look, zorder=3 + order / 100)
                 ring = 100 * counts["fp"] / reals, 100 * counts["tp"] / fakes
                 axes.plot(*ring, color=look["color"], zorder=4, **_HALF)
-            entries[f"{ranking.auc(label, logit):.4f}  {branch}"] = look
+            entries[f"{auc(label, logit):.4f}  {branch}"] = look
         panels[0].plot([0, 100], [0, 100], **PERFECT)
         shares = np.geomspace(100 / reals, 100, 200)
         panels[1].plot(shares, shares, **PERFECT)

@@ -38,7 +38,7 @@ def search_trials(path: Path | str, trials: Mapping[str, pd.DataFrame], title: s
             figure, len(trials), shape, "learning rate", "validation accuracy (%)", share="both"
         )
         for axes, (branch, tried) in zip(panels, trials.items(), strict=True):
-            best = tried.loc[tried["valid_accuracy"].idxmax()]
+            best = tried.loc[tried["score"].idxmax()]
             axes.set_title(f"{branch}\n{best['optimizer']}, {best['learning_rate']:.2e}")
             axes.plot(
                 best["learning_rate"],

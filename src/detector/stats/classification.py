@@ -5,8 +5,8 @@ import numpy as np
 from detector.core.errors import DetectorError
 from detector.core.labels import FAKE
 from detector.stats import decisions
+from detector.stats.auc import auc
 from detector.stats.intervals import wilson
-from detector.stats.ranking import auc
 
 POSITIVE = "fake"
 METRIC_COLUMNS = (

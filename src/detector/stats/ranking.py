@@ -7,11 +7,11 @@ is NaN. scikit-learn has most of this, after three seconds of imports; the tests
 from statistics import NormalDist
 
 import numpy as np
-import pandas as pd
 from scipy.special import expit
 from scipy.special import logit as logodds
 
 from detector.core.labels import FAKE
+from detector.stats.auc import auc
 
 ROUNDS = 1000  # resamples of a bootstrap
 _CHUNK = 2**15  # numbers of a bootstrap held at a time: what fits into a cache is faster
@@ -113,18 +113,3 @@ def best_cut(label: np.ndarray, logit: np.ndarray) -> float:
     gain = true * false[-1] - false * true[-1]  # whole numbers: ties are exact
     best = cuts[gain == gain.max()]
     return float(f"{best[np.argmin(np.abs(best))]:.6g}")
-
-
-def auc(label: np.ndarray, logit: np.ndarray) -> float:
-    """Area under the ROC curve: the chance that a fake scores as more fake than a real image, ties one half.
-
-    `label` int (n,), 1 = real; `logit` float (n,). By ranks, as the Mann-Whitney statistic (Hanley & McNeil 1982).
-    NaN where one class is missing. Not scikit-learn's, which gives the same number (a test compares them) after
-    three seconds of imports.
-    """
-    fake = np.asarray(label) == FAKE
-    fakes, reals = int(fake.sum()), int((~fake).sum())
-    if not fakes or not reals:
-        return float("nan")
-    ranks = pd.Series(-np.asarray(logit, dtype=np.float64)).rank(method="average").to_numpy()
-    return float((ranks[fake].sum() - fakes * (fakes + 1) / 2) / (fakes * reals))

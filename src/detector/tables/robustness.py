@@ -15,10 +15,10 @@ from detector.core.labels import FAKE
 from detector.data import splits
 from detector.experiment.variants import BASELINE, COMBINED, DENSE_CONTROL
 from detector.imaging.perturbations import CLEAN, Steps, kind, text, value
+from detector.stats.auc import auc
 from detector.stats.changes import extra_equivalence, extra_interval, extra_p
 from detector.stats.intervals import paired_interval, wilson
 from detector.stats.predictions import require_numbers, require_same_images, right
-from detector.stats.ranking import auc
 from detector.stats.significance import holm, images_needed, verdict
 
 COLUMNS = (

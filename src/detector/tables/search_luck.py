@@ -27,12 +27,12 @@ def search_luck(searches: Mapping[Variant, pd.DataFrame], margin: float) -> list
     """Rows of search_luck.csv: one for each number of trials of each search.
 
     `searches`: the content of trials.csv by what was searched for, a variant or all branches of a run
-    (`variants.SHARED`), columns trial and valid_accuracy (NaN where a trial diverged); `margin`: the difference of
+    (`variants.SHARED`), columns trial and score (NaN where a trial diverged); `margin`: the difference of
     accuracies from which on it matters. The verdict on a search stands in its last row.
     """
     rows = []
     for variant, trials in searches.items():
-        scores = trials.sort_values("trial")["valid_accuracy"]
+        scores = trials.sort_values("trial")["score"]
         count, best_so_far = len(scores), scores.cummax().ffill()
         for draws in range(1, count + 1):
             expected, low, high = expected_best.best_of(scores, draws)

@@ -1,4 +1,4 @@
-"""Training loop: epochs, early stopping on validation accuracy, best weights kept, resume after a kill."""
+"""Training loop: epochs, early stopping on validation images, best weights kept, resume after a kill."""
 
 import logging
 import math
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -19,6 +20,7 @@ from detector.models.devices import Plan
 from detector.models.networks import Passes, evaluation_batch, prunable
 from detector.pruning import masks as pruning
 from detector.stats import decisions
+from detector.stats.auc import auc
 from detector.training import distributed
 from detector.training.average import Average
 from detector.training.recipe import Recipe
@@ -41,6 +43,13 @@ class Epoch:
     seconds: float
     images_per_second: float  # training images over the time spent training
     valid_called_real: float  # share of the validation images
+    valid_balanced_accuracy: float  # mean of the shares of each class that were called right; NaN without both
+    valid_auc: float  # NaN without both classes
+
+    def score(self, select: str) -> float:
+        """What a recipe's `select` chooses by, the higher the better."""
+        value: float = getattr(self, f"valid_{select}")
+        return -value if select == "loss" else value
 
 
 HISTORY_COLUMNS = [field.name for field in fields(Epoch)]
@@ -48,7 +57,7 @@ HISTORY_COLUMNS = [field.name for field in fields(Epoch)]
 
 @dataclass
 class Fit:
-    """Result of a training: the weights of the epoch with the best validation accuracy (the first of ties)."""
+    """Result of a training: the weights of the epoch with the best score (the first of ties)."""
 
     weights: dict[str, torch.Tensor]
     history: list[Epoch]
@@ -131,13 +140,13 @@ def _doubt(result: Fit, valid: Batches) -> str:
     return ""
 
 
-def _best(history: Sequence[Epoch], first: int = 1) -> Epoch | None:
-    """The epoch with the best validation accuracy, the first of equals, of those from number `first` on."""
-    return max(history[first - 1 :], key=lambda row: row.valid_accuracy, default=None)
+def _best(history: Sequence[Epoch], recipe: Recipe, first: int = 1) -> Epoch | None:
+    """The epoch with the best score, the first of equals, of those from number `first` on."""
+    return max(history[first - 1 :], key=lambda row: row.score(recipe.select), default=None)
 
 
 def _finished(history: Sequence[Epoch], recipe: Recipe, first: int = 1) -> bool:
-    best = _best(history, first)
+    best = _best(history, recipe, first)
     early = best is not None and recipe.patience is not None and len(history) - best.epoch >= recipe.patience
     return early or len(history) >= recipe.epochs
 
@@ -172,6 +181,8 @@ class _Run:
         self._model = plan.place(model)
         self._weights = prunable(model)
         self._average = None if recipe.ema is None else Average(self._model, recipe.ema)
+        if recipe.select in ("balanced_accuracy", "auc"):
+            _require_both(valid, "select", "validation", title)
         if recipe.balance != "none":
             _require_both(train, "balance", "training", title)
         self._class_weights = _class_weights(train) if recipe.balance == "weights" else None
@@ -199,7 +210,7 @@ class _Run:
     @property
     def kept(self) -> Epoch:
         """The epoch whose weights are `best`."""
-        row = _best(self.history, self.first)
+        row = _best(self.history, self._recipe, self.first)
         if row is None:
             raise RuntimeError(f"{self._title}: no epoch was trained; this is a bug")
         return row
@@ -235,25 +246,29 @@ class _Run:
         count = len(self._train)
         loss, accuracy = self._partial.loss_sum.item() / count, self._partial.correct.item() / count
         trained = time.perf_counter() - begun
-        valid_loss, valid_accuracy, called = _evaluate(
-            self._evaluated, self._valid, self._plan, self._stop_if_asked
-        )
-        if not (math.isfinite(loss) and math.isfinite(valid_loss)):
+        found = _evaluate(self._evaluated, self._valid, self._plan, self._stop_if_asked)
+        if not (math.isfinite(loss) and math.isfinite(found["valid_loss"])):
             raise DivergedError(
-                f"{self._title}: the loss is {loss} (validation {valid_loss}) in epoch {number}; "
+                f"{self._title}: the loss is {loss} (validation {found['valid_loss']}) in epoch {number}; "
                 f"lower the learning rate ({self._recipe.learning_rate:g}) or set runtime.precision: fp32"
             )
         seconds, last = time.perf_counter() - begun, self._rate(number, self._per_epoch - 1)
-        row = Epoch(number, loss, accuracy, valid_loss, valid_accuracy, last, seconds, count / trained, called)
+        row = Epoch(
+            *(number, loss, accuracy),
+            learning_rate=last,
+            seconds=seconds,
+            images_per_second=count / trained,
+            **found,
+        )
         self.history.append(row)
-        if _best(self.history, self.first) is row:
+        if _best(self.history, self._recipe, self.first) is row:
             self.best = {name: t.detach().cpu().clone() for name, t in self._evaluated.state_dict().items()}
         self._partial = self._fresh()
         self._save()
         # Logged when it is safe: an epoch in the log is never trained again.
         log.info(
             "%s: epoch %d/%d  loss %.4f  accuracy %.4f  validation %.4f  %.0f images/s",
-            *(self._title, number, self._recipe.epochs, loss, accuracy, valid_accuracy, row.images_per_second),
+            *(self._title, number, self._recipe.epochs, loss, accuracy, row.valid_accuracy, row.images_per_second),
         )
         return row
 
@@ -377,21 +392,32 @@ def _class_weights(train: Batches) -> torch.Tensor:
 @torch.inference_mode()
 def _evaluate(
     model: nn.Module, valid: Batches, plan: Plan, stop_if_asked: Callable[[], None] = lambda: None
-) -> tuple[float, float, float]:
-    """Mean loss, accuracy and the share that is called real, over the validation images."""
+) -> dict[str, float]:
+    """Columns of `Epoch` that the validation images give."""
     model.eval()
     team = distributed.team()
     loss_sum = torch.zeros((), device=plan.torch_device)
-    correct = torch.zeros((), device=plan.torch_device)
-    called = torch.zeros((), device=plan.torch_device)
+    found = torch.zeros(
+        len(valid), device=plan.torch_device
+    )  # logits, 0 for images of other processes until summed
     share = plan.memory // (team.size if plan.device == "cpu" else 1)
     passes, batch = Passes(model), evaluation_batch(model, valid.size, replace(plan, memory=share))
-    for images, labels in valid.evaluate(batch, rank=team.rank, ranks=team.size):
+    starts = range(team.rank * batch, len(valid), team.size * batch)
+    batches = valid.evaluate(batch, rank=team.rank, ranks=team.size)
+    for start, (images, labels) in zip(starts, batches, strict=True):
         with plan.autocast():
             logits = passes(images).squeeze(1).float()
         loss_sum += binary_cross_entropy_with_logits(logits, labels, reduction="sum")
-        correct += decisions.right(labels, logits).sum()
-        called += decisions.real(logits).sum()
+        found[start : start + len(labels)] = logits
         stop_if_asked()
-    team.sum(loss_sum, correct, called)
-    return loss_sum.item() / len(valid), correct.item() / len(valid), called.item() / len(valid)
+    team.sum(loss_sum, found)
+    label, logit = valid.labels.numpy(), found.cpu().numpy()
+    right = decisions.right(label, logit)
+    classes = [right[label == one] for one in (FAKE, REAL)]
+    return {
+        "valid_loss": loss_sum.item() / len(valid),
+        "valid_accuracy": int(right.sum()) / len(valid),
+        "valid_called_real": int(decisions.real(logit).sum()) / len(valid),
+        "valid_balanced_accuracy": float(np.mean([part.mean() if len(part) else np.nan for part in classes])),
+        "valid_auc": auc(label, logit),
+    }

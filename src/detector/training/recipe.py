@@ -40,6 +40,7 @@ class Recipe:
     clip: float | None = None
     ema: float | None = None
     balance: str = "none"
+    select: str = "accuracy"
     stream: Stream = Stream.BASELINE
 
 

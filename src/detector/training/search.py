@@ -13,7 +13,7 @@ from detector.training import study
 
 TRIAL_COLUMNS = (
     *("trial", "state", "optimizer", "learning_rate", "valid_accuracy", "epochs", "seconds"),
-    *study.MACHINE,
+    *(*study.MACHINE, "score"),
 )
 
 
@@ -40,18 +40,18 @@ class Outcome:
 
     @property
     def best(self) -> dict[str, Any]:
-        """Row of the trial with the best validation accuracy (the first of ties).
+        """Row of the trial with the best score (the first of ties).
 
         Raises `DetectorError` where every trial diverged.
         """
-        scored = [row for row in self.trials if row["valid_accuracy"] is not None]
+        scored = [row for row in self.trials if row["score"] is not None]
         if not scored:
             raise DetectorError("every trial of the search diverged; lower search.learning_rate")
-        return max(scored, key=lambda row: row["valid_accuracy"])
+        return max(scored, key=lambda row: row["score"])
 
 
-# objective(trial number, values, report) -> (validation accuracy, epochs); report(epoch, validation accuracy)
-Objective = Callable[[int, Mapping[str, Any], Callable[[int, float], None]], tuple[float, int]]
+# objective(trial number, values, report) -> (score, epochs); report(epoch, score, valid_accuracy=…)
+Objective = Callable[[int, Mapping[str, Any], study.Report], tuple[float, int]]
 
 
 def run(
@@ -68,31 +68,31 @@ def run(
     machine: Mapping[str, str] | None = None,
     lock_of: Callable[[int], Path] | None = None,
 ) -> Outcome:
-    """Bring the study `key` in `journal` to `trials` finished trials, as `study.run` does, for the best accuracy.
+    """Bring the study `key` in `journal` to `trials` finished trials, as `study.run` does, for the best score.
 
-    `objective(number, {"optimizer": …, "learning_rate": …}, report)` returns the validation accuracy reached and
-    the epochs trained, and calls `report(epoch, accuracy)` after each.
+    `objective(number, {"optimizer": …, "learning_rate": …}, report)` returns the score reached and the epochs
+    trained, and calls `report(epoch, score, valid_accuracy=…)` after each.
 
     Raises `DetectorError` where the journal is damaged.
     """
 
-    def scored(
-        number: int, values: Mapping[str, Any], report: Callable[[int, float], None]
-    ) -> tuple[tuple[float], int]:
-        accuracy, epochs = objective(number, values, report)
-        return (accuracy,), epochs
+    def scored(number: int, values: Mapping[str, Any], report: study.Report) -> tuple[tuple[float], int]:
+        score, epochs = objective(number, values, report)
+        return (score,), epochs
 
     rows = study.run(
         *(journal, space.suggest, trials, seed, scored, title),
         key=key,
-        goals={"valid_accuracy": "maximize"},
+        goals={"score": "maximize"},
         sampler=tpe,
         pruner=PRUNERS[pruner],
         worker=worker,
         machine=machine,
         lock_of=lock_of,
     )
-    return Outcome([{name: row[name] for name in TRIAL_COLUMNS} for row in rows])
+    return Outcome(
+        [{name: row.get(name) for name in TRIAL_COLUMNS} for row in rows]
+    )  # a diverged one has no accuracy
 
 
 def tpe(seed: int) -> optuna.samplers.BaseSampler:

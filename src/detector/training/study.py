@@ -32,8 +32,9 @@ class PrunedError(Exception):
     """Trial ended early by the pruner: its learning curve lies below those before it."""
 
 
-# objective(trial number, values, report) -> (what each goal came to, epochs); report(epoch, score)
-Objective = Callable[[int, Mapping[str, Any], Callable[[int, float], None]], tuple[Sequence[float], int]]
+Report = Callable[..., None]  # report(epoch, score, **noted)
+# objective(trial number, values, report) -> (what each goal came to, epochs)
+Objective = Callable[[int, Mapping[str, Any], Report], tuple[Sequence[float], int]]
 
 
 def run(
@@ -56,9 +57,10 @@ def run(
 
     `suggest(trial)` gives the values of a trial by name. `objective(number, values, report)` returns what each of
     the `goals` (`maximize` or `minimize` by name) came to, in their order, and the epochs trained. With one goal,
-    it calls `report(epoch, score)` after each epoch, which raises `PrunedError` where `pruner` ends the trial; the
-    best score so far then counts. With several, Optuna ends none early. Where it raises `DivergedError`, the trial
-    counts as finished, without a score.
+    it calls `report(epoch, score, **noted)` after each epoch, which raises `PrunedError` where `pruner` ends the
+    trial; the best score so far then counts. What is `noted` with the best score is recorded with the trial. With
+    several goals, Optuna ends none early. Where it raises `DivergedError`, the trial counts as finished, without a
+    score and notes.
 
     Each number is one trial. A worker takes the first number that is neither finished nor in progress at another
     living worker; `lock_of(worker)` is the lock that each holds while it lives (`locks`). Trials of a killed
@@ -72,7 +74,7 @@ def run(
     differ; the trials stay one study, and a warning says that they were not all computed alike.
 
     Returns for each finished trial its number as `trial`, `state` (COMPLETE, PRUNED or DIVERGED), values, goals,
-    `epochs`, `seconds` and machine. Raises `DetectorError` where the journal is damaged.
+    notes, `epochs`, `seconds` and machine. Raises `DetectorError` where the journal is damaged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     journal.parent.mkdir(parents=True, exist_ok=True)
@@ -133,13 +135,15 @@ def _try(
     objective: Objective,
     goals: Sequence[str],
 ) -> None:
-    best = [0.0]
+    best: list[float] = []
+    notes: dict[str, Any] = {}
     epochs = 0
 
-    def report(epoch: int, score: float) -> None:
-        nonlocal epochs
+    def report(epoch: int, score: float, **noted: object) -> None:
+        nonlocal epochs, notes
         epochs = epoch
-        best[0] = max(best[0], score)
+        if not best or score > best[0]:
+            best[:], notes = [score], noted
         if len(goals) == 1:
             trial.report(best[0], epoch - 1)  # Optuna counts steps from 0
             if trial.should_prune():
@@ -154,8 +158,13 @@ def _try(
         scores, state = best, "PRUNED"
     except DivergedError as error:
         log.warning("%s", error)
-        scores, state = [None] * len(goals), "DIVERGED"
-    for name, value in (("state", state), *zip(goals, scores, strict=True), ("epochs", epochs)):
+        scores, state, notes = [None] * len(goals), "DIVERGED", {}
+    for name, value in {
+        "state": state,
+        **dict(zip(goals, scores, strict=True)),
+        "epochs": epochs,
+        **notes,
+    }.items():
         trial.set_user_attr(name, value)
     trial.set_user_attr("seconds", time.perf_counter() - started)
     if state == "COMPLETE":

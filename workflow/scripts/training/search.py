@@ -3,7 +3,7 @@
 import argparse
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ from detector.pruning import start
 from detector.training import resume, search, stage
 from detector.training.fit import fit
 from detector.training.recipe import Recipe, Stream
+from detector.training.study import Report
 
 
 def main(args: argparse.Namespace) -> None:
@@ -33,8 +34,10 @@ def main(args: argparse.Namespace) -> None:
     )
     title = f"search {args.branch} seed {args.seed}"
 
-    def objective(number: int, values: Mapping, report: Callable[[int, float], None]) -> tuple[float, int]:
-        """One trial: fine-tune the pruned baseline; the best validation accuracy counts."""
+    select = settings["recipe"]["select"]
+
+    def objective(number: int, values: Mapping, report: Report) -> tuple[float, int]:
+        """One trial: fine-tune the pruned baseline; the best score counts."""
         recipe = Recipe(
             **{**settings["recipe"], **values},
             patience=search.PATIENCE_OF_TRIALS[space["pruner"]],
@@ -46,9 +49,9 @@ def main(args: argparse.Namespace) -> None:
             masks=kept,
             state=resume.ResumeState(args.state / key / f"trial-{number}-{plan.arithmetic}"),
             title=f"{title} trial {number + 1}",
-            after_epoch=lambda row: report(row.epoch, row.valid_accuracy),
+            after_epoch=lambda row: report(row.epoch, row.score(select), valid_accuracy=row.valid_accuracy),
         )
-        return result.best.valid_accuracy, len(result.history)
+        return result.best.score(select), len(result.history)
 
     outcome = search.run(
         args.journal,
@@ -73,6 +76,7 @@ def main(args: argparse.Namespace) -> None:
             "branch": args.branch,
             **{name: best[name] for name in ("trial", "optimizer", "learning_rate", "valid_accuracy")},
             "trials": len(outcome.trials),
+            **({} if select == "accuracy" else {"selected_by": select, "score": best["score"]}),
         },
     )
     finish_state(args.state, key)
