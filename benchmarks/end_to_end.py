@@ -105,8 +105,12 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
     stage("baseline", *training, "--config", config, "--state", work / "state/baseline", *variant("baseline"))
     search = {
         "trials": args.trials,
-        "optimizers": ["Adam", "SGD"],
-        "learning_rate": [1e-6, 1e-4],
+        "space": {
+            "optimizer": ["Adam", "SGD"],
+            "learning_rate": {"low": 1e-6, "high": 1e-4, "log": True},
+        },
+        "sampler": "tpe",
+        "startup_trials": 10,
         "pruner": args.pruner,
     }
     shared = {"batch_size": args.batch, "flip": 0.5}

@@ -128,6 +128,73 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "cannot be called 'valid'",
         ),
         ({"search": {"learning_rate": [1.0e-3, 1.0e-5]}}, "swap them"),
+        (
+            {"search": {"space": {"optimiser": ["Adam"]}}},
+            "search.space.optimiser: unknown key; did you mean 'opti",
+        ),
+        ({"search": {"space": {"select": ["auc"]}}}, "search.space.select: unknown key"),
+        ({"search": {"space": {"epochs": [3]}}}, "search.space.epochs: unknown key"),
+        ({"search": {"space": {}}}, "search.space: found {}, expected at least 1 key"),
+        ({"search": {"space": {"optimizer": ["Adm"]}}}, 'search.space.optimizer.0: found "Adm", expected one of'),
+        ({"search": {"space": {"schedule": {"low": 1, "high": 2}}}}, "search.space.schedule: found {"),
+        ({"search": {"space": {"momentum": {"low": 0.1, "high": 2}}}}, "search.space.momentum.high: found 2, exp"),
+        (
+            {"search": {"space": {"batch_size": {"low": 1.5, "high": 4}}}},
+            "batch_size.low: found 1.5, expected int",
+        ),
+        ({"search": {"space": {"clip": {"low": None, "high": 4}}}}, "clip.low: found null, expected number"),
+        ({"search": {"space": {"flip": {"low": 0.1}}}}, "search.space.flip: missing high"),
+        ({"search": {"space": {"flip": {"low": 0.1, "high": 0.2, "step": 1}}}}, "search.space.flip.step: unknown"),
+        (
+            {"search": {"space": {"flip": [0.1, 0.1]}}},
+            "search.space.flip: found [0.1, 0.1], expected no item twice",
+        ),
+        ({"search": {"space": {"flip": []}}}, "search.space.flip: found [], expected at least 1 item"),
+        (
+            {"search": {"space": {"flip": {"low": 0.3, "high": 0.2}}}},
+            "search.space.flip: low 0.3 is above high 0.2",
+        ),
+        (
+            {"search": {"space": {"flip": {"low": 0, "high": 1, "log": True}}}},
+            "search.space.flip: log is for numbers above 0, found low: 0",
+        ),
+        (
+            {"search": {"space": {"flip": [0.0, 0.5]}, "optimizers": ["SGD"]}},
+            "search.optimizers: found ['SGD'], in whose place search.space stands; set it back to ['Adam', 'SGD']",
+        ),
+        (
+            {"search": {"space": {"flip": [0.0, 0.5]}, "momentum": 0.9}},
+            "search.momentum: found 0.9, in whose place search.space stands; set it back to 0.0",
+        ),
+        (
+            {"search": {"space": {"flip": [0.0, 0.5]}, "recipe": {"flip": 0.1}}},
+            "search.recipe.flip: the search chooses it; drop it here",
+        ),
+        (
+            {"search": {"space": {"flip": [0.0, 0.5]}}, "finetune": {"recipe": {"flip": 0.1}}},
+            "finetune.recipe.flip: the search chooses it; drop it here",
+        ),
+        (
+            {"search": {"space": {"optimizer": ["Adam"], "nesterov": [True, False]}}},
+            "search.space.nesterov: found True, False, which only SGD knows; the optimizer is Adam",
+        ),
+        (
+            {"search": {"space": {"optimizer": ["Adam", "SGD"], "nesterov": [True, False]}}},
+            "search.space.nesterov: true needs momentum, found train.momentum: 0; raise that, or set search.spa",
+        ),
+        (
+            {"search": {"space": {"warmup": {"low": 0, "high": 10}}}},
+            "search.space.warmup: found 10, expected less than search.epochs, found 10; lower it",
+        ),
+        (
+            {"images": {"size": 32}, "search": {"space": {"batch_size": [1, 8]}}},
+            "search.space.batch_size: found 1, expected at least 2 where images.size is 32",
+        ),
+        (
+            {"train": {"gpus": 16}, "search": {"space": {"batch_size": {"low": 8, "high": 64}}}},
+            "train.gpus: found 16, expected no more than search.space.batch_size, found 8",
+        ),
+        ({"search": {"startup_trials": 0}}, "search.startup_trials: found 0, expected at least 1"),
         ({"deploy": {"branches": ["l1-41"]}}, "deploy.branches: no l1-41; there are baseline, l1-00, l1-10"),
         (
             {"deploy": {"branches": "l1-40"}},
@@ -230,7 +297,10 @@ def test_what_is_wrong_is_named(study, change, expected):
 
 
 def numeric_keys(part, schema, where=()):
-    """The place and the kind of each number of the config; of lists and maps of any length the first item."""
+    """The place and the kind of each number of the config; of lists and maps of any length the first item.
+
+    What can be a list or a map is a map here: one value cannot be both.
+    """
     if "$ref" in part:
         part = {**schema["$defs"][part["$ref"].removeprefix("#/$defs/")], **part}
     kinds = part["type"] if isinstance(part.get("type"), list) else [part.get("type")]
@@ -240,7 +310,7 @@ def numeric_keys(part, schema, where=()):
         yield from numeric_keys(inner, schema, (*where, key))
     for key, inner in (
         ("l1" if "methods" in where else "some", part.get("additionalProperties")),
-        (0, part.get("items")),
+        (0, part.get("items") if "object" not in kinds else None),
     ):
         if isinstance(inner, dict):
             yield from numeric_keys(inner, schema, (*where, key))

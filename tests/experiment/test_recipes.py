@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from detector.experiment import config, recipes
+from detector.training import search
 from detector.training.recipe import Recipe, found
 from tests.support import ROOT
 
@@ -54,6 +55,45 @@ def test_each_knob_of_the_config_is_one_of_a_recipe_and_each_stage_can_set_it():
     assert set(schema["$defs"]["recipe"]["properties"]) == knobs - {*recipes.OWN, "learning_rate"}
 
 
+def test_a_space_stands_in_place_of_the_three_keys_of_a_search():
+    plain = recipes.space(complete())
+    assert plain["space"] == {
+        "optimizer": ["Adam", "SGD"],
+        "learning_rate": {"low": 1e-6, "high": 1e-4, "log": True},
+    }
+    written = {"learning_rate": {"low": 1e-6, "high": 1e-4, "log": True}, "optimizer": ["Adam", "SGD"]}
+    assert recipes.space(complete(search={"space": written})) == plain, "what is asked for is the same study"
+    knobs = {"weight_decay": {"low": 0.0, "high": 0.1}, "batch_size": [8, 16], "momentum": [0.0, 0.9]}
+    full = complete(
+        train={"optimizer": "SGD", "learning_rate": 0.1, "momentum": 0.5}, search={"space": knobs, "epochs": 4}
+    )
+    assert recipes.space(full)["space"] == knobs
+    for stage in ("search", "finetune"):
+        recipe = recipes.recipe(full, stage)
+        assert (recipe["optimizer"], recipe["learning_rate"]) == ("SGD", 0.1), (
+            "what is not searched is the baseline's"
+        )
+        assert not set(recipe) & set(knobs)
+    fixed = complete(train={"optimizer": "SGD", "momentum": 0.5}, search={"space": {"flip": [0.0, 0.5]}})
+    assert recipes.recipe(fixed, "search")["momentum"] == recipes.recipe(fixed, "finetune")["momentum"] == 0.5
+
+
+def test_every_knob_can_be_searched_but_how_long_and_by_what_trials_are_judged():
+    schema = config.schema_of()
+    can = set(schema["properties"]["search"]["properties"]["space"]["properties"])
+    assert can == {field.name for field in fields(Recipe)} - {"seed", "stream", "epochs", "patience", "select"}
+
+
+def test_whole_numbers_of_the_schema_are_those_of_the_recipe():
+    space = config.schema_of()["properties"]["search"]["properties"]["space"]["properties"]
+    whole = {
+        name
+        for name, part in space.items()
+        if "properties" in part and part["properties"]["low"]["type"] == "integer"
+    }
+    assert whole == search.WHOLE & set(space)
+
+
 def test_how_many_share_the_work_is_no_part_of_a_stage():
     one = complete()
     many = complete(train={"gpus": 2}, search={"workers": 3})
@@ -82,5 +122,5 @@ def test_the_search_for_two_goals_has_each_method_s_settings_and_whole_percents(
     got = recipes.pareto(full)
     assert got["methods"] == {"gradual": {"ramp": 4}, "l1": {}}
     assert (got["percent"], got["goal"], got["trials"]) == ([29, 57], "bytes", 3)
-    assert got["learning_rate"] == full["search"]["learning_rate"]
+    assert got["space"] == recipes.space(full)["space"]
     assert recipes.pareto(complete())["goal"] is None

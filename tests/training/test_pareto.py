@@ -13,7 +13,8 @@ from detector.models import devices
 from detector.training import pareto, search
 from tests.support import ROOT
 
-SPACE = pareto.Space(("l1", "channels"), (30, 95), search.Space(("Adam", "SGD"), (1e-6, 1e-4)))
+KNOBS = search.Space({"optimizer": ["Adam", "SGD"], "learning_rate": {"low": 1e-6, "high": 1e-4, "log": True}})
+SPACE = pareto.Space(("l1", "channels"), (30, 95), KNOBS)
 TRIALS = 14  # TPE learns from the eleventh on
 
 

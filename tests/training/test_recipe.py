@@ -86,6 +86,12 @@ DECAY = {"0.weight": 0.1, "5.weight": 0.1}  # biases and the norm have none
         ),
         ({"optimizer": "SGD", "momentum": 0.9}, lambda w, g, decay: -0.01 * g),
         ({"optimizer": "SGD", "momentum": 0.9, "nesterov": True}, lambda w, g, decay: -0.01 * 1.9 * g),
+        # A search may draw what means nothing together.
+        ({"optimizer": "SGD", "nesterov": True}, lambda w, g, decay: -0.01 * g),
+        (
+            {"optimizer": "Adam", "nesterov": True, "momentum": 0.9},
+            lambda w, g, decay: -0.01 * g / (g.abs() + 1e-8),
+        ),
         ({"optimizer": "SGD", "weight_decay": 0.1}, lambda w, g, decay: -0.01 * (g + decay * w)),
     ],
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",

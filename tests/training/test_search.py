@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 
+import optuna
 import pytest
 import yaml
 
@@ -13,7 +14,17 @@ from detector.training import search
 from tests.support import ROOT
 
 SCHEMA = ROOT / "src/detector/experiment/config.schema.yaml"
-SPACE = search.Space(("Adam", "SGD"), (1e-6, 1e-4))
+RATES = {"low": 1e-6, "high": 1e-4, "log": True}
+SPACE = search.Space({"optimizer": ["Adam", "SGD"], "learning_rate": RATES})
+WIDE = search.Space(
+    {
+        "weight_decay": {"low": 0.0, "high": 0.1},
+        "clip": [None, 1.0, 5.0],
+        **SPACE.knobs,
+        "nesterov": [True, False],
+        "batch_size": {"low": 8, "high": 64, "log": True},
+    }
+)
 
 
 def score(number, values, report):
@@ -78,6 +89,77 @@ def test_a_killed_search_goes_on_to_the_same_end(tmp_path, dies_in):
     resumed = search.run(journal, SPACE, 5, 0, counted)
     assert calls == list(range(dies_in, 5)), "a finished trial was done again, or one is missing"
     assert drawn(resumed) == drawn(whole)
+
+
+@pytest.mark.parametrize(("name", "trials", "dies_in"), [("tpe", 6, 4), ("gp", 5, 3), ("random", 4, 2)])
+def test_with_every_sampler_a_killed_search_draws_what_an_unbroken_one_does(name, trials, dies_in, tmp_path):
+    """Where it has begun to learn from results."""
+    how = {"sampler": name, "startup_trials": 2}
+
+    def good(number, values, report):
+        return 1 - (values["weight_decay"] - 0.03) ** 2 - abs(values["learning_rate"] - 3e-5), 1
+
+    def killed(number, values, report):
+        if number == dies_in:
+            raise KeyboardInterrupt  # leaves the journal as a kill does: with a trial that nothing is told of
+        return good(number, values, report)
+
+    whole = search.run(tmp_path / "whole.log", WIDE, trials, 0, good, **how)
+    with pytest.raises(KeyboardInterrupt):
+        search.run(tmp_path / "broken.log", WIDE, trials, 0, killed, **how)
+    resumed = search.run(tmp_path / "broken.log", WIDE, trials, 0, good, **how)
+    assert [WIDE.values(row) for row in resumed.trials] == [WIDE.values(row) for row in whole.trials]
+    random = search.run(tmp_path / "random.log", WIDE, trials, 0, good, sampler=name, startup_trials=trials)
+    same = [WIDE.values(a) == WIDE.values(b) for a, b in zip(whole.trials, random.trials, strict=True)]
+    assert same[:2] == [True, True]
+    assert all(same) == (name == "random"), "it never looked at results"
+
+
+def test_every_sampler_of_the_config_is_there():
+    schema = yaml.safe_load(SCHEMA.read_text())["properties"]["search"]["properties"]
+    assert set(schema["sampler"]["enum"]) == set(search.SAMPLERS)
+    assert (schema["sampler"]["default"], schema["startup_trials"]["default"]) == ("tpe", search.STARTUP)
+
+
+def test_the_default_draws_as_optuna_s_own_sampler_does(tmp_path):
+    """The study's pairs stay what they were, whatever else can be searched."""
+    found = search.run(tmp_path / "j.log", SPACE, 3, 7, score)
+    for number, row in enumerate(found.trials):
+        trial = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=1_000_003 * 7 + number)).ask()
+        optimizer = trial.suggest_categorical("optimizer", ["Adam", "SGD"])
+        assert (row["optimizer"], row["learning_rate"]) == (
+            optimizer,
+            trial.suggest_float("learning_rate", 1e-6, 1e-4, log=True),
+        )
+
+
+def test_every_knob_is_drawn_from_what_is_said_of_it(tmp_path):
+    tried = []
+
+    def objective(number, values, report):
+        tried.append(values)
+        return 0.5, 1
+
+    outcome = search.run(tmp_path / "j.log", WIDE, 30, 0, objective)
+    assert tried == [WIDE.values(row) for row in outcome.trials]
+    assert [*tried[0]] == ["optimizer", "learning_rate", "batch_size", "nesterov", "weight_decay", "clip"]
+    assert all(isinstance(values["batch_size"], int) and 8 <= values["batch_size"] <= 64 for values in tried)
+    assert all(0 <= values["weight_decay"] <= 0.1 for values in tried)
+    assert sum(values["batch_size"] < 23 for values in tried) > 8, (
+        "half of a log range is below its geometric mean"
+    )
+    assert {values["clip"] for values in tried} == {None, 1.0, 5.0}
+    assert {values["nesterov"] for values in tried} == {True, False}
+    assert set(WIDE.columns) == {*outcome.trials[0]}
+
+
+def test_the_order_in_which_a_space_is_written_changes_nothing(tmp_path):
+    other = search.Space(dict(reversed(WIDE.knobs.items())))
+    first, second = (
+        search.run(tmp_path / str(n), s, 3, 0, lambda *_: (0.5, 1)) for n, s in enumerate((WIDE, other))
+    )
+    assert [WIDE.values(row) for row in first.trials] == [other.values(row) for row in second.trials]
+    assert WIDE.columns == other.columns
 
 
 def test_a_finished_search_trains_nothing(tmp_path):

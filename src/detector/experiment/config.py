@@ -16,7 +16,7 @@ import yaml
 
 from detector.core.errors import DetectorError, listing
 from detector.data import kinds
-from detector.experiment import methods, recipes
+from detector.experiment import methods, recipes, spaces
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
 from detector.imaging import perturbations
@@ -26,6 +26,7 @@ RESERVED = (VALID, COMBINED)  # rows of the tables and names of prediction files
 MISSING = ("nan", "null")  # what pandas, among others, reads in a table as nothing
 # Columns of perturbed.parquet beside the perturbations'.
 NO_PERTURBATION = ("branch", "source", "path", "generator", "group", "label", "clean")
+SEARCHED_BATCH = "search.space.batch_size"
 ONE_PIXEL = 32  # side up to which the last layers of every network here see an image as a single pixel
 
 
@@ -64,7 +65,7 @@ def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None 
     problems = list(dict.fromkeys(lines))
     if not problems:
         _fill(own, schema, schema)
-        problems = _cross_checks(own)
+        problems = _cross_checks(own, schema)
     if problems:
         raise DetectorError(
             f"the configuration has {len(problems)} error{'s' if len(problems) > 1 else ''}:\n"
@@ -87,7 +88,18 @@ def schema_of(file: Path = SCHEMA) -> dict:
     one = schema["properties"]["robustness"]["properties"]["perturbations"]["additionalProperties"]["items"]
     one["properties"] = {name: perturbations.step(name).BOUNDS for name in perturbations.known()}
     one["additionalProperties"] = False
+    searched = schema["properties"]["search"]["properties"]["space"]
+    train, knobs = schema["properties"]["train"]["properties"], schema["$defs"]["recipe"]["properties"]
+    of_train, of_recipe = (
+        {name: _resolved(part, schema) for name, part in parts.items()} for parts in (train, knobs)
+    )
+    searched |= {"properties": spaces.schema(of_train, of_recipe), "additionalProperties": False}
     return schema
+
+
+def _resolved(part: Mapping, whole: Mapping) -> Mapping:
+    """A part of a schema, or that which it refers to."""
+    return whole["$defs"][part["$ref"].removeprefix("#/$defs/")] if "$ref" in part else part
 
 
 def _expand_home(config: dict) -> None:
@@ -137,7 +149,7 @@ def used_sources(config: Mapping) -> dict[str, dict]:
     return {name: config["data"]["sources"][name] for name in config["data"]["use"]}
 
 
-def _cross_checks(config: Mapping) -> list[str]:
+def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
     """Check what a schema cannot: keys that must agree with each other or with the source modules."""
     problems = []
     data = config["data"]
@@ -165,6 +177,8 @@ def _cross_checks(config: Mapping) -> list[str]:
             )
     problems += _image_checks(config["images"])
     problems += _batch_checks(config)
+    of_search = schema["properties"]["search"]["properties"]
+    problems += spaces.problems(config, {name: of_search[name]["default"] for name in spaces.REPLACED})
     problems += recipes.problems(config)
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
@@ -203,13 +217,9 @@ def _cross_checks(config: Mapping) -> list[str]:
         )
     if odd := set(table) & set(NO_PERTURBATION):
         problems.append(f"robustness.perturbations: {', '.join(sorted(odd))}: names of columns; choose others")
-    search = config["search"]
-    for key, (low, high) in (
-        ("learning_rate", search["learning_rate"]),
-        ("pareto.sparsity", search["pareto"]["sparsity"]),
-    ):
-        if low > high:
-            problems.append(f"search.{key}: lowest {low:g} is above highest {high:g}; swap them")
+    low, high = config["search"]["pareto"]["sparsity"]
+    if low > high:
+        problems.append(f"search.pareto.sparsity: lowest {low:g} is above highest {high:g}; swap them")
     if config["prune"]["dense_control"] and 0 in config["prune"]["methods"].get("l1", []):
         problems.append("prune.methods.l1: 0 is already there as the dense control; drop it or dense_control")
     return problems
@@ -237,16 +247,19 @@ def _image_checks(images: Mapping) -> list[str]:
 def _batch_checks(config: Mapping) -> list[str]:
     problems = []
     size, gpus = config["images"]["size"], config["train"]["gpus"]
-    for section in ("train", "search", "finetune"):
-        batch = config[section]["batch_size"]
+    smallest = {f"{section}.batch_size": config[section]["batch_size"] for section in recipes.STAGES}
+    if how := spaces.space(config).get("batch_size"):  # in place of that of trials and fine-tuning
+        smallest = {"train.batch_size": smallest["train.batch_size"], SEARCHED_BATCH: min(spaces.extent(how))}
+    for key, batch in smallest.items():
         if batch < 2 and size <= ONE_PIXEL:
             problems.append(
-                f"{section}.batch_size: found {batch}, expected at least 2 where images.size is {ONE_PIXEL} or "
+                f"{key}: found {batch}, expected at least 2 where images.size is {ONE_PIXEL} or "
                 f"less (found {size}): the last layers see one pixel, which batch normalisation cannot train on"
             )
-        if batch < gpus and section != "search" and config["runtime"]["device"] != "cpu":  # a trial has one GPU
+        trials_only = key == "search.batch_size"  # a trial has one GPU
+        if batch < gpus and not trials_only and config["runtime"]["device"] != "cpu":
             problems.append(
-                f"train.gpus: found {gpus}, expected no more than {section}.batch_size, found {batch}, of which "
+                f"train.gpus: found {gpus}, expected no more than {key}, found {batch}, of which "
                 "each takes its part"
             )
     return problems
@@ -276,6 +289,7 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
         "type": lambda: f"expected {value if isinstance(value, str) else ' or '.join(value)}",
         "enum": lambda: f"expected one of {', '.join(map(str, value))}",
         "minItems": lambda: f"expected at least {value} item{'s' if value > 1 else ''}",
+        "minProperties": lambda: f"expected at least {value} key{'s' if value > 1 else ''}",
         "maxItems": lambda: f"expected at most {value} items",
         "uniqueItems": lambda: "expected no item twice",
         "minimum": lambda: f"expected at least {value}",
@@ -310,7 +324,12 @@ def _number_hint(text: str) -> str:
 
 
 def _fill(value: object, schema: Mapping, whole: Mapping) -> None:
-    """Fill defaults into `value` in place, following `properties`, `additionalProperties` and `$ref`."""
+    """Fill defaults into `value` in place, following `properties`, `additionalProperties`, `items` and `$ref`."""
+    if "$ref" in schema:
+        schema = _resolved(schema, whole)
+    if isinstance(value, list):
+        for item in value:
+            _fill(item, schema.get("items", {}), whole)
     if not isinstance(value, dict):
         return
     properties = schema.get("properties", {})
@@ -320,6 +339,4 @@ def _fill(value: object, schema: Mapping, whole: Mapping) -> None:
     for key, item in value.items():
         part = properties.get(key, schema.get("additionalProperties", {}))
         if isinstance(part, dict):
-            if "$ref" in part:
-                part = whole["$defs"][part["$ref"].removeprefix("#/$defs/")]
             _fill(item, part, whole)

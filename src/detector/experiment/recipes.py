@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from detector.experiment import methods
+from detector.experiment import methods, spaces
 
 STAGES = ("train", "search", "finetune")
 OWN = ("batch_size", "epochs", "patience")  # each stage has its own, beside its `recipe`
@@ -13,31 +13,36 @@ SHARING = ("gpus", "workers", "share")
 
 def searched(config: Mapping) -> tuple[str, ...]:
     """Knobs whose values the searches choose, for their trials and for fine-tuning."""
-    return ("optimizer", "learning_rate")
+    return tuple(spaces.space(config))
 
 
 def recipe(config: Mapping, stage: str) -> dict[str, Any]:
     """Knobs of a stage by name, as `detector.training.recipe.Recipe` takes them.
 
     `stage`: one of `STAGES`. Those of `train` hold in all of them, unless the stage's `recipe` says otherwise; in
-    trials and fine-tuning SGD's momentum is `search.momentum`, and what the search chooses is left out.
+    trials and fine-tuning SGD's momentum is `search.momentum` unless there is a `search.space`. What the search
+    chooses is left out.
     """
     knobs = {name: value for name, value in config["train"].items() if name not in SHARING}
     if stage == "train":
         return knobs
     section = config[stage]
-    knobs |= {"momentum": config["search"]["momentum"], **(section["recipe"] or {})}
-    left_out = (*OWN, *searched(config))
+    if config["search"]["space"] is None:
+        knobs["momentum"] = config["search"]["momentum"]
+    knobs |= section["recipe"] or {}
+    own = {name: section[name] for name in OWN if name in section}
     return {
-        **{name: value for name, value in knobs.items() if name not in left_out},
-        **{name: section[name] for name in OWN if name in section},
+        name: value
+        for name, value in ({n: v for n, v in knobs.items() if n not in OWN} | own).items()
+        if name not in searched(config)
     }
 
 
 def space(config: Mapping) -> dict[str, Any]:
     """What a search is by name, beside the `recipe` of its trials."""
-    left_out = (*OWN, *SHARING, "momentum", "recipe", "goals", "pareto")
-    return {name: value for name, value in config["search"].items() if name not in left_out}
+    left_out = (*OWN, *SHARING, *spaces.REPLACED, "recipe", "goals", "pareto")
+    part = {name: value for name, value in config["search"].items() if name not in left_out}
+    return {**part, "space": spaces.space(config)}
 
 
 def pareto(config: Mapping) -> dict[str, Any]:
@@ -48,7 +53,7 @@ def pareto(config: Mapping) -> dict[str, Any]:
     section, goals = config["search"]["pareto"], config["search"]["goals"]
     settings = {name: methods.facts(name).SETTINGS for name in section["methods"]}
     return {
-        **{name: value for name, value in space(config).items() if name != "pruner"},
+        "space": spaces.space(config),
         "goal": goals[1] if goals else None,
         "methods": {name: {key: config["prune"][key] for key in keys} for name, keys in settings.items()},
         "percent": [round(100 * share) for share in section["sparsity"]],
@@ -65,28 +70,42 @@ def _problems(config: Mapping, stage: str) -> list[str]:
     own = _own(config, stage)
     if chosen := [name for name in own if stage != "train" and name in searched(config)]:
         return [f"{stage}.recipe.{name}: the search chooses it; drop it here" for name in chosen]
-    knobs, lines = recipe(config, stage), []
-    optimizers = [knobs["optimizer"]] if "optimizer" in knobs else config["search"]["optimizers"]
-    if "SGD" not in optimizers:
+    knobs, lines = _values(config, stage), []
+    if "SGD" not in knobs["optimizer"]:
         lines += [
-            f"{_place(config, stage, name)}: found {own[name]}, which only SGD knows; the optimizer is "
-            f"{' or '.join(optimizers)}"
+            f"{_place(config, stage, name)}: found {', '.join(map(str, knobs[name]))}, which only SGD knows; the "
+            f"optimizer is {' or '.join(knobs['optimizer'])}"
             for name in ("momentum", "nesterov")
-            if own.get(name)
+            if own.get(name) or _chosen(config, stage, name)
         ]
-    elif knobs["nesterov"] and knobs.get("momentum") == 0:
+    elif True in knobs["nesterov"] and knobs["momentum"] == [0]:
         nesterov, momentum = (_place(config, stage, name) for name in ("nesterov", "momentum"))
+        switch = nesterov if _chosen(config, stage, "nesterov") else _switch(stage, "nesterov")
+        value = "[false]" if nesterov == switch == "search.space.nesterov" else "false"
         lines.append(
-            f"{nesterov}: true needs momentum, found {momentum}: 0; raise that, or set "
-            f"{_switch(stage, 'nesterov')} to false"
+            f"{nesterov}: true needs momentum, found {momentum}: 0; raise that, or set {switch} to {value}"
         )
-    if knobs["warmup"] and knobs["warmup"] >= knobs["epochs"]:
+    warmup, (epochs,) = max(knobs["warmup"]), knobs["epochs"]
+    if warmup and warmup >= epochs:
         place, switch = _place(config, stage, "warmup"), _switch(stage, "warmup")
+        here = place == switch or _chosen(config, stage, "warmup")
         lines.append(
-            f"{place}: found {knobs['warmup']}, expected less than {stage}.epochs, found {knobs['epochs']}; "
-            f"lower it{'' if place == switch else f' or set {switch}'}"
+            f"{place}: found {warmup}, expected less than {stage}.epochs, found {epochs}; "
+            f"lower it{'' if here else f' or set {switch}'}"
         )
     return lines
+
+
+def _values(config: Mapping, stage: str) -> dict[str, list]:
+    """Values that each knob can have in a stage; of a range that is searched, its two ends."""
+    fixed = {name: [value] for name, value in recipe(config, stage).items()}
+    chosen = spaces.space(config) if stage != "train" else {}
+    return fixed | {name: spaces.extent(how) for name, how in chosen.items()}
+
+
+def _chosen(config: Mapping, stage: str, knob: str) -> bool:
+    """Whether the search chooses the knob of a stage."""
+    return stage != "train" and knob in searched(config)
 
 
 def _own(config: Mapping, stage: str) -> Mapping[str, Any]:
@@ -97,9 +116,12 @@ def _own(config: Mapping, stage: str) -> Mapping[str, Any]:
 
 def _place(config: Mapping, stage: str, knob: str) -> str:
     """Key that the value of a knob in a stage comes from."""
+    if _chosen(config, stage, knob):
+        return f"search.space.{knob}"
     if stage != "train" and knob in _own(config, stage):
         return _switch(stage, knob)
-    return "search.momentum" if knob == "momentum" and stage != "train" else f"train.{knob}"
+    plain = knob != "momentum" or stage == "train" or config["search"]["space"] is not None
+    return f"train.{knob}" if plain else "search.momentum"
 
 
 def _switch(stage: str, knob: str) -> str:

@@ -21,7 +21,7 @@ from detector.stats import decisions
 from detector.stats.classification import confusion, measure
 from detector.stats.intervals import wilson
 from detector.stats.predictions import right
-from detector.training.recipe import Recipe
+from detector.training.recipe import Recipe, found
 
 WIDTH = 115
 FEW = 1000  # test images; with fewer, the interval of a share is up to 6 points wide and more
@@ -235,7 +235,7 @@ def _training(meta: Mapping) -> dict[str, object]:
         "removed": f"{parameters} of the parameters, {channels} of the channels; of the conv and fc weights "
         f"that are left, {zeros} are zero",
         "stage": "Fine-tuning of the baseline",
-        "chosen": "Optimizer, learning rate, epoch",
+        "chosen": ", ".join([*found(best), "epoch"]).replace("_", " ").capitalize(),
         "found": f" (the best of {best['trials']} trials on the validation images)",
     }
 
@@ -326,10 +326,10 @@ def _generators(facts: Facts) -> str:
             tests[name].assign(right=right(tests[name])) for tests in (facts.tests["fp32"], facts.tests["int8"])
         )
         same = rounded.groupby(["label", "generator"])["right"].mean()
-        for (label, generator), found in exact.groupby(["label", "generator"])["right"]:
+        for (label, generator), ours in exact.groupby(["label", "generator"])["right"]:
             made = "nothing: real images" if label == REAL else _code(generator)
-            share = _share(found.sum(), len(found))
-            rows.append([_code(name), made, _count(len(found)), share, _percent(same[label, generator])])
+            share = _share(ours.sum(), len(ours))
+            rows.append([_code(name), made, _count(len(ours)), share, _percent(same[label, generator])])
     return _table(["test set", "made by", "n", "called right, fp32", "int8"], rows)
 
 

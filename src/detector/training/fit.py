@@ -81,7 +81,9 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "AdamW":
         return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=True)
     if recipe.optimizer == "SGD":
-        return torch.optim.SGD(groups, lr=rate, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=True)
+        momentum = recipe.momentum
+        nesterov = recipe.nesterov and momentum > 0  # a search may draw the one without the other
+        return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
     raise DetectorError(f"unknown optimizer {recipe.optimizer!r}; expected Adam, AdamW or SGD")
 
 

@@ -53,7 +53,7 @@ def run(
         *(journal, space.suggest, trials, seed, objective, title),
         key=key,
         goals={ACCURACY: "maximize", goal: "minimize"},
-        sampler=search.tpe,
+        sampler=search.TPE,
         worker=worker,
         machine=machine,
         lock_of=lock_of,

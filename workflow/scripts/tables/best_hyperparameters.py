@@ -1,4 +1,4 @@
-"""Build best_hyperparameters.csv: optimizer and learning rate that each search chose."""
+"""Build best_hyperparameters.csv: the settings that each search chose."""
 
 import argparse
 from pathlib import Path
@@ -15,7 +15,7 @@ def main(args: argparse.Namespace) -> None:
     searches = {Variant.searched(path.parent): read_json(path) for path in args.best}
     paper = yaml.safe_load(args.paper.read_text())
     rows = best_hyperparameters.best_hyperparameters(searches, paper)
-    tabular.write_csv(rows, best_hyperparameters.COLUMNS, args.output)
+    tabular.write_csv(rows, best_hyperparameters.columns(searches), args.output)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Search the optimizer and learning rate that fine-tune one pruned branch best, alone or with other workers."""
+"""Search the settings that fine-tune a branch, or the dense control for all, best; alone or with other workers."""
 
 import argparse
 import copy
@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
+from torch import nn
 
 from detector.core import dependencies, job, tabular
+from detector.core.errors import DetectorError
 from detector.core.files import finish_state, sha256, write_json
-from detector.experiment import methods
+from detector.experiment import methods, spaces
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import resume, search, stage
@@ -25,9 +27,12 @@ def main(args: argparse.Namespace) -> None:
     pruned, kept = start.start(
         networks.load(args.arch, checkpoints.load_weights(args.baseline)), pruning, args.seed
     )
-    space = settings["search"]
+    part = settings["search"]
+    space = search.Space(part["space"])
+    if plan.device == "cpu" and (sizes := part["space"].get("batch_size")):
+        _check_memory(pruned, images.size, plan.memory, max(spaces.extent(sizes)))
     # How many trials there are does not change one of them, and workers on unlike machines share one study.
-    study = {**settings, "search": {name: value for name, value in space.items() if name != "trials"}}
+    study = {**settings, "search": {name: value for name, value in part.items() if name != "trials"}}
     key = dependencies.key(
         *(__file__, args.arch, study, pruning, args.seed, images.fingerprint(), sha256(args.baseline)),
         modules=[methods.module(pruning["method"])],
@@ -40,7 +45,7 @@ def main(args: argparse.Namespace) -> None:
         """One trial: fine-tune the pruned baseline; the best score counts."""
         recipe = Recipe(
             **{**settings["recipe"], **values},
-            patience=search.PATIENCE_OF_TRIALS[space["pruner"]],
+            patience=search.PATIENCE_OF_TRIALS[part["pruner"]],
             seed=args.seed,
             stream=Stream.SEARCH,
         )
@@ -55,31 +60,45 @@ def main(args: argparse.Namespace) -> None:
 
     outcome = search.run(
         args.journal,
-        search.Space(tuple(space["optimizers"]), tuple(space["learning_rate"])),
-        space["trials"],
+        space,
+        part["trials"],
         args.seed,
         objective,
         title,
         key=key,
-        pruner=space["pruner"],
+        sampler=part["sampler"],
+        startup_trials=part["startup_trials"],
+        pruner=part["pruner"],
         worker=args.worker or 0,
         machine={"device": plan.device, "precision": plan.precision},
         lock_of=lambda worker: job.lock_of(args.state, worker or None),
     )
     if args.worker:
         return
-    tabular.write_table(pd.DataFrame(outcome.trials, columns=search.TRIAL_COLUMNS), args.trials)
+    rows = [{**settings["recipe"], **row} for row in outcome.trials]  # the rate, where it is not searched
+    tabular.write_table(pd.DataFrame(rows, columns=space.columns), args.trials)
     best = outcome.best
     write_json(
         args.best,
         {
             "branch": args.branch,
-            **{name: best[name] for name in ("trial", "optimizer", "learning_rate", "valid_accuracy")},
+            **{name: best[name] for name in ("trial", "valid_accuracy")},
+            **space.values(best),
             "trials": len(outcome.trials),
             **({} if select == "accuracy" else {"selected_by": select, "score": best["score"]}),
         },
     )
     finish_state(args.state, key)
+
+
+def _check_memory(model: nn.Module, image_size: int, memory: int, batch: int) -> None:
+    """Check that a step of `batch` images fits into the job's `memory`, in MB: no trial is to end the search."""
+    fits = networks.images_at_once(model, image_size, memory, batch, networks.HELD_IN_TRAINING)
+    if fits < batch:
+        raise DetectorError(
+            f"search.space.batch_size: found {batch}, and a step of so many images of {image_size} px takes more "
+            f"than the {memory} MB that the rule `search` asks for; expected no more than about {fits}"
+        )
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def main(args: argparse.Namespace) -> None:
         pareto.Space(
             tuple(space["methods"]),
             tuple(space["percent"]),
-            search.Space(tuple(space["optimizers"]), tuple(space["learning_rate"])),
+            search.Space(space["space"]),
         ),
         space["trials"],
         args.seed,
