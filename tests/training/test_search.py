@@ -225,6 +225,20 @@ def test_a_damaged_journal_is_named(tmp_path):
         search.run(journal, SPACE, 3, 0, score)
 
 
+def test_optuna_s_own_tools_read_a_journal_as_it_stands(tmp_path):
+    """As optuna-dashboard does: our checksums are one more field to it."""
+    journal = tmp_path / "j.log"
+    ours = search.run(journal, SPACE, 3, 0, score)
+    before = journal.read_bytes()
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(journal)))
+    study = optuna.load_study(study_name="search", storage=storage)
+    assert [trial.params["learning_rate"] for trial in study.trials] == [
+        row["learning_rate"] for row in ours.trials
+    ]
+    assert [trial.value for trial in study.trials] == [row["score"] for row in ours.trials]
+    assert journal.read_bytes() == before
+
+
 def test_a_torn_last_line_costs_no_trial_that_was_finished(tmp_path):
     journal = tmp_path / "j.log"
     first = search.run(journal, SPACE, 2, 0, score)

@@ -453,6 +453,36 @@ def test_the_same_seed_gives_the_same_bytes_though_killed_four_times(finished, t
 
 
 @pytest.mark.long
+def test_all_branches_are_fine_tuned_with_what_one_search_of_a_space_found(finished, tmp_path):
+    workspace = Workspace.copy_of(finished, tmp_path / "shared")
+    space = {
+        "optimizer": ["AdamW", "SGD"],
+        "learning_rate": {"low": 1.0e-5, "high": 1.0e-3, "log": True},
+        "momentum": [0.0, 0.9],
+        "nesterov": [True, False],
+        "batch_size": [8, 12],
+        "clip": [None, 1.0],
+    }
+    search = {"share": "all", "workers": 2, "trials": 4, "space": space, "sampler": "gp", "startup_trials": 2}
+    workspace.configure({**TINY, "search": {**TINY["search"], **search}})
+    tables = [f"results/tiny/tables/{name}.csv" for name in ("ablation", "best_hyperparameters", "search_luck")]
+    done = workspace.snakemake(*tables, "results/tiny/figures/search_resnet18_seed0.svg")
+    assert done.returncode == 0, done.stdout
+    run = workspace.results / "runs/resnet18/seed0"
+    best = json.loads((run / "hpo/best.json").read_text())
+    assert (best["branch"], best["trials"]) == ("all", 4)
+    assert set(pd.read_csv(run / "hpo/trials.csv").columns) > set(space)
+    for branch in ("l1-00", "l1-40"):
+        used = json.loads((run / branch / "meta.json").read_text())["recipe"]
+        assert {name: used[name] for name in space} == {name: best[name] for name in space}
+    ablation, found, luck = (pd.read_csv(workspace.folder / path) for path in tables)
+    assert set(ablation["same_settings"].dropna()) == {"yes"}
+    assert found["branch"].tolist() == luck["branch"].unique().tolist() == ["all"]
+    assert found["batch_size"].tolist() == [best["batch_size"]]
+    assert list((workspace.results / "state").iterdir()) == []
+
+
+@pytest.mark.long
 def test_other_test_images_leave_every_trained_file_and_threshold_byte_for_byte(finished, tmp_path):
     """All again with other test images, and more of them: what is trained, found, chosen and exported is equal."""
     other = Workspace(tmp_path / "other")
