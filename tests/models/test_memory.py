@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from detector.core.errors import DetectorError
 from detector.models import devices, gradcam, inference, networks
 from detector.models.batches import Batches
-from detector.training import fit
+from detector.training import fit, stage
 
 SIZE = 16
 PREDICT, TRAIN = 8000, 16000  # MB that the rules ask for
@@ -139,3 +140,15 @@ def test_maps_of_large_images_are_made_a_few_at_a_time(where):
     parts = gradcam.heat_maps(network, pixels, signs, replace(where, memory=1))
     assert set(seen) == {1}
     np.testing.assert_allclose(parts, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_that_no_job_has_memory_for_ends_a_search_before_its_first_trial(where):
+    """On a CPU, where the rule's memory is all that there is; a range counts as its highest number."""
+    network, plan = networks.build("resnet50"), replace(where, memory=TRAIN)
+    for sizes in ([32, 128], {"low": 8, "high": 128}):
+        stage.check_batches({"batch_size": sizes}, network, 224, plan)
+    for sizes in ([32, 512], {"low": 8, "high": 512}):
+        with pytest.raises(DetectorError, match=r"batch_size: found 512; .* 224 px .* no more than about 128"):
+            stage.check_batches({"batch_size": sizes}, network, 224, plan)
+        stage.check_batches({"batch_size": sizes}, network, 224, replace(plan, device="cuda"))
+    stage.check_batches({"learning_rate": [0.1]}, network, 224, plan)

@@ -12,13 +12,22 @@ import torch
 from torch import nn
 
 from detector.core import tabular
+from detector.core.errors import DetectorError
 from detector.core.files import finish_state, write_json
+from detector.experiment import spaces
 from detector.models import devices
 from detector.models.batches import Batches
 from detector.models.checkpoints import save_weights
 from detector.models.dataset import Images
 from detector.models.devices import Plan
-from detector.models.networks import channel_count, macs, parameter_count, prunable
+from detector.models.networks import (
+    HELD_IN_TRAINING,
+    channel_count,
+    images_at_once,
+    macs,
+    parameter_count,
+    prunable,
+)
 from detector.training import distributed
 from detector.training.fit import HISTORY_COLUMNS, Epoch, Fit
 from detector.training.resume import ResumeState
@@ -71,6 +80,22 @@ def prepare(
     train, valid = (images.batches(images.part(split), plan.torch_device) for split in ("train", "valid"))
     log.info("%d training and %d validation images of %d px", len(train), len(valid), images.size)
     return images, plan, train, valid
+
+
+def check_batches(space: Mapping[str, Any], model: nn.Module, image_size: int, plan: Plan) -> None:
+    """Check that a step of each `batch_size` of a search space fits into the memory that a job on a CPU asks for.
+
+    No trial is to end the search. Raises `DetectorError` that names the key and what fits.
+    """
+    if plan.device != "cpu" or "batch_size" not in space:
+        return
+    largest = max(spaces.extent(space["batch_size"]))
+    fits = images_at_once(model, image_size, plan.memory, largest, HELD_IN_TRAINING)
+    if fits < largest:
+        raise DetectorError(
+            f"search.space.batch_size: found {largest}; a step of so many images of {image_size} px takes more "
+            f"than the {plan.memory} MB that the rule asks for; expected no more than about {fits}"
+        )
 
 
 def write_history(path: Path, history: Sequence[Epoch]) -> None:

@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from torch import nn
 
 from detector.core import dependencies, job, tabular
-from detector.core.errors import DetectorError
 from detector.core.files import finish_state, sha256, write_json
-from detector.experiment import methods, spaces
+from detector.experiment import methods
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import resume, search, stage
@@ -29,8 +27,7 @@ def main(args: argparse.Namespace) -> None:
     )
     part = settings["search"]
     space = search.Space(part["space"])
-    if plan.device == "cpu" and (sizes := part["space"].get("batch_size")):
-        _check_memory(pruned, images.size, plan.memory, max(spaces.extent(sizes)))
+    stage.check_batches(part["space"], pruned, images.size, plan)
     # How many trials there are does not change one of them, and workers on unlike machines share one study.
     study = {**settings, "search": {name: value for name, value in part.items() if name != "trials"}}
     key = dependencies.key(
@@ -89,16 +86,6 @@ def main(args: argparse.Namespace) -> None:
         },
     )
     finish_state(args.state, key)
-
-
-def _check_memory(model: nn.Module, image_size: int, memory: int, batch: int) -> None:
-    """Check that a step of `batch` images fits into the job's `memory`, in MB: no trial is to end the search."""
-    fits = networks.images_at_once(model, image_size, memory, batch, networks.HELD_IN_TRAINING)
-    if fits < batch:
-        raise DetectorError(
-            f"search.space.batch_size: found {batch}, and a step of so many images of {image_size} px takes more "
-            f"than the {memory} MB that the rule `search` asks for; expected no more than about {fits}"
-        )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,8 @@ def main(args: argparse.Namespace) -> None:
         pruning = {"method": method, "sparsity": percent / 100, **space["methods"][method]}
         return start.start(copy.deepcopy(baseline), pruning, args.seed)
 
-    # Before hours of trials: not every network can lose so much.
+    # Before hours of trials: not every batch fits, and not every network can lose so much.
+    stage.check_batches(space["space"], baseline, images.size, plan)
     for method in space["methods"]:
         try:
             pruned(method, space["percent"][1])
