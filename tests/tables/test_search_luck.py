@@ -34,6 +34,14 @@ def test_search_luck(tmp_path):
     assert got["verdict"].fillna("").tolist() == ["", "", "still rising", "too few to tell"]
 
 
+def test_a_loss_is_not_judged_by_a_margin_of_accuracies(tmp_path):
+    searches = {Variant("resnet18", 0, "l1-00"): trials(-0.8, -0.2)}
+    got = written(search_luck(searches, 0.005, "loss"), COLUMNS, tmp_path)
+    assert set(got["selected_by"]) == {"loss"}
+    assert got["best_so_far"].tolist() == [-0.8, -0.2]
+    assert got[["margin", "verdict"]].isna().all(axis=None)
+
+
 def test_trials_count_in_the_order_of_their_numbers(tmp_path):
     """Workers end them in another one."""
     searches = {Variant("resnet18", 0, "l1-00"): trials(0.8, 0.7, 0.9).iloc[::-1]}

@@ -78,10 +78,12 @@ rule search_luck:
         f"{LOGS}/search_luck.log",
     params:
         margin=CONFIG["statistics"]["margin"],
+        selected_by=recipe(CONFIG, "search")["select"],
     shell:
         "python {input.script:q}"
         " --trials {input.trials:q}"
         " --margin {params.margin}"
+        " --selected-by {params.selected_by}"
         " --output {output:q}"
         " --log {log:q}"
 

@@ -8,29 +8,23 @@ from detector.experiment.variants import Variant, names
 from detector.stats import expected_best
 
 COLUMNS = (
-    *(
-        "arch",
-        "seed",
-        "branch",
-        "trials",
-        "draws",
-        "best_so_far",
-        "expected_best",
-        "expected_low",
-        "expected_high",
-    ),
+    *("arch", "seed", "branch", "selected_by", "trials", "draws", "best_so_far"),
+    *("expected_best", "expected_low", "expected_high"),
     *("gain", "gain_over_half", "margin", "verdict"),
 )
 
 
-def search_luck(searches: Mapping[Variant, pd.DataFrame], margin: float) -> list[dict]:
+def search_luck(
+    searches: Mapping[Variant, pd.DataFrame], margin: float, selected_by: str = "accuracy"
+) -> list[dict]:
     """Rows of search_luck.csv: one for each number of trials of each search.
 
     `searches`: the content of trials.csv by what was searched for, a variant or all branches of a run
     (`variants.SHARED`), columns trial and score (NaN where a trial diverged); `margin`: the difference of
-    accuracies from which on it matters. The verdict on a search stands in its last row.
+    accuracies from which on it matters; `selected_by`: what the score is, `train.select`. The verdict on a search
+    stands in its last row; where the score is a loss, which has no such margin, there is none.
     """
-    rows = []
+    rows, judged = [], selected_by != "loss"
     for variant, trials in searches.items():
         scores = trials.sort_values("trial")["score"]
         count, best_so_far = len(scores), scores.cummax().ffill()
@@ -39,6 +33,7 @@ def search_luck(searches: Mapping[Variant, pd.DataFrame], margin: float) -> list
             rows.append(
                 {
                     **names(variant),
+                    "selected_by": selected_by,
                     "trials": count,
                     "draws": draws,
                     "best_so_far": best_so_far.iloc[draws - 1],
@@ -47,8 +42,8 @@ def search_luck(searches: Mapping[Variant, pd.DataFrame], margin: float) -> list
                     "expected_high": high,
                     "gain": expected_best.gain(scores, draws, draws - 1),
                     "gain_over_half": expected_best.gain(scores, draws, expected_best.half(draws)),
-                    "margin": margin,
-                    "verdict": expected_best.verdict(scores, margin) if draws == count else "",
+                    "margin": margin if judged else None,
+                    "verdict": expected_best.verdict(scores, margin) if judged and draws == count else "",
                 }
             )
     return rows
