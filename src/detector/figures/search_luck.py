@@ -4,8 +4,8 @@ The best validation score of each search by the number of its trials: the line i
 which the recorded trials could have come, the band holds 95 % of them, and the steps are the order in which they
 came. Of all trials there is one set alone, so the band closes at the right whatever another search would have
 found. A line that still climbs there says that more trials may find better settings; one that does not is no
-proof that they cannot: if trials are independent draws, one more beats all n with a chance of 1 / (n + 1). From
-the eleventh on TPE learns from earlier trials; then the steps count, not the line.
+proof that they cannot: if trials are independent draws, one more beats all n with a chance of 1 / (n + 1). After
+the first search.startup_trials (ten) a sampler learns from earlier ones; then the steps count, not the line.
 """
 
 from pathlib import Path
