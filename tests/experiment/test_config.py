@@ -11,7 +11,7 @@ from snakemake import cli
 
 from detector.core.errors import DetectorError
 from detector.core.files import canonical
-from detector.experiment import branches, config
+from detector.experiment import branches, config, recipes
 from detector.models import networks
 from tests.support import ROOT
 
@@ -47,6 +47,7 @@ def test_the_plain_config_is_the_study(study):
             "ema": None,
             "balance": "none",
             "select": "accuracy",
+            "augment": None,
         },
         "gpus": 1,
     }
@@ -330,6 +331,8 @@ def test_a_number_is_one_that_can_be_worked_with(study, monkeypatch, value):
     keys = [where for where, kind in numeric_keys(schema, schema) if kind == "integer" or value != 16]
     # A name for each: of a list only the last one that is put there would be left.
     places = [tuple(f"some{n}" if part == "some" else part for part in where) for n, where in enumerate(keys)]
+    # Of a list in which several could stand, only the last one that is put there would be left.
+    places = list({where[: where.index(0)] if 0 in where else where: where for where in places}.values())
     for where in places:
         study = merge(study, at(where, value))
     monkeypatch.setattr(config, "listing", "\n".join)  # all of them
@@ -483,4 +486,56 @@ def test_no_source_has_the_name_of_another_row_or_of_nothing(name, study):
 def test_no_perturbation_has_the_name_of_another_column_or_of_nothing(name, study):
     study["robustness"]["perturbations"][name] = [{"jpeg": 50}]
     with pytest.raises(DetectorError, match=rf"robustness\.perturbations: {name}: .*choose others"):
+        config.complete(study, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("augment", "said"),
+    [
+        ({}, "'steps'|steps"),
+        ({"steps": []}, "steps"),
+        ({"steps": [{"jpg": [40, 95]}]}, "jpg"),
+        ({"steps": [{"jpeg": [40, 101]}]}, "steps.0.jpeg.1: found 101, .*100"),
+        ({"steps": [{"jpeg": [40.5, 95]}]}, "steps.0.jpeg.0: found 40.5"),
+        ({"steps": [{"jpeg": 40}]}, "steps.0.jpeg: found 40"),
+        ({"steps": [{"jpeg": [95, 40]}]}, "steps.0.jpeg: lowest 95 is above highest 40; swap them"),
+        ({"steps": [{"blur": [1, 2], "chance": 1.5}]}, "steps.0.chance: found 1.5"),
+        ({"steps": [{"chance": 0.5}]}, r"steps.0: found 0 steps \(none\), expected one"),
+        ({"steps": [{"blur": [1, 2], "jpeg": [40, 95]}]}, r"steps.0: found 2 steps \(blur, jpeg\), expected one"),
+        ({"steps": [{"blur": [1, 2]}], "share": 1.2}, "share: found 1.2"),
+        ({"steps": [{"blur": [1, 2]}], "rounds": 0}, "rounds: found 0"),
+    ],
+)
+def test_degradations_of_training_are_checked_before_anything_runs(augment, said, study):
+    study["train"]["augment"] = augment
+    with pytest.raises(DetectorError, match="has 1 error:\n.*train.augment") as error:
+        config.complete(study, SCHEMA)
+    assert re.search(said, str(error.value))
+
+
+@pytest.mark.parametrize("stage", ["search", "finetune"])
+def test_degradations_of_a_stage_are_checked_too(stage, study):
+    study[stage]["recipe"] = {"augment": {"steps": [{"jpeg": [95, 40]}]}}
+    with pytest.raises(DetectorError, match=f"{stage}.recipe.augment.steps.0.jpeg: lowest 95 is above highest 40"):
+        config.complete(study, SCHEMA)
+
+
+def test_degradations_hold_in_trials_and_fine_tuning_unless_these_say_otherwise(study):
+    steps = [{"blur": [0.5, 1]}]
+    study["train"]["augment"] = {"steps": steps}
+    study["finetune"]["recipe"] = {"augment": None}
+    full = config.complete(study, SCHEMA)
+    whole = {"steps": steps, "share": 1.0, "rounds": 1}
+    assert [recipes.recipe(full, stage)["augment"] for stage in recipes.STAGES] == [whole, whole, None]
+
+
+def test_degradations_can_be_searched(study):
+    steps = [{"blur": [0.5, 1]}]
+    study["search"]["space"] = {"augment": [None, {"steps": steps}], "learning_rate": [1e-4]}
+    full = config.complete(study, SCHEMA)
+    assert "augment" not in recipes.recipe(full, "search")
+    assert [len(recipes.degradations(full, stage)) for stage in recipes.STAGES] == [1, 2, 2]
+    assert recipes.degradations(full, "finetune")[1]["steps"] == steps
+    study["search"]["space"]["augment"] = [{"steps": [{"blur": [2, 1]}]}]
+    with pytest.raises(DetectorError, match="search.space.augment.0.steps.0.blur: lowest 2 is above highest 1"):
         config.complete(study, SCHEMA)

@@ -38,6 +38,8 @@ def damage(image, **step):
         ("blur", (0.3, 1.0, 3.0)),
         ("noise", (1, 5, 20)),
         ("crop", (0.95, 0.9, 0.6)),
+        ("rotate", (2, 10, 30)),
+        ("colour", (0.05, 0.2, 0.6)),
     ],
 )
 def test_stronger_ones_change_more(image, name, values):
@@ -93,11 +95,35 @@ def test_steps_are_done_in_turn(image):
 def test_the_image_itself_stays(image):
     before = image.copy()
     image.flags.writeable = False  # as rows of a packed store are
-    for name, number in (("jpeg", 50), ("webp", 50), ("scale", 0.5), ("blur", 1.0), ("noise", 5), ("crop", 0.9)):
+    numbers = {"jpeg": 50, "webp": 50, "scale": 0.5, "blur": 1.0, "noise": 5, "crop": 0.9}
+    numbers |= {"rotate": 9, "colour": 0.2}
+    assert set(numbers) == set(perturbations.known())
+    for name, number in numbers.items():
         changed = apply(image, [{name: number}])
         assert changed.flags.writeable
         assert not np.shares_memory(changed, image)
     assert (image == before).all()
+
+
+def test_a_rotation_turns_about_the_middle_either_way_and_leaves_no_corner_empty():
+    y, x = np.mgrid[:64, :64] - 31.5
+    ring = np.repeat((128 + 60 * np.cos(np.hypot(x, y) / 4))[..., None], 3, -1).astype(np.uint8)
+    for degrees in (5, 20, 45):
+        turned = apply(ring, [{"rotate": degrees}])
+        assert turned.min() > 60, "no black corner"
+        assert np.abs(turned.astype(int) - turned[::-1, ::-1]).max() <= 8, "the middle stays the middle"
+    slope = np.repeat((128 + 2 * x)[..., None], 3, -1).astype(np.uint8)
+    changes = [apply(slope, [{"rotate": 20}], seed)[60, 32, 0] - 128.0 for seed in range(20)]
+    assert min(changes) < -10
+    assert max(changes) > 10
+
+
+def test_a_change_of_colour_is_one_of_brightness_contrast_and_saturation(image):
+    grey = np.full((8, 8, 3), 100, np.uint8)
+    found = {int(apply(grey, [{"colour": 0.2}], seed)[0, 0, 0]) for seed in range(200)}
+    assert 80 <= min(found) < 85
+    assert 115 < max(found) <= 120
+    assert len({apply(image, [{"colour": 0.2}], seed).tobytes() for seed in range(5)}) == 5
 
 
 def test_names_and_words():
@@ -155,7 +181,9 @@ def complete(**sections):
 
 def test_which_perturbations_and_branches_are_tried():
     full = complete()
-    assert {kind(steps) for steps in branches.perturbations(full).values()} == {*perturbations.known(), "chain"}
+    in_training_alone = {"rotate", "colour"}
+    tried = {kind(steps) for steps in branches.perturbations(full).values()}
+    assert tried == {*perturbations.known(), "chain"} - in_training_alone
     assert branches.perturbed(full) == ["baseline", "l1-00", "l1-10", "l1-20", "l1-30", "l1-40"]
     assert branches.explained(full) == ["baseline", "l1-40"]
     mine = {"perturbations": {"mine": [{"blur": 0.5}, {"jpeg": 80}]}, "use": ["mine"], "branches": ["l1-20"]}

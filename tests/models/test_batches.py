@@ -24,6 +24,7 @@ def table():
     return pd.DataFrame(
         {
             "source": ["b", "a", "a", "b", "a", "b", "a"],
+            "path": list("abcdefg"),
             "row": [4, 0, 6, 1, 2, 0, 3],
             "label": [0, 1, 1, 0, 1, 0, 0],
         }
@@ -67,6 +68,53 @@ def test_every_feed_gives_the_same_bytes(stores, table, feed):
         for (x, labels), (same, same_labels) in [*pairs, *zip(plain.evaluate(3), other.evaluate(3), strict=True)]:
             assert torch.equal(x, same)
             assert torch.equal(labels, same_labels)
+
+
+DEGRADED = {"share": 0.7, "rounds": 2, "steps": [{"noise": [5, 20], "chance": 0.5}, {"scale": [0.5, 0.8]}]}
+
+
+def pixels_of(epoch):
+    """Bytes of each image of an epoch as the network gets it."""
+    return [x.numpy().tobytes() for images, _ in epoch for x in images]
+
+
+def test_degraded_images_hang_on_seed_stage_epoch_and_image_alone(stores, table):
+    """Neither on batches, threads, a resumed step, processes that share a batch, nor on the other images."""
+    batches = Batches.of(table, stores, CPU)
+
+    def seen(count=7, seed=5, epoch=2, stream=1, of=batches, **more):
+        return pixels_of(of.train(count, seed, epoch, 0.0, stream, **{"augment": DEGRADED, **more}))
+
+    whole = seen()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert seen(2) == whole
+    finally:
+        torch.set_num_threads(threads)
+    assert seen(2, first=2) == whole[4:]
+    shared = [seen(rank=rank, ranks=2) for rank in (0, 1)]
+    assert [shared[place % 2][place // 2] for place in range(7)] == whole
+    plain = set(seen(augment=None))
+    assert 0 < len(set(whole) - plain) < 7, "some are degraded, some are not"
+    for other in ({"seed": 6}, {"epoch": 3}, {"stream": 0}):
+        assert not (set(seen(**other)) & set(whole)) - plain, other
+    few = Batches.of(table[table["path"].isin(list("acg"))].reset_index(drop=True), stores, CPU)
+    assert set(seen(of=few)) < set(whole), "beside others, at another place"
+
+
+def test_an_image_that_comes_again_in_an_epoch_is_degraded_anew(stores, table):
+    always = {"share": 1.0, "rounds": 1, "steps": [{"noise": [9, 9]}]}
+    batches = Batches.of(table.assign(label=[0, 1, 1, 1, 1, 1, 1]), stores, CPU)
+    ((images, labels),) = batches.train(7, 0, 1, 0.0, balanced=True, augment=always)
+    fakes = pixels_of([(images[labels == 0], None)])
+    assert len(fakes) == len(set(fakes)) == 4
+
+
+def test_validation_images_are_never_degraded(stores, table):
+    batches = Batches.of(table, stores, CPU)
+    list(batches.train(7, 0, 1, 0.0, augment=DEGRADED))
+    assert pixels_of(batches.evaluate(3)) == [x.numpy().tobytes() for x in batches.images(np.arange(7))]
 
 
 def test_an_epoch_may_end_early_while_batches_are_prefetched(stores, table):

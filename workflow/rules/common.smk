@@ -26,9 +26,10 @@ from detector.experiment.branches import (
 )
 from detector.experiment.config import SCHEMA, complete, used_sources
 from detector.experiment.formats import EXPORTED, FILES, exported
-from detector.experiment.recipes import pareto, recipe, space
+from detector.experiment.recipes import degradations, pareto, recipe, space
 from detector.experiment.variants import SHARED
 from detector.figures import discovery
+from detector.imaging import augmentation
 from detector.imaging.perturbations import modules as step_modules
 from detector.stats.metric_modules import modules as metric_modules
 
@@ -150,6 +151,11 @@ SOURCE_MODULES = sorted(
 METHOD_OF = {
     "baseline": [],
     **{name: [methods.module(pruning["method"])] for name, pruning in BRANCHES.items()},
+}
+# Modules of the steps that degrade training images, by stage.
+STEPS_OF = {
+    stage: augmentation.modules(*degradations(CONFIG, stage))
+    for stage in ("train", "search", "finetune")
 }
 METHOD_MODULES = sorted({module for found in METHOD_OF.values() for module in found})
 

@@ -37,7 +37,9 @@ rule search:
     input:
         script="workflow/scripts/training/search.py",
         code=lambda wc: code(
-            "workflow/scripts/training/search.py", methods.module(tried(wc)["method"])
+            "workflow/scripts/training/search.py",
+            methods.module(tried(wc)["method"]),
+            *STEPS_OF["search"],
         ),
         manifest=MANIFEST,
         packs=packed(),
@@ -105,7 +107,11 @@ use rule search as search_worker with:
 rule search_pareto:
     input:
         script="workflow/scripts/training/search_pareto.py",
-        code=code("workflow/scripts/training/search_pareto.py", *PARETO_METHODS),
+        code=code(
+            "workflow/scripts/training/search_pareto.py",
+            *PARETO_METHODS,
+            *STEPS_OF["search"],
+        ),
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
@@ -164,7 +170,9 @@ rule finetune:
     input:
         script="workflow/scripts/training/finetune.py",
         code=lambda wc: code(
-            "workflow/scripts/training/finetune.py", *METHOD_OF[wc.branch]
+            "workflow/scripts/training/finetune.py",
+            *METHOD_OF[wc.branch],
+            *STEPS_OF["finetune"],
         ),
         manifest=MANIFEST,
         packs=packed(),

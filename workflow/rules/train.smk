@@ -7,7 +7,7 @@
 rule baseline:
     input:
         script="workflow/scripts/training/baseline.py",
-        code=code("workflow/scripts/training/baseline.py"),
+        code=code("workflow/scripts/training/baseline.py", *STEPS_OF["train"]),
         manifest=MANIFEST,
         packs=packed(),
     output:

@@ -19,7 +19,7 @@ from detector.data import kinds
 from detector.experiment import methods, recipes, spaces
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
-from detector.imaging import perturbations
+from detector.imaging import augmentation, perturbations
 
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
 RESERVED = (VALID, COMBINED)  # rows of the tables and names of prediction files
@@ -88,6 +88,10 @@ def schema_of(file: Path = SCHEMA) -> dict:
     one = schema["properties"]["robustness"]["properties"]["perturbations"]["additionalProperties"]["items"]
     one["properties"] = {name: perturbations.step(name).BOUNDS for name in perturbations.known()}
     one["additionalProperties"] = False
+    step = schema["$defs"]["augment"]["properties"]["steps"]["items"]
+    between = step["additionalProperties"]
+    step["properties"] |= {name: {**between, "items": bounds} for name, bounds in one["properties"].items()}
+    step["additionalProperties"] = False
     searched = schema["properties"]["search"]["properties"]["space"]
     train, knobs = schema["properties"]["train"]["properties"], schema["$defs"]["recipe"]["properties"]
     of_train, of_recipe = (
@@ -180,6 +184,7 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
     of_search = schema["properties"]["search"]["properties"]
     problems += spaces.problems(config, {name: of_search[name]["default"] for name in spaces.REPLACED})
     problems += recipes.problems(config)
+    problems += _augment_checks(config)
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
     shares = {f"prune.methods.{method}": values for method, values in config["prune"]["methods"].items()}
@@ -241,6 +246,28 @@ def _image_checks(images: Mapping) -> list[str]:
             problems.append(
                 f"images.recompress.subsampling: found {recompress['subsampling']}, but WEBP knows 4:2:0 alone"
             )
+    return problems
+
+
+def _augment_checks(config: Mapping) -> list[str]:
+    problems = []
+    places = {"train.augment": config["train"]["augment"]}
+    places |= {
+        f"{section}.recipe.augment": (config[section]["recipe"] or {}).get("augment")
+        for section in ("search", "finetune")
+    }
+    if isinstance(tried := (config["search"]["space"] or {}).get("augment"), list):
+        places |= {f"search.space.augment.{number}": augment for number, augment in enumerate(tried)}
+    for place, augment in places.items():
+        for number, step in enumerate((augment or {}).get("steps", ())):
+            where, names = f"{place}.steps.{number}", [name for name in step if name != augmentation.CHANCE]
+            if len(names) != 1:
+                problems.append(
+                    f"{where}: found {len(names)} steps ({', '.join(names) or 'none'}), expected one, such as "
+                    "{jpeg: [40, 95], chance: 0.5}; write each as an item of its own"
+                )
+            elif (low := step[names[0]][0]) > (high := step[names[0]][1]):
+                problems.append(f"{where}.{names[0]}: lowest {low:g} is above highest {high:g}; swap them")
     return problems
 
 

@@ -38,6 +38,12 @@ def recipe(config: Mapping, stage: str) -> dict[str, Any]:
     }
 
 
+def degradations(config: Mapping, stage: str) -> list[Mapping[str, Any] | None]:
+    """All values that `augment` can have in a stage: that of its recipe, or those that the searches choose from."""
+    found = spaces.space(config).get("augment") if stage != "train" else None
+    return [recipe(config, stage).get("augment")] if found is None else list(found)
+
+
 def space(config: Mapping) -> dict[str, Any]:
     """What a search is by name, beside the `recipe` of its trials."""
     left_out = (*OWN, *SHARING, *spaces.REPLACED, "recipe", "goals", "pareto")

@@ -4,12 +4,14 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from detector.core.errors import DetectorError
+from detector.imaging import augmentation, perturbations
 from detector.models import devices
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, as in the study
@@ -50,7 +52,8 @@ class Batches:
     """Images of several packed stores as one sequence.
 
     `stores`: uint8 arrays (n, size, size, 3); `store` and `row`: for each image which array and which row of it,
-    int (count,); `label`: 1 = real, 0 = fake, (count,).
+    int (count,); `label`: 1 = real, 0 = fake, (count,). `seeds`: what the degradations of each image depend on
+    beside seed, stage and epoch, int (count,) of at least 0; None is its number.
 
     `feed`: how the bytes reach the device; it changes no number. DIRECT reads each batch when it is asked for,
     PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the device as
@@ -67,11 +70,13 @@ class Batches:
         label: np.ndarray,
         device: torch.device,
         feed: str | None = None,
+        seeds: np.ndarray | None = None,
     ):
         self._stores = [np.asarray(array) for array in stores]  # views of a map cost more than those of an array
         self._store, self._row = np.asarray(store), np.asarray(row)
         self._label = torch.from_numpy(np.array(label, dtype=np.float32))
         self._device, self._feed = device, feed
+        self._seeds = np.arange(len(self._row)) if seeds is None else np.asarray(seeds)
         self._resident: torch.Tensor | None = None
         size = self._stores[0].shape[1]
         layout = torch.channels_last if devices.channels_last(device.type, size) else torch.contiguous_format
@@ -95,7 +100,9 @@ class Batches:
             )
         names = list(stores)
         number = images["source"].map({name: i for i, name in enumerate(names)})
-        return cls([stores[n] for n in names], number, images["row"], images["label"], device)
+        named = zip(images["source"], images["path"], strict=True)
+        seeds = np.array([perturbations.seed_of(source, path) for source, path in named])
+        return cls([stores[n] for n in names], number, images["row"], images["label"], device, seeds=seeds)
 
     def __len__(self) -> int:
         return len(self._row)
@@ -140,18 +147,32 @@ class Batches:
         rank: int = 0,
         ranks: int = 1,
         balanced: bool = False,
+        augment: Mapping[str, Any] | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Training batches of one epoch, each image once: (images, labels), both on the device.
 
         Images are float32 (n, 3, size, size), labels float32 (n,). `flip`: the probability that an image is
         mirrored. `first`: the number of the step to begin with. Of `ranks` processes that share each batch,
         process `rank` gets its part. `steps` says which images make which batch. `balanced`: as many images of
-        each class instead, some of them several times (`epoch_order`).
+        each class instead, some of them several times (`epoch_order`). `augment`: how images are degraded before
+        that (`imaging.augmentation`); a further draw for an image that comes again in an epoch.
         """
         balance = self._label.numpy() if balanced else None
         order, chance = epoch_order(len(self), seed, epoch, stream, balance)
         own = [slice(start + rank, stop, ranks) for start, stop in self.steps(batch_size, ranks)[first:]]
-        yield from self._epoch(order, chance < flip, own)
+        if augment is None:
+            yield from self._epoch(order, chance < flip, own)
+            return
+        times = _times_before(order) if balanced else np.zeros(len(order), dtype=np.int64)
+
+        def degraded(part: slice) -> np.ndarray:
+            pixels = self.gather(order[part])
+            for place, image, before in zip(range(len(pixels)), order[part], times[part], strict=True):
+                key = (seed, int(stream), epoch, int(self._seeds[image]), int(before))
+                pixels[place] = augmentation.degraded(pixels[place], augment, key)
+            return pixels
+
+        yield from self._epoch(order, chance < flip, own, degraded)
 
     def steps(self, batch_size: int, ranks: int = 1) -> list[tuple[int, int]]:
         """Start and end of each training step in the epoch's order.
@@ -176,14 +197,19 @@ class Batches:
         yield from self._epoch(np.arange(len(self)), None, own)
 
     def _epoch(
-        self, order: np.ndarray, flip: np.ndarray | None, parts: Sequence[slice]
+        self,
+        order: np.ndarray,
+        flip: np.ndarray | None,
+        parts: Sequence[slice],
+        made: Callable[[slice], np.ndarray] | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         # Order, labels and flips go to the device once an epoch: sending them with each batch would make a GPU
         # wait for the CPU.
         order_there = torch.from_numpy(order).to(self._device)
         labels = self._label.to(self._device)[order_there]
         flips = None if flip is None else torch.from_numpy(flip).to(self._device)
-        for part, raw in zip(parts, self._raw(order, order_there, parts), strict=True):
+        raws = self._raw(order, order_there, parts) if made is None else self._made(made, parts)
+        for part, raw in zip(parts, raws, strict=True):
             yield self._finish(raw, None if flips is None else flips[part]), labels[part]
 
     def _raw(self, order: np.ndarray, order_there: torch.Tensor, parts: Sequence[slice]) -> Iterator[torch.Tensor]:
@@ -197,6 +223,15 @@ class Batches:
             yield from (raw.to(self._device, non_blocking=True) for raw in _ahead(jobs, AHEAD))
         else:
             yield from (torch.from_numpy(self.gather(order[part])) for part in parts)
+
+    def _made(self, made: Callable[[slice], np.ndarray], parts: Sequence[slice]) -> Iterator[torch.Tensor]:
+        """The batches that `made` makes of pixels, as bytes on the device.
+
+        A thread for each of the job's works ahead. Pillow lets go of the interpreter while it compresses.
+        """
+        threads = torch.get_num_threads()
+        jobs = [lambda part=part: torch.from_numpy(made(part)) for part in parts]
+        yield from (raw.to(self._device, non_blocking=True) for raw in _ahead(jobs, threads + 1, threads))
 
     def _choose(self) -> str:
         """How to feed this device. No result depends on it, so it may look at the memory that is free now."""
@@ -239,9 +274,9 @@ class Batches:
         return torch.addcmul(self._shift, x, self._scale, out=x)
 
 
-def _ahead(jobs: Sequence[Callable[[], torch.Tensor]], depth: int) -> Iterator[torch.Tensor]:
-    """The results of `jobs` in order; a thread works up to `depth` jobs ahead of what was taken."""
-    with ThreadPoolExecutor(max_workers=1) as pool:
+def _ahead(jobs: Sequence[Callable[[], torch.Tensor]], depth: int, threads: int = 1) -> Iterator[torch.Tensor]:
+    """The results of `jobs` in order; threads work up to `depth` jobs ahead of what was taken."""
+    with ThreadPoolExecutor(max_workers=threads) as pool:
         waiting = deque(pool.submit(job) for job in jobs[:depth])
         try:
             for number in range(len(jobs)):
@@ -251,6 +286,11 @@ def _ahead(jobs: Sequence[Callable[[], torch.Tensor]], depth: int) -> Iterator[t
         finally:  # also where the consumer stops early
             for job in waiting:
                 job.cancel()
+
+
+def _times_before(order: np.ndarray) -> np.ndarray:
+    """How often each image has come before in this order: int64 (count,)."""
+    return pd.Series(order).groupby(order).cumcount().to_numpy()
 
 
 def _spans(count: int, size: int) -> list[tuple[int, int]]:

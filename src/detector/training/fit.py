@@ -283,6 +283,7 @@ class _Run:
             *(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream),
             **{"first": partial.step, "rank": team.rank, "ranks": team.size},
             balanced=recipe.balance == "sampling",
+            augment=recipe.augment,
         )
         bar = progress.bar(
             len(self._train),

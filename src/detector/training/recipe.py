@@ -21,7 +21,9 @@ class Recipe:
     `patience`: epochs without a better validation score, None trains every epoch; `flip`: the probability that an
     image is mirrored; `momentum` and `nesterov` are SGD's and ignored by others; `warmup`: in epochs; `clip`: the
     largest norm of a step's gradients, None leaves them; `ema`: decay of the moving average of weights, None
-    takes none. `stream` separates the order and flips of a stage from those of other stages with the same seed.
+    takes none; `augment`: `share`, `rounds` and `steps` of `imaging.augmentation`, None leaves images as they
+    are. `stream` separates the order, flips and degradations of a stage from those of other stages with the same
+    seed.
     """
 
     optimizer: str
@@ -41,6 +43,7 @@ class Recipe:
     ema: float | None = None
     balance: str = "none"
     select: str = "accuracy"
+    augment: Mapping[str, Any] | None = None
     stream: Stream = Stream.BASELINE
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from detector.core import dependencies, job, provenance
 from detector.experiment.variants import BASELINE
+from detector.imaging import augmentation
 from detector.models import networks
 from detector.training import distributed, stage
 from detector.training.fit import fit
@@ -23,7 +24,8 @@ def main(args: argparse.Namespace) -> None:
     recipe = Recipe(**settings["recipe"], seed=args.seed, stream=Stream.BASELINE)
     processes = distributed.team().size
     key = dependencies.key(
-        *(__file__, args.arch, settings, args.seed, processes, plan.arithmetic, images.fingerprint())
+        *(__file__, args.arch, settings, args.seed, processes, plan.arithmetic, images.fingerprint()),
+        modules=augmentation.modules(recipe.augment),
     )
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, plan, state=state, title=f"baseline {args.arch} seed {args.seed}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from detector.core import dependencies, job, provenance
 from detector.core.files import read_json, sha256
 from detector.experiment import methods
+from detector.imaging import augmentation
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import distributed, resume, stage
@@ -30,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
     key = dependencies.key(
         *(__file__, args.arch, settings, pruning, best, args.seed),
         *(processes, plan.arithmetic, images.fingerprint(), parent),
-        modules=[methods.module(pruning["method"])],
+        modules=[methods.module(pruning["method"]), *augmentation.modules(recipe.augment)],
     )
     state = resume.ResumeState(args.state / key)
     title = f"finetune {args.branch} seed {args.seed}"

@@ -11,6 +11,7 @@ import pandas as pd
 from detector.core import dependencies, job, tabular
 from detector.core.files import finish_state, sha256, write_json
 from detector.experiment import methods
+from detector.imaging import augmentation
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import resume, search, stage
@@ -28,11 +29,12 @@ def main(args: argparse.Namespace) -> None:
     part = settings["search"]
     space = search.Space(part["space"])
     stage.check_batches(part["space"], pruned, images.size, plan)
+    degradations = part["space"].get("augment") or [settings["recipe"]["augment"]]
     # How many trials there are does not change one of them, and workers on unlike machines share one study.
     study = {**settings, "search": {name: value for name, value in part.items() if name != "trials"}}
     key = dependencies.key(
         *(__file__, args.arch, study, pruning, args.seed, images.fingerprint(), sha256(args.baseline)),
-        modules=[methods.module(pruning["method"])],
+        modules=[methods.module(pruning["method"]), *augmentation.modules(*degradations)],
     )
     title = f"search {args.branch} seed {args.seed}"
 
