@@ -39,7 +39,7 @@ def recipe(config: Mapping, stage: str) -> dict[str, Any]:
 
 
 def degradations(config: Mapping, stage: str) -> list[Mapping[str, Any] | None]:
-    """All values that `augment` can have in a stage: that of its recipe, or those that the searches choose from."""
+    """Values that `augment` can have in a stage: that of its recipe, or those that the searches choose from."""
     found = spaces.space(config).get("augment") if stage != "train" else None
     return [recipe(config, stage).get("augment")] if found is None else list(found)
 

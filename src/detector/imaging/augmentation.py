@@ -35,7 +35,8 @@ def modules(*augments: Mapping[str, Any] | None) -> list[str]:
 def draw(augment: Mapping[str, Any], key: tuple[int, ...]) -> list[dict[str, float]]:
     """Draw the steps of one image, none for one that stays as it is.
 
-    `augment`: `steps` and, each 1 if left out, `share` and `rounds`; `key`: what the draw depends on, ints of at least 0.
+    `augment`: `steps` and, each 1 if left out, `share` and `rounds`; `key`: what the draw
+    depends on, ints of at least 0.
     """
     rng = np.random.default_rng(key)
     if rng.random() >= augment.get("share", 1.0):
