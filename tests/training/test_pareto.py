@@ -1,6 +1,7 @@
 """A search for two goals has exactly the configured trials, and a broken one draws what an unbroken one does."""
 
 import argparse
+import copy
 import importlib.util
 import json
 import time
@@ -128,9 +129,11 @@ def test_what_a_network_costs(script):
         return script.cost(goal, model, Network(), 8, timing, plan)
 
     assert cost("parameters", Network()) == 6 + 1
-    full = Network()
-    nn.init.normal_(full.linear.weight, generator=torch.Generator().manual_seed(0))
-    assert cost("bytes", full) > cost("bytes", Network()) > 6 * 2
+    full = nn.Linear(2000, 1)
+    nn.init.normal_(full.weight, generator=torch.Generator().manual_seed(0))
+    pruned = copy.deepcopy(full)
+    pruned.weight.data[:, ::2] = 0
+    assert 2000 < cost("bytes", pruned) < 2 * 2000 < cost("bytes", full), "two bytes for each that is left"
     assert cost("latency", Network(seconds=0.1)) > 2, "as a share of the baseline's, on a busy machine too"
 
 
