@@ -305,7 +305,8 @@ def test_a_search_that_all_branches_share_replaces_theirs_and_no_other_stage_s(f
             "--dry-run", "--printshellcmds", "results/tiny/runs/resnet18/seed0/l1-40/model.safetensors"
         ).stdout
     after = {name: count for name, count in AFTER_BASELINE.items() if name != "baseline_performance"}
-    assert stale == {**after, "search": 1, "search_worker": 2}
+    of_branches = {"predict": 2, "export": 1, "predict_exported": 1}  # the baseline stays as it is
+    assert stale == {**after, **of_branches, "search": 1, "search_worker": 2}
     assert "--best results/tiny/runs/resnet18/seed0/hpo/best.json" in plan
     assert "--state results/tiny/state/search-resnet18-seed0 " in plan
     assert '--branch all --pruning \'{"method":"l1","sparsity":0.0}\'' in plan
