@@ -40,6 +40,7 @@ def main(args):
             time.sleep(args.pause)
             return gather(*given)
         train.gather = slowly
+    plan = dataclasses.replace(t.PLAN, evaluation_batch=7)  # some batches of validation for each
     for number, knobs in enumerate(args.knobs):
         model = t.small_net()
         # A bias before batch normalisation has no gradient but rounding, which Adam blows up. ResNets have none.
@@ -48,7 +49,7 @@ def main(args):
         folder = args.folder / str(number)
         state = resume.ResumeState(folder / "resume")
         recipe = dataclasses.replace(t.RECIPE, **knobs)
-        result = t.fit(model, train, valid, recipe, t.PLAN, masks=kept, state=state)
+        result = t.fit(model, train, valid, recipe, plan, masks=kept, state=state)
         if team.rank == 0:
             checkpoints.save_weights(folder / "model.safetensors", result.weights)
             stage.write_history(folder / "history.csv", result.history)
@@ -120,7 +121,7 @@ RECIPES = (
 def test_two_processes_train_what_one_does(tmp_path):
     for name, size in (("one", 1), ("two", 2)):
         job = start(tmp_path / name, size, knobs=RECIPES)
-        _, errors = job.communicate(timeout=120)
+        _, errors = job.communicate(timeout=300)
         assert job.returncode == 0, errors
     log = (tmp_path / "two/log").read_text()
     assert "starting 2 processes" in log
@@ -179,7 +180,7 @@ def test_a_stopped_team_leaves_no_process_and_goes_on(tmp_path):
     assert [processes(session) for session in children] == [{}]
     for name, size in (("two", 2), ("one", 1)):
         job = start(tmp_path / name, size)
-        _, errors = job.communicate(timeout=120)
+        _, errors = job.communicate(timeout=300)
         assert job.returncode == 0, errors
     compare(tmp_path / "one/0", tmp_path / "two/0")
 

@@ -299,7 +299,7 @@ def test_one_class_alone_cannot_be_balanced(data, balance):
 
 def test_the_columns_of_validation_are_scikit_learn_s(data):
     model = small_net()
-    found = _evaluate(model, data[1], PLAN)
+    found = _evaluate(model, data[1], replace(PLAN, evaluation_batch=7))
     logits = model.eval()(data[1].images(np.arange(40))).detach().squeeze(1).numpy()
     label = data[1].labels.numpy().astype(int)
     assert found["valid_loss"] == pytest.approx(reference.log_loss(label, 1 / (1 + np.exp(-logits))), rel=1e-5)

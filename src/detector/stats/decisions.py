@@ -26,8 +26,8 @@ def right(label: int | np.ndarray, logit: float | np.ndarray) -> bool | np.ndarr
 
 
 REMEDY = (
-    "Give it more images, as many real as fake ones, more epochs and patience, or another learning rate, before "
-    "its numbers are read."
+    "Give it more images, as many real as fake ones (or train.balance and train.select), more epochs and "
+    "patience, or another learning rate, before its numbers are read."
 )
 
 

@@ -187,7 +187,7 @@ class _Run:
             _require_both(valid, "select", "validation", title)
         if recipe.balance != "none":
             _require_both(train, "balance", "training", title)
-        self._class_weights = _class_weights(train) if recipe.balance == "weights" else None
+        self._class_weights = _class_weights(train).to(plan.torch_device) if recipe.balance == "weights" else None
         self._per_epoch = len(train.steps(recipe.batch_size, self._team.size))
         # A ramp longer than the training ends with it: no run leaves a model that is pruned less than it says.
         self._gradual: pruning.Gradual | None = None
@@ -314,7 +314,7 @@ class _Run:
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean loss of a batch: the share `label_smoothing` of each label is spread over both classes."""
         smoothing = self._recipe.label_smoothing
-        weight = None if self._class_weights is None else self._class_weights.to(labels.device)[labels.long()]
+        weight = None if self._class_weights is None else self._class_weights[labels.long()]
         targets = labels * (1 - smoothing) + smoothing / 2 if smoothing else labels
         return binary_cross_entropy_with_logits(logits, targets, weight)
 
