@@ -161,7 +161,7 @@ def test_what_cannot_be_searched_is_an_error_before_the_first_trial(goal, said, 
 
     monkeypatch.setattr(script.start, "start", start)
     arguments = argparse.Namespace(
-        config=json.dumps({"pareto": space, "recipe": {}, "runtime": {}, "latency": None}),
+        config=json.dumps({"pareto": space, "recipe": {"augment": None}, "runtime": {}, "latency": None}),
         **{"arch": "resnet18", "seed": 0, "manifest": None, "packs": [], "threads": 1, "state": tmp_path},
         **{"baseline": tmp_path / "baseline", "journal": tmp_path / "j.log", "worker": None, "trials": None},
     )
