@@ -10,8 +10,8 @@ from pandas._libs.parsers import STR_NA_VALUES
 from snakemake import cli
 
 from detector.core.errors import DetectorError
-from detector.core.files import canonical
-from detector.experiment import branches, config, recipes
+from detector.core.files import canonical, write_json
+from detector.experiment import branches, config, recipes, teachers
 from detector.models import networks
 from tests.support import ROOT
 
@@ -539,3 +539,60 @@ def test_degradations_can_be_searched(study):
     study["search"]["space"]["augment"] = [{"steps": [{"blur": [2, 1]}]}]
     with pytest.raises(DetectorError, match="search.space.augment.0.steps.0.blur: lowest 2 is above highest 1"):
         config.complete(study, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("distill", "prune", "said"),
+    [
+        ({"teacher": "l1-00"}, {"dense_control": False}, "teacher: l1-00 is not there with prune.dense_control"),
+        ({"teacher": "l1-40"}, {}, "teacher: found 'l1-40', expected baseline, l1-00 or the path"),
+        ({"weight": 1.5}, {}, "weight: found 1.5, expected at most 1"),
+        ({"temperature": 0}, {}, "temperature: found 0, expected more than 0"),
+        ({"alpha": 0.5}, {}, "alpha: unknown key; known keys: teacher, weight, temperature"),
+        ("baseline", {}, 'distill: found "baseline", expected object or null'),
+    ],
+)
+def test_a_wrong_teacher_is_one_error(distill, prune, said, study):
+    change = {"finetune": {"distill": distill}, "prune": prune}
+    with pytest.raises(DetectorError, match="1 error:") as caught:
+        config.complete(merge(study, change), SCHEMA)
+    assert f"finetune.distill.{said}".replace("distill.distill", "distill") in str(caught.value)
+
+
+def test_a_teacher_s_defaults_are_filled_in_and_its_home_is_found(study, monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert config.complete(study, SCHEMA)["finetune"]["distill"] is None
+    own = config.complete(merge(study, {"finetune": {"distill": {}}}), SCHEMA)
+    assert own["finetune"]["distill"] == {"teacher": "baseline", "weight": 0.5, "temperature": 2.0}
+    path = config.complete(merge(study, {"finetune": {"distill": {"teacher": "~/a.safetensors"}}}), SCHEMA)
+    assert path["finetune"]["distill"]["teacher"] == "/somewhere/a.safetensors"
+
+
+@pytest.mark.parametrize("name", ["baseline", "l1-00", "mine.safetensors"])
+def test_each_branch_has_the_teacher_asked_for_and_the_control_never_itself(name, study):
+    own = config.complete(merge(study, {"finetune": {"distill": {"teacher": name}}}), SCHEMA)
+    assert teachers.teacher(own, "l1-40") == teachers.teacher(own, "matched-40") == name
+    assert teachers.teacher(own, "l1-00") == ("baseline" if name == "l1-00" else name)
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        (None, "meta.json is not there"),
+        ({"image_size": 32}, "not the meta.json of a trained variant"),
+        ({"image_size": 64, "arch": "resnet18", "seed": 0, "branch": "baseline"}, "64 px, expected the 32 px"),
+    ],
+)
+def test_a_teacher_s_file_without_facts_or_of_another_size_is_an_error(meta, said, tmp_path):
+    weights = tmp_path / "model.safetensors"
+    with pytest.raises(DetectorError, match="model.safetensors is not there"):
+        teachers.facts(weights, 32)
+    weights.touch()
+    if meta is not None:
+        write_json(tmp_path / "meta.json", meta)
+    with pytest.raises(DetectorError, match=f"finetune.distill.teacher: .*{said}"):
+        teachers.facts(weights, 32)
+    write_json(
+        tmp_path / "meta.json", {"image_size": 32, "arch": "resnet50", "seed": 1, "branch": "l1-40", "x": 0}
+    )
+    assert teachers.facts(weights, 32) == {"arch": "resnet50", "seed": 1, "branch": "l1-40"}

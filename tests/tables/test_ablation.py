@@ -129,3 +129,13 @@ def test_other_images_are_refused():
     predictions[some] = {**predictions[some], "faces": predictions[some]["faces"].iloc[::-1]}
     with pytest.raises(DetectorError, match=r"resnet18, seed 1, l1-40, faces .*400 images.* same images"):
         ablation(predictions, metas, 0.005)
+
+
+def test_a_branch_that_was_taught_says_by_whom(tmp_path):
+    predictions, metas = study(2)
+    for seed in range(2):
+        metas[Variant("resnet18", seed, "l1-40")] |= {"teacher": {"name": "baseline", "sha256": "0"}}
+        metas[Variant("resnet18", seed, "l1-90")] |= {"teacher": None}
+    table = written(ablation(predictions, metas, 0.005), tmp_path)
+    assert set(table[table["branch"] == "l1-40"]["teacher"]) == {"baseline"}
+    assert set(table[table["branch"] == "l1-90"]["teacher"]) == {""}

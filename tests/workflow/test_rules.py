@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import ROOT
 from tests.support.rules import FILES, rules
+from tests.support.workspace import TINY, Workspace
 
 RULES = rules()
 # Compared by Snakemake, or part of an output's name.
@@ -49,3 +50,20 @@ def test_a_script_reads_no_setting_that_it_was_not_told(script):
     """No environment and no config file: what a stage may depend on comes by its command line."""
     text = script.read_text()
     assert not re.search(r"os\.environ|getenv|config\.yaml", text)
+
+
+def test_a_branch_waits_for_its_teacher_and_the_control_for_the_baseline(tmp_path):
+    """With l1-00 as teacher the others come after it and are told its weights; a missing file stops the plan."""
+    study = Workspace(tmp_path / "study")
+    study.configure({**TINY, "finetune": {**TINY["finetune"], "distill": {"teacher": "l1-00"}}})
+    run = "results/tiny/runs/resnet18/seed0"
+    plan = study.snakemake("--dry-run", "--printshellcmds", f"{run}/l1-40/model.safetensors").stdout
+    told = re.findall(r"training/finetune.py.*--branch (\S+) .*--teacher (\S+)", plan)
+    assert told == [
+        ("l1-00", f"{run}/baseline/model.safetensors"),
+        ("l1-40", f"{run}/l1-00/model.safetensors"),
+    ]
+    study.configure({**TINY, "finetune": {**TINY["finetune"], "distill": {"teacher": "data/no.safetensors"}}})
+    refused = study.snakemake("--dry-run")
+    assert refused.returncode == 1
+    assert "nothing was started: finetune.distill.teacher: data/no.safetensors is not there" in refused.stdout

@@ -13,7 +13,7 @@ from detector.core import dependencies, extras, locks, signals, undo
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, clean_states, sha256
 from detector.data import fingerprints, kinds
-from detector.experiment import methods
+from detector.experiment import methods, teachers
 from detector.experiment import resources as growth
 from detector.experiment.branches import (
     UNPRUNED,
@@ -106,6 +106,16 @@ if "--lint" not in sys.argv and (missing := kinds.missing_roots(SOURCES)):
         f"data is missing; nothing was started.\n\n{missing}\n\n"
         "To see the pipeline work without any data: make demo"
     )
+
+# A teacher that is a file is there before anything starts, and counts by what it holds.
+TEACHER = None
+try:
+    name = teachers.teacher(CONFIG, "")
+    if name is not None and name not in teachers.NAMED:
+        teachers.facts(name, CONFIG["images"]["size"])
+        TEACHER = [sha256(name), sha256(Path(name).with_name("meta.json"))]
+except DetectorError as error:
+    raise WorkflowError(f"nothing was started: {error}")
 
 # The packages that this run needs, before any stage starts.
 try:
@@ -249,6 +259,31 @@ def found_by(wildcards):
     own = BRANCHES[wildcards.branch].get("hyperparameters_of", wildcards.branch)
     folder = SEARCHES.get(SHARED) or SEARCHES[own]
     return expand(f"{RUN}/{folder}/best.json", arch=wildcards.arch, seed=wildcards.seed)
+
+
+def teacher_of(wildcards):
+    """The weights that a branch learns from beside the labels, with their meta.json; none without distillation."""
+    name = teachers.teacher(CONFIG, wildcards.branch)
+    if name is None:
+        return []
+    if name in teachers.NAMED:
+        return [
+            path
+            for file in ("model.safetensors", "meta.json")
+            for path in variants(file, name, wildcards.arch, wildcards.seed)
+        ]
+    # Contents count, not times: the parameters have their checksum.
+    return [ancient(name), ancient(str(Path(name).with_name("meta.json")))]
+
+
+def distill(branch):
+    """How a branch is taught: as in the config, but a teacher that is a file goes by its checksum."""
+    name = teachers.teacher(CONFIG, branch)
+    if name is None:
+        return None
+    more = {} if name in teachers.NAMED else {"sha256": TEACHER}
+    named = name if name in teachers.NAMED else teachers.FILE
+    return {**CONFIG["finetune"]["distill"], "teacher": named, **more}
 
 
 def run_variants(file, branch=("baseline", *BRANCHES)):

@@ -178,6 +178,7 @@ rule finetune:
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
         best=found_by,
+        teacher=teacher_of,
     output:
         model=f"{VARIANT}/model.safetensors",
         meta=f"{VARIANT}/meta.json",
@@ -197,9 +198,13 @@ rule finetune:
     params:
         packs=lambda wc, input: folders(input.packs),
         branch=lambda wc: canonical(BRANCHES[wc.branch]),
-        config=section(
+        config=lambda wc: section(
             recipe=recipe(CONFIG, "finetune"),
+            distill=distill(wc.branch),
             runtime={**RUNTIME, "memory": TRAINING_MB},
+        ),
+        teacher=lambda wc, input: (
+            ["--teacher", input.teacher[0]] if input.teacher else []
         ),
         state=f"{STATE}/finetune-{{arch}}-seed{{seed}}-{{branch}}",
     shell:
@@ -213,6 +218,7 @@ rule finetune:
         " --packs {params.packs:q}"
         " --baseline {input.baseline:q}"
         " --best {input.best:q}"
+        " {params.teacher:q}"
         " --threads {threads}"
         " --gpus {resources.gpu}"
         " --state {params.state:q}"

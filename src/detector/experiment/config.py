@@ -16,7 +16,7 @@ import yaml
 
 from detector.core.errors import DetectorError, listing
 from detector.data import kinds
-from detector.experiment import methods, recipes, spaces
+from detector.experiment import methods, recipes, spaces, teachers
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
 from detector.imaging import augmentation, perturbations
@@ -113,7 +113,14 @@ def _expand_home(config: dict) -> None:
     of_sources = (
         [source for source in found.values() if isinstance(source, dict)] if isinstance(found, dict) else []
     )
-    for section, key in [(config, "results"), *((source, k) for source in of_sources for k in ("root", "pairs"))]:
+    tuning = config.get("finetune")
+    distill = tuning.get("distill") if isinstance(tuning, dict) else None
+    of_teacher = [(distill, "teacher")] if isinstance(distill, dict) else []
+    for section, key in [
+        (config, "results"),
+        *((source, k) for source in of_sources for k in ("root", "pairs")),
+        *of_teacher,
+    ]:
         if isinstance(section.get(key), str):
             section[key] = os.path.expanduser(section[key])
 
@@ -185,6 +192,7 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
     problems += spaces.problems(config, {name: of_search[name]["default"] for name in spaces.REPLACED})
     problems += recipes.problems(config)
     problems += _augment_checks(config)
+    problems += teachers.problems(config)
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
     shares = {f"prune.methods.{method}": values for method, values in config["prune"]["methods"].items()}

@@ -157,8 +157,7 @@ class Batches:
         each class instead, some of them several times (`epoch_order`). `augment`: how images are degraded before
         that (`imaging.augmentation`); a further draw for an image that comes again in an epoch.
         """
-        balance = self._label.numpy() if balanced else None
-        order, chance = epoch_order(len(self), seed, epoch, stream, balance)
+        order, chance = self.order(seed, epoch, stream, balanced=balanced)
         own = [slice(start + rank, stop, ranks) for start, stop in self.steps(batch_size, ranks)[first:]]
         if augment is None:
             yield from self._epoch(order, chance < flip, own)
@@ -173,6 +172,12 @@ class Batches:
             return pixels
 
         yield from self._epoch(order, chance < flip, own, degraded)
+
+    def order(
+        self, seed: int, epoch: int, stream: int = 0, *, balanced: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`epoch_order` of these images: which image stands where in an epoch, and what decides its flip."""
+        return epoch_order(len(self), seed, epoch, stream, self._label.numpy() if balanced else None)
 
     def steps(self, batch_size: int, ranks: int = 1) -> list[tuple[int, int]]:
         """Start and end of each training step in the epoch's order.

@@ -11,7 +11,19 @@ from detector.stats.predictions import check, right, with_combined
 from detector.training.recipe import found
 
 COLUMNS = (
-    *("arch", "seed", "branch", "testset", "part", "control", "same_settings", "n", "seeds", "difference"),
+    *(
+        "arch",
+        "seed",
+        "branch",
+        "testset",
+        "part",
+        "control",
+        "same_settings",
+        "teacher",
+        "n",
+        "seeds",
+        "difference",
+    ),
     *("images_low", "images_high", "seeds_low", "seeds_high", "both_low", "both_high", "margin", "verdict"),
 )
 ALL = "all"  # in place of a seed
@@ -52,9 +64,9 @@ def ablation(
                             [right_of[Variant(arch, run, name), testset] for run in runs]
                             for name in (first, second)
                         )
-                        rows.append(
-                            {**row, "control": control, "same_settings": same, **_numbers(before, after, margin)}
-                        )
+                        taught = _teacher([metas[Variant(arch, run, branch)] for run in runs])
+                        how = {"control": control, "same_settings": same, "teacher": taught}
+                        rows.append({**row, **how, **_numbers(before, after, margin)})
     return rows
 
 
@@ -72,6 +84,11 @@ def _parts(
         if same or control == DENSE_CONTROL:
             yield "more training", control, control, BASELINE, said
             yield "pruning", control, branch, control, said
+
+
+def _teacher(metas: Sequence[Mapping]) -> str:
+    """Whose logits the branch learned from beside the labels. "" for none, and for older results."""
+    return ", ".join(dict.fromkeys(taught["name"] for meta in metas if (taught := meta.get("teacher"))))
 
 
 def _numbers(first: Sequence[np.ndarray], second: Sequence[np.ndarray], margin: float) -> dict:

@@ -23,6 +23,7 @@ from detector.stats import decisions
 from detector.stats.auc import auc
 from detector.training import distributed
 from detector.training.average import Average
+from detector.training.distillation import Teacher
 from detector.training.recipe import Recipe
 from detector.training.resume import ResumeState
 from detector.training.schedule import rate
@@ -95,6 +96,7 @@ def fit(
     plan: Plan,
     *,
     masks: Sequence[torch.Tensor] | pruning.Gradual | None = None,
+    teacher: Teacher | None = None,
     state: ResumeState | None = None,
     title: str = "",
     after_epoch: Callable[[Epoch], None] | None = None,
@@ -103,16 +105,17 @@ def fit(
 
     `masks`: boolean, as `masks.lowest` gives them; the weights they drop are zero from the first step to the last
     (checked at the end). `Gradual` makes new ones before each of its first epochs; epochs below its final sparsity
-    are never the best, and no reason to stop early. `state`: where each finished epoch is saved, and what a
-    resumed training continues from. `after_epoch` is called with each row that counts; on a resume, first with the
-    rows already there.
+    are never the best, and no reason to stop early. `teacher`: whose logits the model learns from beside the
+    labels; the training loss is that of both then, validation is by the labels alone. `state`: where each finished
+    epoch is saved, and what a resumed training continues from. `after_epoch` is called with each row that counts;
+    on a resume, first with the rows already there.
 
     Where the process is asked to end (`signals`), the finished steps are saved and `StoppedError` is raised.
     Raises `DivergedError`, a `DetectorError`, where the loss is NaN or infinite. Called in each process of a team
     (`distributed`), all return the same, and the first one saves. The log warns of a network that never calls one
     class.
     """
-    run = _Run(model, train, valid, recipe, plan, masks, state, title)
+    run = _Run(model, train, valid, recipe, plan, masks, teacher, state, title)
     if after_epoch is not None:
         for row in run.history[run.first - 1 :]:
             after_epoch(row)
@@ -174,6 +177,7 @@ class _Run:
         recipe: Recipe,
         plan: Plan,
         masks: Sequence[torch.Tensor] | pruning.Gradual | None,
+        teacher: Teacher | None,
         state: ResumeState | None,
         title: str,
     ):
@@ -202,6 +206,9 @@ class _Run:
         self.best: dict[str, torch.Tensor] = {}
         if state is not None and (saved := state.load()):
             self._restore(saved)
+        self._teacher = teacher
+        if teacher is not None and not _finished(self.history, recipe, self.first):
+            teacher.prepare(train, recipe, plan, title)
         self._network = self._team.wrap(self._model)
 
     @property
@@ -296,8 +303,11 @@ class _Run:
                 self._optimizer.zero_grad(set_to_none=True)
                 with self._plan.autocast():
                     logits = self._network(images).squeeze(1)
-                loss = self._loss(logits.float(), labels)
                 start, stop = steps[partial.step]
+                theirs = None
+                if self._teacher is not None:
+                    theirs = self._teacher.logits(images, number, slice(start + team.rank, stop, team.size))
+                loss = self._loss(logits.float(), labels, theirs)
                 if team.size == 1:
                     loss.backward()
                 else:
@@ -311,12 +321,20 @@ class _Run:
                 bar.update(stop - start)
                 self._stop_if_asked()
 
-    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean loss of a batch: the share `label_smoothing` of each label is spread over both classes."""
+    def _loss(
+        self, logits: torch.Tensor, labels: torch.Tensor, theirs: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Mean loss of a batch: the share `label_smoothing` of each label is spread over both classes.
+
+        `theirs`: the teacher's logits, if there is one.
+        """
         smoothing = self._recipe.label_smoothing
         weight = None if self._class_weights is None else self._class_weights[labels.long()]
         targets = labels * (1 - smoothing) + smoothing / 2 if smoothing else labels
-        return binary_cross_entropy_with_logits(logits, targets, weight)
+        loss = binary_cross_entropy_with_logits(logits, targets, weight)
+        if self._teacher is None or theirs is None:
+            return loss
+        return self._teacher.loss(loss, logits, theirs, weight)
 
     def _step(self, number: int, step: int) -> None:
         """Change the weights by the gradients of step `step`, from 0, of epoch `number`."""

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from detector.core import dependencies, job, provenance
 from detector.core.files import read_json, sha256
-from detector.experiment import methods
+from detector.experiment import methods, teachers
 from detector.imaging import augmentation
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import distributed, resume, stage
+from detector.training.distillation import Teacher
 from detector.training.fit import fit
 from detector.training.recipe import Recipe, Stream, found
 
@@ -26,16 +27,22 @@ def main(args: argparse.Namespace) -> None:
     baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline))
     model, kept = start.start(baseline, pruning, args.seed)
     recipe = Recipe(**{**settings["recipe"], **found(best)}, seed=args.seed, stream=Stream.FINETUNE)
-    parent = sha256(args.baseline)
+    parent, teacher, taught = sha256(args.baseline), None, None
+    if distill := settings["distill"]:
+        taught = {"name": distill["teacher"], "sha256": sha256(args.teacher)}
+        taught |= teachers.facts(args.teacher, images.size)
+        network = networks.load(taught["arch"], checkpoints.load_weights(args.teacher))
+        once = recipe.augment is None  # else no epoch's images are those of another one
+        teacher = Teacher(network, distill["weight"], distill["temperature"], once=once)
     processes = distributed.team().size
     key = dependencies.key(
         *(__file__, args.arch, settings, pruning, best, args.seed),
-        *(processes, plan.arithmetic, images.fingerprint(), parent),
+        *(processes, plan.arithmetic, images.fingerprint(), parent, taught),
         modules=[methods.module(pruning["method"]), *augmentation.modules(recipe.augment)],
     )
     state = resume.ResumeState(args.state / key)
     title = f"finetune {args.branch} seed {args.seed}"
-    result = fit(model, train, valid, recipe, plan, masks=kept, state=state, title=title)
+    result = fit(model, train, valid, recipe, plan, masks=kept, teacher=teacher, state=state, title=title)
     stage.write_variant(
         *(stage.Outputs(args.model, args.meta, args.history), state, model, result, images, plan),
         arch=args.arch,
@@ -48,6 +55,7 @@ def main(args: argparse.Namespace) -> None:
         recipe=asdict(recipe),
         hyperparameters=best,
         baseline_sha256=parent,
+        teacher=taught,
         **origin,
     )
 
@@ -58,6 +66,7 @@ if __name__ == "__main__":
     parser.add_argument("--branch", required=True, help="its name, for the log and meta.json")
     parser.add_argument("--pruning", required=True, help="JSON: method, sparsity, ramp")
     parser.add_argument("--baseline", type=Path, required=True, help="the baseline's model.safetensors")
+    parser.add_argument("--teacher", type=Path, help="model.safetensors, beside its meta.json; with distillation")
     parser.add_argument("--best", type=Path, required=True, help="best.json of the branch's search")
     stage.add_outputs(parser)
     job.run(main, parser)
