@@ -195,6 +195,10 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             {"train": {"gpus": 16}, "search": {"space": {"batch_size": {"low": 8, "high": 64}}}},
             "train.gpus: found 16, expected no more than search.space.batch_size, found 8",
         ),
+        (
+            {"search": {"sampler": "cmaes"}},
+            "search.sampler: cmaes is for two ranges or more, and there is 1; choose another, or add ranges",
+        ),
         ({"search": {"startup_trials": 0}}, "search.startup_trials: found 0, expected at least 1"),
         ({"deploy": {"branches": ["l1-41"]}}, "deploy.branches: no l1-41; there are baseline, l1-00, l1-10"),
         (

@@ -111,6 +111,9 @@ def test_everything_that_is_imported_is_installed_or_of_an_extra():
 def test_what_the_config_asks_for_is_named_with_its_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    with pytest.raises(DetectorError, match=r"search\.sampler needs; it comes with the extra `cmaes`"):
+        extras.check("cmaes", "search.sampler")
     with pytest.raises(DetectorError, match=r"deploy\.runtimes needs; it comes with the extra `openvino`"):
         runtimes.load(Path("model.onnx"), "openvino", 1)
     with pytest.raises(DetectorError, match=r"face_crop needs; it comes with the extra `faces`"):

@@ -91,9 +91,11 @@ def test_a_killed_search_goes_on_to_the_same_end(tmp_path, dies_in):
     assert drawn(resumed) == drawn(whole)
 
 
-@pytest.mark.parametrize(("name", "trials", "dies_in"), [("tpe", 6, 4), ("gp", 5, 3), ("random", 4, 2)])
+@pytest.mark.parametrize(
+    ("name", "trials", "dies_in"), [("tpe", 6, 4), ("gp", 5, 3), ("random", 4, 2), ("cmaes", 11, 9)]
+)
 def test_with_every_sampler_a_killed_search_draws_what_an_unbroken_one_does(name, trials, dies_in, tmp_path):
-    """Where it has begun to learn from results."""
+    """Where it has begun to learn from results; a generation of CMA-ES is of 7 trials here."""
     how = {"sampler": name, "startup_trials": 2}
 
     def good(number, values, report):

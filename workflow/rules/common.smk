@@ -122,6 +122,7 @@ try:
     for user, extra, needed in (
         ("a run", "pipeline", True),
         ("deploy.runtimes", "openvino", "openvino" in CONFIG["deploy"]["runtimes"]),
+        ("search.sampler", "cmaes", CONFIG["search"]["sampler"] == "cmaes"),
         ("face_crop", "faces", any(s["face_crop"] for s in SOURCES.values())),
     ):
         if needed:

@@ -7,6 +7,7 @@ from detector.core.errors import DetectorError
 # As they are imported; all else that the library imports comes with every installation.
 EXTRAS = {
     "app": ("python_multipart", "starlette", "uvicorn"),
+    "cmaes": ("cmaes",),
     "faces": ("cv2",),
     "heif": ("pillow_heif",),
     "openvino": ("openvino",),

@@ -52,6 +52,7 @@ def _knob(one: Mapping) -> dict[str, Any]:
 def problems(config: Mapping, defaults: Mapping) -> list[str]:
     """What is wrong with the search space of a config beyond what a schema can say; `defaults`: of `search`."""
     lines, search = [], config["search"]
+    chosen = space(config)
     if search["space"] is None:
         low, high = search["learning_rate"]
         if low > high:
@@ -66,6 +67,11 @@ def problems(config: Mapping, defaults: Mapping) -> list[str]:
         for name, how in search["space"].items():
             if isinstance(how, Mapping):
                 lines += _range_problems(f"search.space.{name}", how)
+    if search["sampler"] == "cmaes" and (count := sum(isinstance(how, Mapping) for how in chosen.values())) < 2:
+        lines.append(
+            f"search.sampler: cmaes is for two ranges or more, and there is {count or 'none'}; choose another, or "
+            "add ranges"
+        )
     return lines
 
 

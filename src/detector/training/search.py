@@ -1,14 +1,15 @@
 """Hyperparameter search: the study of a branch, or of all, over knobs of the recipe."""
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.trial import Trial
+from optuna.samplers import BaseSampler, CmaEsSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, Trial
 
 from detector.core.errors import DetectorError
 from detector.core.files import canonical
@@ -135,11 +136,24 @@ def run(
     return Outcome([{name: row.get(name) for name in told} for row in rows])
 
 
+class _CmaEs(CmaEsSampler):
+    """CMA-ES, seeded by the number that a trial has here: Optuna's also counts trials that were killed."""
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, Any]
+    ) -> dict[str, Any]:
+        unnumbered = copy(trial)
+        unnumbered.number = 0
+        found: dict[str, Any] = super().sample_relative(study, unnumbered, search_space)
+        return found
+
+
 # By name, a sampler of a number of random trials to begin with, and a seed; each is made anew for each trial.
 SAMPLERS: Mapping[str, Callable[[int, int], BaseSampler]] = {
     "tpe": lambda first, seed: TPESampler(n_startup_trials=first, seed=seed),
     "gp": lambda first, seed: GPSampler(n_startup_trials=first, seed=seed),
     "random": lambda first, seed: RandomSampler(seed=seed),
+    "cmaes": lambda first, seed: _CmaEs(n_startup_trials=first, seed=seed, warn_independent_sampling=False),
 }
 TPE = partial(SAMPLERS["tpe"], STARTUP)
 
