@@ -26,7 +26,7 @@ def hashes(pictures) -> Hashes:
 
 
 def hashes_of(store: np.ndarray) -> Hashes:
-    parts = [hashes_module._row(image) for image in store]
+    parts = [hashes_module.of_pixels(image) for image in store]
     return Hashes(*(np.array([part[i] for part in parts], dtype) for i, dtype in enumerate(("u8", "u8", "u1"))))
 
 

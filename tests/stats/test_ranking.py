@@ -166,3 +166,24 @@ def test_one_class_has_no_ranking_and_no_cut(label):
 def test_where_no_resample_differs_there_is_no_interval(logit):
     assert all(map(math.isnan, ranking.auc_interval(np.array([1, 1, 0, 0]), np.array(logit))))
     assert all(map(math.isnan, ranking.auc_interval(np.array([1, 0, 0]), np.array([1.0, -1.0, 2.0])))), "one image"
+
+
+def test_delong_is_the_test_by_its_definition():
+    """Placements by comparing every fake with every real image, ties one half; covariances by numpy."""
+    rng = np.random.default_rng(3)
+    label = rng.permutation(np.repeat([0, 1], [40, 70]))
+    first = np.round(rng.normal(label, 1.5), 1)
+    second = np.round(first + rng.normal(label, 1.0), 1)
+    found = ranking.delong(label, first, second)
+    fake, real = label == 0, label == 1
+    above = [
+        (s[real][None] > s[fake][:, None]) + 0.5 * (s[real][None] == s[fake][:, None]) for s in (first, second)
+    ]
+    difference = above[1].mean() - above[0].mean()
+    spread = np.cov([a.mean(axis=1) for a in above]) / 40 + np.cov([a.mean(axis=0) for a in above]) / 70
+    deviation = np.sqrt(spread[0, 0] + spread[1, 1] - 2 * spread[0, 1])
+    assert found["difference"] == pytest.approx(difference)
+    assert found["p"] == pytest.approx(2 * norm.sf(abs(difference) / deviation))
+    assert (found["low"], found["high"]) == pytest.approx(
+        (difference - 1.959964 * deviation, difference + 1.959964 * deviation), abs=1e-6
+    )

@@ -105,12 +105,12 @@ def _chunk(npy: Path, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     pixels, phash = np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.uint64)
     thumbnails = np.zeros((len(rows), THUMBNAIL**2), np.uint8)
     for at, row in enumerate(rows):
-        pixels[at], phash[at], thumbnails[at] = _row(store[row])
+        pixels[at], phash[at], thumbnails[at] = of_pixels(store[row])
     return pixels, phash, thumbnails
 
 
-def _row(image: np.ndarray) -> tuple[int, int, np.ndarray]:
-    """Hashes and thumbnail of one picture, uint8 (size, size, 3)."""
+def of_pixels(image: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """Hash one picture, uint8 (height, width, 3): both hashes, and its thumbnail, uint8 (256,)."""
     image = np.ascontiguousarray(image)
     grey = Image.fromarray(image).convert("L")
     bits = np.packbits(imagehash.phash(grey, hash_size=8).hash.ravel())

@@ -13,6 +13,7 @@ import pandas as pd
 
 from detector.core.labels import CLASSES, FAKE, REAL
 from detector.experiment.variants import COMBINED
+from detector.stats import decisions
 from detector.stats.auc import auc
 from detector.stats.ranking import auc_interval
 
@@ -23,6 +24,7 @@ FEATURES = (
 WORDS = {"bytes_per_pixel": "bytes a pixel", "quantisation": "JPEG quantisation", "exif": "EXIF"}
 ALL = "all"
 COLUMNS = ("testset", "against", "features", "n_train", "n_real", "n_fake", "auc", "auc_low", "auc_high")
+SHARES = ("accuracy", "balanced_accuracy")  # more columns, of `crossed`
 FEWEST = 10  # test images of each class, below which nothing is concluded
 SEPARATES, TELLS = 0.9, 0.6  # lower ends of the interval from which on the words are used
 
@@ -76,6 +78,37 @@ def shortcuts(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> list[d
             low, high = (np.nan, np.nan) if score is None else auc_interval(label[test], score)
             row["auc"] = np.nan if score is None else auc(label[test], score)
             rows.append({**row, "auc_low": low, "auc_high": high})
+    return rows
+
+
+def crossed(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame], fold: np.ndarray, name: str) -> list[dict]:
+    """Rows with COLUMNS and shares of right calls: how well metadata separate data without splits.
+
+    `images` and `scans` as of `shortcuts`; `fold` int (n,): each fold is ranked by a classifier that was trained
+    on all others. `name`: the data, as `testset`. `accuracy` and `balanced_accuracy` are of their calls.
+    """
+    seen, label = features(images, scans), images["label"].to_numpy()
+    rows = []
+    for kind in (ALL, *FEATURES):
+        columns = seen[[*FEATURES] if kind == ALL else [kind]].to_numpy()
+        score = np.full(len(label), np.nan)
+        for number in np.unique(fold):
+            test = fold == number
+            found = _scores(columns[~test], label[~test], columns[test])
+            if found is not None:
+                score[test] = found
+        row = {"testset": name, "against": "own", "features": kind, "n_train": len(label)}
+        row |= {f"n_{word}": int((label == value).sum()) for value, word in CLASSES.items()}
+        if np.isnan(score).any():
+            rows.append(row | dict.fromkeys((*COLUMNS[-3:], *SHARES), np.nan))
+            continue
+        low, high = auc_interval(label, score)
+        right = decisions.right(label, score)
+        shares = (float(right.mean()), float(np.mean([right[label == value].mean() for value in (REAL, FAKE)])))
+        rows.append(
+            {**row, "auc": auc(label, score), "auc_low": low, "auc_high": high}
+            | dict(zip(SHARES, shares, strict=True))
+        )
     return rows
 
 

@@ -43,7 +43,7 @@ def text(overlays: Sequence[Path] = (), root: Path = Path()) -> str:
     steps: list[str] = []
     parts = [("Versions", _versions), ("Machine", _machine)]
     try:
-        config = _config(root, overlays)
+        config = config_of(root, overlays)
     except (DetectorError, OSError, ValueError, yaml.YAMLError) as error:
         wrong = str(error)
         parts.append(("Data", lambda: [wrong]))
@@ -108,7 +108,8 @@ def _gpus() -> list[str]:
     return [f"GPU: {line}" for line in done.stdout.splitlines()]
 
 
-def _config(root: Path, overlays: Sequence[Path]) -> dict:
+def config_of(root: Path, overlays: Sequence[Path]) -> dict:
+    """Complete configuration of the folder `root`. Raises `DetectorError` where it is wrong or missing."""
     config: dict = {}
     for file in (root / "config.yaml", *overlays):
         if not file.is_file():

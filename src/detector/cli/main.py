@@ -7,8 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from detector.core import job, signals
+from detector.core import extras, job, signals
 from detector.core.errors import DetectorError
+from detector.core.labels import SPLIT_NAMES
 
 
 def main() -> None:
@@ -50,6 +51,38 @@ def main() -> None:
     ask.add_argument("--threads", type=_positive, default=0, help="default: all cores")
     ask.add_argument("--source", help="treat images as those of this training source, where these differ")
     ask.set_defaults(command=predict)
+
+    judge = commands.add_parser(
+        "evaluate",
+        help="compare detectors, ours and those of others, on labelled images",
+        epilog="Exit code: 0; 1 where an image or a model gave no score (errors.csv and the page say why); 2 for "
+        "wrong input; 130 after Ctrl-C: the same command goes on from there.",
+    )
+    judge.add_argument(
+        "data", metavar="DATA", help="folder (real/, fake/), list (CSV, Parquet) or source of the config"
+    )
+    judge.add_argument(
+        "--model",
+        action="append",
+        required=True,
+        help="a bundle or its ONNX file, python:PACKAGE.MODULE:FUNCTION[:batch], command:PROGRAM or "
+        "scores:FILE.csv; then ,threshold=NUMBER and ,name=NAME if you like; repeatable",
+    )
+    judge.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder for tables, figures and the page"
+    )
+    judge.add_argument("--split", choices=SPLIT_NAMES, help="evaluate on this split alone")
+    judge.add_argument(
+        "--calibrate", type=_share, default=0.0, metavar="SHARE", help="of images to choose cuts on"
+    )
+    judge.add_argument(
+        "--perturb", action="append", default=[], metavar="NAME", help="or scale=0.5+jpeg=75; repeatable"
+    )
+    judge.add_argument("--config", type=Path, action="append", default=[], help="an overlay on config.yaml")
+    judge.add_argument("--time-limit", type=_positive, default=60, metavar="S", help="per image; default: 60")
+    judge.add_argument("--start-limit", type=_positive, default=300, metavar="S", help="of a start; default: 300")
+    judge.add_argument("--threads", type=_positive, default=0, help="of a bundle; default: all cores")
+    judge.set_defaults(command=evaluate)
 
     look = commands.add_parser(
         "doctor", help="say what is installed, which data and bundles are there, what is next"
@@ -138,6 +171,15 @@ def predict(args: argparse.Namespace) -> None:
         sys.exit(stop.exit_code)
 
 
+def evaluate(args: argparse.Namespace) -> None:
+    """`detector evaluate`: compare detectors on labelled images."""
+    extras.check("evaluate", "detector evaluate")
+    from detector.cli.evaluate import evaluate
+
+    options = ("out", "split", "calibrate", "perturb", "config", "time_limit", "start_limit", "threads")
+    sys.exit(evaluate(args.data, args.model, **{name: getattr(args, name) for name in options}))
+
+
 def doctor(args: argparse.Namespace) -> None:
     """`detector doctor`: print what is installed, what is missing and what is next."""
     from detector.cli.doctor import text
@@ -149,6 +191,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
     return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        if 0 <= float(text) < 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a share from 0 to below 1, found {text!r}")
 
 
 def serve(args: argparse.Namespace) -> None:

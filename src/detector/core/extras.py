@@ -17,6 +17,8 @@ EXTRAS = {
         *("torch_pruning", "torchvision", "zstandard"),
     ),
     "slurm": ("snakemake_executor_plugin_slurm",),
+    # Part of `pipeline`, which is therefore named first for one of these alone.
+    "evaluate": ("imagehash", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn"),
 }
 
 
@@ -26,9 +28,9 @@ def of(module: str | None) -> str | None:
     return next((extra for extra, packages in EXTRAS.items() if package in packages), None)
 
 
-def missing(module: str, user: str = "this command") -> DetectorError:
-    """Error to raise where `user` needs a module of an extra that is not installed."""
-    extra = of(module)
+def missing(module: str, user: str = "this command", extra: str | None = None) -> DetectorError:
+    """Error to raise where `user` needs a module of an extra that is not installed; default: the first with it."""
+    extra = extra or of(module)
     return DetectorError(
         f"found no package {module.split('.')[0]}, which {user} needs; it comes with the extra `{extra}`: "
         f"pip install '.[{extra}]' in a copy of the project"
@@ -42,4 +44,4 @@ def check(extra: str, user: str) -> None:
     """
     for package in EXTRAS[extra]:
         if find_spec(package) is None:
-            raise missing(package, user)
+            raise missing(package, user, extra)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
+NO_GENERATOR = "unknown"  # fakes of which nothing says what made them
 PAIRS = "@pairs/"  # how paths of photographs begin that lie in a source's `pairs` and not below its root
 
 
@@ -18,6 +19,7 @@ class Record:
     group: str = ""  # what must not be in two splits (person, prompt); several joined by "|"; "" = its own
     official: str = ""  # the data set's own split of this item: train, valid, test or ""
     frame: float | None = None  # position of the frame in a video, 0 = first, 1 = last; None for images
+    date: str = ""  # when it was made, ISO 8601; "" = nothing known
 
 
 def by_path(records: Iterable[Record]) -> list[Record]:

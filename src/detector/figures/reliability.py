@@ -40,12 +40,12 @@ def draw(path: Path, predictions: dict[str, dict[str, pd.DataFrame]], arch: str,
 
 
 def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Scored, Scored]], title: str) -> None:
-    """Whether probabilities come true: what was said against what was so, for each branch, and how often.
+    """Whether probabilities come true: what was said against what was so, for each model, and how often.
 
-    `predictions`: validation and test images by branch. Points are the bins of the `ece` of metrics.csv, each of
-    equally many test images, with Wilson's 95 % interval; before and after division by the temperature that was
-    fitted on the validation images. On the dotted line, probabilities are right; below it the model says fake too
-    surely. The lower panels count images by probability.
+    `predictions`: validation and test images by model. Points are the bins of the `ece` of metrics.csv, each of
+    equally many test images, with Wilson's 95 % interval; before and, where there are validation images, after
+    division by the temperature that was fitted on them. On the dotted line, probabilities are right; below it the
+    model says fake too surely. The lower panels count images by probability.
     """
     rows, columns = drawing.shape(len(predictions), 5)
     with drawing.figure(path, title, 2.2 * columns + 1.0, 3.4 * rows + 0.8) as figure:
@@ -54,13 +54,15 @@ def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Score
             for axes in grid[2 * (spare // columns) :, spare % columns][:2]:
                 axes.remove()
         for i, (branch, ((label, logit), test)) in enumerate(predictions.items()):
-            scale = temperature(label, logit) if len(label) else np.nan
+            looks = [(1.0, _RAW)] + ([(temperature(label, logit), _SCALED)] if len(label) else [])
             above, below = grid[2 * (i // columns) : 2 * (i // columns) + 2, i % columns]
             errors = [
                 _reliability(above, below, test[0], np.asarray(test[1], dtype=np.float64) / by, style)
-                for by, style in ((1.0, _RAW), (scale, _SCALED))
+                for by, style in looks
             ]
-            above.set_title(f"{branch}\nT = {scale:.2f}, ECE {errors[0]:.3f} → {errors[1]:.3f}")
+            shown = " → ".join(f"{error:.3f}" for error in errors)
+            fitted = f"T = {looks[-1][0]:.2f}, " if len(label) else ""
+            above.set_title(f"{branch}\n{fitted}ECE {shown}")
             above.plot([0, 1], [0, 1], **PERFECT)
             above.set_aspect("equal", adjustable="box")
             above.set_ylim(-0.03, 1.03)
@@ -71,6 +73,8 @@ def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Score
                 below.set_xlabel("probability of a fake")
                 below.tick_params(labelbottom=True)
         entries = {"as trained": _RAW, "divided by the temperature": _SCALED, "right": PERFECT}
+        if not any(len(label) for (label, _), _ in predictions.values()):
+            del entries["divided by the temperature"]
         drawing.legend(figure, entries)
 
 

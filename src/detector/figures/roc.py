@@ -10,7 +10,7 @@ images, not which cut will hold on others: cuts are chosen on validation images.
 fake images, there is no curve.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -41,17 +41,25 @@ def draw(path: Path, predictions: dict[str, dict[str, pd.DataFrame]], arch: str,
     roc_curves(path, shown, f"ROC curves: {arch}, seed {seed}, {of}")
 
 
-def roc_curves(path: Path | str, predictions: Mapping[str, Scored], title: str) -> None:
-    """Draw the ROC curves of all branches on one test set; at the right, few false alarms.
+def roc_curves(
+    path: Path | str,
+    predictions: Mapping[str, Scored],
+    title: str,
+    *,
+    styles: Mapping[str, drawing.Style] | None = None,
+    cut: str = "probability one half",
+    without: Collection[str] = (),
+) -> None:
+    """Draw the ROC curves of all models on one test set; at the right, few false alarms.
 
-    `predictions` by branch. The right panel has a logarithmic axis that begins at one real image: there branches
-    differ and there a detector is used. A ring is the cut at probability one half. The legend has the areas under
-    the curves. Where a class is missing there is no curve, and the figure says so.
+    `predictions` by model, `styles` too; without styles, models are branches. The right panel has a logarithmic
+    axis that begins at one real image: there models differ and there a detector is used. A ring is the cut at 0,
+    called `cut` in the legend; models `without` one have none. The legend has the areas under the curves. Where a
+    class is missing there is no curve, and the figure says so.
     """
     with drawing.figure(path, title, 11.0, 4.6) as figure:
         panels = figure.subplots(1, 2, sharey=True)
-        label = next(iter(predictions.values()))[0]
-        reals, fakes = int((label == 1).sum()), int((label == 0).sum())
+        reals, fakes = (max(int((label == kind).sum()) for label, _ in predictions.values()) for kind in (1, 0))
         panels[0].set_ylabel("fakes found (%)")
         for axes, scale in zip(panels, ("linear", "log"), strict=True):
             axes.set_xlabel("real images called fake (%)" + (", logarithmic" if scale == "log" else ""))
@@ -70,21 +78,26 @@ def roc_curves(path: Path | str, predictions: Mapping[str, Scored], title: str) 
         panels[1].xaxis.set_major_formatter("{x:g}")
         panels[1].xaxis.set_minor_formatter(NullFormatter())
         panels[0].set_ylim(-2, 102)
+        styles = _of_branches(predictions) if styles is None else styles
         entries: dict[str, drawing.Style] = {"area under the curve": {"linestyle": "none"}}
-        colours = drawing.colours(predictions)
-        for order, (branch, (label, logit)) in enumerate(predictions.items()):
+        for order, (name, (label, logit)) in enumerate(predictions.items()):
             false, true, _ = ranking.roc(label, logit)
-            counts = classification.confusion(label, logit)
-            look = _line(branch) | {"color": colours[branch]}
+            if not false[-1] or not true[-1]:
+                continue
+            counts, look = classification.confusion(label, logit), styles[name]
+            x, y = 100 * false / false[-1], 100 * true / true[-1]
             for axes in panels:
-                axes.plot(*_thinned(axes, 100 * false / reals, 100 * true / fakes), **look, zorder=3 + order / 100)
-                ring = 100 * counts["fp"] / reals, 100 * counts["tp"] / fakes
-                axes.plot(*ring, color=look["color"], zorder=4, **_HALF)
-            entries[f"{auc(label, logit):.4f}  {branch}"] = look
+                axes.plot(*_thinned(axes, x, y), **look, zorder=3 + order / 100)
+                if name not in without:
+                    ring = 100 * counts["fp"] / false[-1], 100 * counts["tp"] / true[-1]
+                    axes.plot(*ring, color=look["color"], zorder=4, **_HALF)
+            entries[f"{auc(label, logit):.4f}  {name}"] = look
         panels[0].plot([0, 100], [0, 100], **PERFECT)
         shares = np.geomspace(100 / reals, 100, 200)
         panels[1].plot(shares, shares, **PERFECT)
-        entries |= {"probability one half": _HALF | {"color": "black"}, "a coin": PERFECT}
+        if len(without) < len(predictions):
+            entries[cut] = _HALF | {"color": "black"}
+        entries["a coin"] = PERFECT
         drawing.legend(figure, entries, side=True)
 
 
@@ -98,6 +111,11 @@ def _thinned(axes: Axes, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.n
     cells = np.round(1000 * np.stack([place, y / 100]))
     kept = np.append(True, (np.diff(cells) != 0).any(axis=0))
     return x[kept], y[kept]
+
+
+def _of_branches(names: Collection[str]) -> dict[str, drawing.Style]:
+    colours = drawing.colours(names)
+    return {name: _line(name) | {"color": colours[name]} for name in names}
 
 
 def _line(name: str) -> drawing.Style:

@@ -15,6 +15,6 @@ def stored(image: np.ndarray, **options: Any) -> np.ndarray:
         return np.asarray(read.convert("RGB"))
 
 
-def resized(image: np.ndarray, side: int) -> np.ndarray:
-    """Resize uint8 (height, width, 3) to uint8 (side, side, 3), bilinear with antialiasing."""
-    return np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR))
+def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize uint8 (h, w, 3) to uint8 (height, width, 3), bilinear with antialiasing."""
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))

@@ -39,20 +39,21 @@ def per_generator(predictions: Predictions, hold_out: Collection[str] = ()) -> l
             parts = [(ALL, "", np.ones(len(table), bool)), (REALS, "", real)]
             for made_by in sorted(set(maker[~real])):
                 held = "yes" if made_by in hold_out else "no"
-                parts.append((_shown(made_by), held, ~real & (maker == made_by).to_numpy()))
+                parts.append((shown(made_by), held, ~real & (maker == made_by).to_numpy()))
             for kind, held, chosen in parts:
                 if chosen.any():
-                    row = {"generator": kind, "held_out": held, **_share(correct[chosen], group[chosen])}
+                    row = {"generator": kind, "held_out": held, **share_right(correct[chosen], group[chosen])}
                     rows.append({**names(variant), "testset": name, **row})
     return rows
 
 
-def _shown(generator: str) -> str:
+def shown(generator: str) -> str:
     """A generator's name as no other row has it, whatever somebody called a folder."""
     return f"{FAKES}{generator}" if generator in (ALL, REALS) or generator.startswith(FAKES) else generator
 
 
-def _share(correct: np.ndarray, group: pd.Series) -> dict:
+def share_right(correct: np.ndarray, group: pd.Series) -> dict:
+    """Columns from `n` on: the share of `correct`, bool (n,), n > 0, by image and by group, "" where unknown."""
     low, high = wilson(share := float(correct.mean()), len(correct))
     row = {"n": len(correct), "accuracy": share, "accuracy_low": low, "accuracy_high": high}
     if (group == "").all():

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.core.errors import DetectorError
+from detector.core.labels import CLASS_WORDS, FAKE, REAL, SPLIT_NAMES, SPLIT_WORDS
 from detector.core.labels import CLASSES as CLASS_NAMES
-from detector.core.labels import FAKE, REAL, SPLIT_NAMES
 from detector.data import splits, walk
-from detector.data.records import Record, by_path
+from detector.data.records import NO_GENERATOR, Record, by_path
 from detector.imaging.suffixes import IMAGE_SUFFIXES
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,6 @@ SPLITS = ("auto", "stratified")
 _UNGROUPED = "near duplicates may be in training and test, since groups are not known"
 SHARED = {"auto": _UNGROUPED, "stratified": _UNGROUPED}
 OFFICIAL: dict[tuple[str, int], int] = {}
-CLASSES = {"real": REAL, "nature": REAL, "fake": FAKE, "ai": FAKE}  # after a number, as in 0_real, too
-SPLIT_FOLDERS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
-NO_GENERATOR = "unknown"  # fakes of which no folder says what made them
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +50,10 @@ class _Place:
         label, class_folder, class_path, split_folder, generator, above = None, "", "", "", "", False
         names = folder.split("/") if folder else []
         for count, name in enumerate(names, 1):
-            known = CLASSES.get(re.sub(r"^\d+[_-]", "", name.lower()))
+            known = CLASS_WORDS.get(re.sub(r"^\d+[_-]", "", name.lower()))  # 0_real too
             if label is None and known is not None:
                 label, class_folder, class_path = known, name, "/".join(names[:count])
-            elif not split_folder and name.lower() in SPLIT_FOLDERS:
+            elif not split_folder and name.lower() in SPLIT_WORDS:
                 split_folder = name
             elif not generator:
                 generator, above = name, label is None
@@ -68,7 +65,7 @@ class _Place:
 
     @property
     def official(self) -> str:
-        return SPLIT_FOLDERS.get(self.split_folder.lower(), "")
+        return SPLIT_WORDS.get(self.split_folder.lower(), "")
 
 
 def scan(root: Path, options: Mapping) -> list[Record]:

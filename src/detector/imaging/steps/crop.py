@@ -10,8 +10,13 @@ LARGER_IS_STRONGER = False
 
 
 def apply(image: np.ndarray, share: float, seed: tuple[int, int]) -> np.ndarray:
-    """Crop `image`, uint8 (size, size, 3), to the centre `share` of its side, and enlarge it to its size."""
-    side = len(image)
+    """Crop `image`, uint8 (height, width, 3), to the centre `share` of its sides, and enlarge it to its size."""
+    height, width = image.shape[:2]
+    rows, columns = (_centre(side, share) for side in (height, width))
+    return pixels.resized(image[rows, columns], height, width)
+
+
+def _centre(side: int, share: float) -> slice:
     kept = max(1, round(share * side))
     start = (side - kept) // 2
-    return pixels.resized(image[start : start + kept, start : start + kept], side)
+    return slice(start, start + kept)

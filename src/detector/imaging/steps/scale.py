@@ -10,5 +10,7 @@ LARGER_IS_STRONGER = False
 
 
 def apply(image: np.ndarray, factor: float, seed: tuple[int, int]) -> np.ndarray:
-    """Resize `image`, uint8 (size, size, 3), to this share of its side, at least one pixel, and back."""
-    return pixels.resized(pixels.resized(image, max(1, round(factor * len(image)))), len(image))
+    """Resize `image`, uint8 (height, width, 3), to this share of its sides, at least one pixel, and back."""
+    height, width = image.shape[:2]
+    small = pixels.resized(image, *(max(1, round(factor * side)) for side in (height, width)))
+    return pixels.resized(small, height, width)

@@ -1,0 +1,217 @@
+"""Evaluation: inspects the data, asks every contender, writes tables, figures and the page."""
+
+import contextlib
+import logging
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from detector.audit import leaks, shortcuts
+from detector.audit.hashes import Hashes
+from detector.core.errors import DetectorError
+from detector.core.files import canonical
+from detector.core.labels import CLASSES, REAL
+from detector.core.tabular import write_csv
+from detector.figures import drawing, reliability, roc
+from detector.figures.scores import Scored
+from detector.imaging.perturbations import CLEAN, Steps
+from detector.predict.model import Model
+from detector.referee import contenders, inspection, perturbed, report, results, scoring
+from detector.referee.contenders import Contender
+from detector.referee.images import Data
+from detector.referee.results import CALIBRATION, OWN, TEST, Judged
+from detector.referee.scoring import Limits
+
+log = logging.getLogger(__name__)
+NEAR = 4  # bits by which perceptual hashes of near copies differ, as `audit.near_duplicates`
+AUDIT = (*shortcuts.COLUMNS, *shortcuts.SHARES)
+NO_NAME = re.compile(r"[^\w.-]+")  # in the name of a log
+VERDICT = ("check", "verdict", "sentence")
+
+
+def evaluate(
+    data: Data,
+    asked: Sequence[Contender],
+    out: Path,
+    *,
+    calibrate: float = 0.0,
+    perturb: Mapping[str, Steps] | None = None,
+    limits: Limits = Limits(),  # noqa: B008 - it cannot be changed
+    threads: int = 0,
+) -> bool:
+    """Evaluate contenders on data; writes `tables`, `figures` and `report.html` into `out`.
+
+    `calibrate`: share of the images that thresholds are chosen on, and nothing else is measured on. `perturb`:
+    steps by name. Scores are kept in `out`, and asked for again only where the image or the contender is another.
+
+    Returns whether every contender scored every image. Raises `DetectorError` for a bundle that cannot be used,
+    where no image can be read, and where no contender gave a score.
+    """
+    opened = {c.name: Model.open(c.target, threads=threads) for c in asked if c.kind == contenders.BUNDLE}
+    found, hashes = inspection.inspect(data.table, data.root, out / "state" / "images")
+    images = pd.concat([data.table, found.rename(columns={"error": "bad"})], axis=1)
+    images["pixels"] = hashes.pixels
+    fine = (images["bad"] == "").to_numpy()
+    bad = [
+        {"model": "", "perturbation": "", "path": path, "reason": reason}
+        for path, reason in images.loc[~fine, ["path", "bad"]].itertuples(index=False)
+    ]
+    images = images[fine].reset_index(drop=True)
+    hashes = Hashes(hashes.pixels[fine], hashes.phash[fine], hashes.thumbnails[fine])
+    images["part"] = results.parts(images, calibrate)
+    log.info("%s: %d images, %d of them cannot be read", data.name, len(fine), len(bad))
+    variants: dict[str, Steps] = {CLEAN: (), **(perturb or {})}
+    judged: dict[str, dict[str, Judged]] = {}
+    failed: dict[str, str] = {}
+    for contender in asked:
+        try:
+            judged[contender.name] = _ask(contender, data, images, out, variants, limits, opened)
+        except DetectorError as error:
+            log.error("%s: %s", contender.name, error)
+            failed[contender.name] = str(error)
+    clean = [by[CLEAN] for by in judged.values()]
+    if not any(model.scored.any() for model in clean):
+        reasons = "; ".join(failed.values()) or next((e for model in clean for e in model.error if e), "")
+        raise DetectorError(f"no model gave a score of any image: {reasons}; {out / 'logs'} has what they wrote")
+    tables = _tables(judged, images, hashes, data.name) | {"errors": (results.ERRORS, bad)}
+    for by in judged.values():
+        for variant, model in by.items():
+            bad.extend(results.errors(model, images, "" if variant == CLEAN else variant))
+    for name, (columns, rows) in tables.items():
+        write_csv(rows, columns, out / "tables" / f"{name}.csv")
+    _draw(clean, images, out / "figures")
+    report.write(out / "report.html", data.name, images, tables, failed, sorted((out / "figures").glob("*.svg")))
+    return not bad and not failed
+
+
+def _ask(
+    contender: Contender,
+    data: Data,
+    images: pd.DataFrame,
+    out: Path,
+    variants: Mapping[str, Steps],
+    limits: Limits,
+    opened: Mapping[str, Model],
+) -> dict[str, Judged]:
+    """Scores of one contender, by perturbation."""
+    asker = scoring.asker(
+        contender,
+        log_file=out / "logs" / f"{re.sub(NO_NAME, '-', contender.name)[:100]}.log",
+        limits=limits,
+        root=data.root,
+        paths=data.table["path"].tolist(),
+        models=opened,
+    )
+    pairs = list(zip(images["path"], images["sha256"], strict=True))
+    found: dict[str, Judged] = {}
+    files = []
+    try:
+        for name, steps in variants.items():
+            if steps and contender.kind == contenders.SCORES:
+                continue
+            # Another name with the same steps is the same; the same name with others is not.
+            variant = name if not steps else f"{name}-{_number_of(steps):08x}"
+            files.append(scoring.journal(out / "state" / "scores", contender, variant))
+
+            def located(path: str, steps: Steps = steps) -> contextlib.AbstractContextManager[Path]:
+                whole = data.root / path
+                return perturbed.file(data.root, path, steps) if steps else contextlib.nullcontext(whole)
+
+            scores = scoring.score(
+                asker, pairs, located, files[-1], f"{contender.name}{f', {name}' * bool(steps)}"
+            )
+            found[name] = results.judged(contender, images, scores)
+        asker.close()
+    except DetectorError:
+        for file in files:
+            file.unlink(missing_ok=True)
+        raise
+    finally:
+        asker.kill()
+    return found
+
+
+def _number_of(steps: Steps) -> int:
+    return zlib.crc32(canonical(list(steps)).encode())
+
+
+def _tables(
+    judged: Mapping[str, Mapping[str, Judged]], images: pd.DataFrame, hashes: Hashes, name: str
+) -> dict[str, tuple[Sequence[str], list[dict]]]:
+    clean = [by[CLEAN] for by in judged.values()]
+    duplicates, metadata, verdicts = _audit(images, hashes, name)
+    scores = images[["path", "label", "generator", "group", "part"]].copy()
+    scores["label"] = scores["label"].map(CLASSES)
+    for model in clean:
+        scores[f"score: {model.name}"] = [("" if np.isnan(value) else repr(float(value))) for value in model.score]
+    tables: dict[str, tuple[Sequence[str], list[dict]]] = {
+        "metrics": (results.METRICS, list(results.metrics(clean, images))),
+        "per_generator": (results.PER_GENERATOR, list(results.per_generator(clean, images))),
+        "per_group": (results.PER_GROUP, list(results.per_group(clean, images))),
+        "comparisons": (results.COMPARISONS, results.comparisons(clean, images)),
+        "cost": (results.COST, list(results.cost(clean))),
+        "scores": (list(scores), scores.to_dict("records")),
+        "audit_duplicates": (leaks.DUPLICATE_COLUMNS, duplicates),
+        "audit_metadata": (AUDIT, metadata),
+        "audit_verdict": (VERDICT, verdicts),
+    }
+    rows = [
+        row
+        for by in judged.values()
+        if len(by) > 1
+        for row in results.robustness(by[CLEAN], {k: v for k, v in by.items() if k != CLEAN}, images, CLEAN)
+    ]
+    return tables | ({"robustness": (results.ROBUSTNESS, results.adjusted(rows))} if rows else {})
+
+
+def _audit(images: pd.DataFrame, hashes: Hashes, name: str) -> tuple[list[dict], list[dict], list[dict]]:
+    table = images.assign(source=name, split=images["split"].where(images["split"] != "", TEST), row=images.index)
+    pairs, found, whole = leaks.duplicates(table[["source", "path", "split", "label"]], hashes, NEAR)
+    copies = int(images["pixels"].duplicated(keep=False).sum())
+    near = int(pairs.loc[pairs["kind"] == "near", "pairs"].sum())
+    parts = [
+        f"{copies} of {len(images)} images have exactly the pixels of another" if copies else "no two are equal"
+    ]
+    parts.append(f"{near} pairs are nearly the same" if near else "none are nearly the same")
+    if both := int((found["split"] == found["of_split"]).sum()):
+        parts.append(f"{both} are there under both labels")
+    if across := int((found["split"] != found["of_split"]).sum()):
+        parts.append(f"{across} are in an earlier split too")
+    verdict = "leak" if len(found) else "clean" if whole else "unknown"
+    rows = shortcuts.crossed(table, {name: images}, results.folds(images), name)
+    verdicts = [{"check": "duplicates", "verdict": verdict, "sentence": f"{name}: {'; '.join(parts)}"}]
+    return pairs.to_dict("records"), rows, [*verdicts, *shortcuts.verdicts(rows)]
+
+
+def _draw(models: Sequence[Judged], images: pd.DataFrame, folder: Path) -> None:
+    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    styles: dict[str, drawing.Style] = {
+        model.name: {"color": colour, "linestyle": line, "linewidth": 1.4}
+        for number, model in enumerate(models)
+        for colour in (drawing.SERIES[number % len(drawing.SERIES)][1],)
+        for line in (("-", "--", "-.", ":")[number // len(drawing.SERIES) % 4],)
+    }
+    curves = {m.name: (label[test & m.scored], -m.score[test & m.scored]) for m in models}
+    stated = {m.name: m.cuts[OWN] for m in models if not np.isnan(m.cuts[OWN])}
+    curves |= {name: (curves[name][0], curves[name][1] + cut) for name, cut in stated.items()}
+    without = [name for name in curves if name not in stated]
+    title = f"ROC curves: {(label[test] == REAL).sum():,} real, {(label[test] != REAL).sum():,} fake images"
+    roc.roc_curves(folder / "roc.svg", curves, title, styles=styles, cut="own threshold", without=without)
+    probable: dict[str, tuple[Scored, Scored]] = {
+        m.name: (_part(m, images, CALIBRATION), _part(m, images, TEST))
+        for m in models
+        if m.are_probabilities and (test & m.scored).any()
+    }
+    if probable:
+        reliability.reliability_diagrams(folder / "reliability.svg", probable, "Reliability")
+    else:
+        (folder / "reliability.svg").unlink(missing_ok=True)
+
+
+def _part(model: Judged, images: pd.DataFrame, part: str) -> Scored:
+    chosen = model.scored & (images["part"] == part).to_numpy()
+    return images["label"].to_numpy()[chosen], model.odds[chosen]

@@ -1,0 +1,85 @@
+"""Labelled images to evaluate on: a folder by class, a list, or a source of a config."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from detector.core.errors import DetectorError
+from detector.core.labels import SPLIT_NAMES
+from detector.data import kinds, lists
+from detector.data.records import Record, by_path
+
+COLUMNS = ("path", "label", "generator", "group", "split", "date")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Labelled images; `table` has COLUMNS, sorted by path: label 1 = real, split "" where none is known."""
+
+    name: str
+    root: Path  # what paths are relative to
+    table: pd.DataFrame
+
+
+def read(path: Path, split: str | None = None) -> Data:
+    """Read a folder (of `data.sources.folder`) or a list (`data.lists`); with `split` of that alone.
+
+    Raises `DetectorError` where there is neither, or as they do, and where a class or the split has no image.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _data(path.resolve().name, path, kinds.module("folder").scan(path, {}), split)
+    if path.exists():
+        return _data(path.stem, path.parent, lists.read(path), split)
+    raise DetectorError(
+        f"{path}: found nothing there, expected a folder with real/ and fake/, or a list (CSV, Parquet) with the "
+        "columns path and label"
+    )
+
+
+def of_source(name: str, config: Mapping, split: str | None = None) -> Data:
+    """Read a source of a complete config, with the splits that a run would give it (limits aside).
+
+    Raises `DetectorError` for a source that the config does not have, whose folder is not there, or of videos.
+    """
+    sources = config["data"]["sources"]
+    if name not in sources:
+        raise DetectorError(
+            f"{name}: found no such folder, list or source; the config has the sources {', '.join(sources)}"
+        )
+    options = sources[name]
+    if missing := kinds.missing_roots({name: {**options, "pairs": None}}):
+        raise DetectorError(missing)
+    source, root = kinds.module(options["type"]), Path(options["root"])
+    records = by_path(source.scan(root, options))
+    if any(record.frame is not None for record in records):
+        raise DetectorError(f"{name}: found videos, expected images; save the frames and list them")
+    strategy = options.get("split") or source.SPLITS[0]
+    names = source.split(records, strategy, tuple(config["data"]["fractions"]), config["data"]["seed"])
+    return _data(name, root, records, split, names)
+
+
+def _data(
+    name: str, root: Path, records: list[Record], split: str | None, names: Iterable[str] | None = None
+) -> Data:
+    table = pd.DataFrame(
+        {
+            "path": [record.path for record in records],
+            "label": [record.label for record in records],
+            "generator": [record.generator for record in records],
+            "group": [record.group for record in records],
+            "split": [record.official for record in records] if names is None else list(names),
+            "date": [record.date for record in records],
+        }
+    )
+    if split is not None:
+        found = sorted(set(table["split"]) - {""})
+        table = table[table["split"] == split].reset_index(drop=True)
+        if table.empty:
+            raise DetectorError(
+                f"{name}: found no image of the split {split}, expected one of "
+                f"{', '.join(found) or f'{SPLIT_NAMES} in a column split, or folders of them'}"
+            )
+    return Data(name, root, table)

@@ -1,0 +1,165 @@
+"""Report: one page of HTML that holds what the tables and figures of an evaluation say."""
+
+import base64
+import html
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from string import Template
+
+import pandas as pd
+
+from detector.core.files import write_text
+from detector.core.labels import FAKE, REAL
+from detector.referee.results import CALIBRATED, OWN
+
+TEMPLATE = Path(__file__).with_name("templates") / "report.html"
+SHOWN = 50  # rows of errors
+Tables = Mapping[str, tuple[Sequence[str], Sequence[Mapping]]]
+NAMES = {OWN: "its own", CALIBRATED: "chosen"}
+
+
+def write(
+    path: Path, name: str, images: pd.DataFrame, tables: Tables, failed: Mapping[str, str], figures: Iterable[Path]
+) -> None:
+    """Write the page atomically; it needs no other file."""
+    counts = {word: int((images["label"] == label).sum()) for word, label in (("real", REAL), ("fake", FAKE))}
+    chosen = int((images["part"] == "calibration").sum())
+    text = f"{counts['real']:,} real and {counts['fake']:,} fake images"
+    text += (
+        f"; thresholds were chosen on {chosen:,} of them, and all else was measured on the others"
+        if chosen
+        else ""
+    )
+    write_text(
+        path,
+        Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+            name=html.escape(name),
+            data=html.escape(text),
+            failed="".join(f"<p class=bad>{html.escape(k)}: {html.escape(v)}</p>" for k, v in failed.items()),
+            models=_models(tables),
+            figures="".join(_figure(file) for file in figures),
+            generators=_generators(tables["per_generator"][1]),
+            comparisons=_comparisons(tables["comparisons"][1]),
+            audit="".join(f"<p>{html.escape(row['sentence'])}.</p>" for row in tables["audit_verdict"][1]),
+            robustness=_robustness(tables["robustness"][1]) if "robustness" in tables else "",
+            errors=_errors(tables["errors"][1]),
+        ),
+    )
+
+
+def _number(value: object, digits: int = 3) -> str:
+    if not isinstance(value, int | float) or math.isnan(value):
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+
+
+def _interval(row: Mapping, key: str) -> str:
+    shown = _number(row.get(key))
+    low, high = row.get(f"{key}_low", math.nan), row.get(f"{key}_high", math.nan)
+    return shown if math.isnan(low) else f"{shown} <small>{low:.3f} to {high:.3f}</small>"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Cells of `rows` are HTML already, the first of each a heading."""
+    lines = [
+        f"<tr><th scope=row>{first}</th>{''.join(f'<td>{cell}</td>' for cell in rest)}</tr>"
+        for first, *rest in rows
+    ]
+    titles = "".join(f"<th scope=col>{html.escape(title)}</th>" for title in head)
+    return f"<div class=wide><table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+
+
+def _at(rows: Sequence[Mapping], threshold: str) -> dict[tuple, Mapping]:
+    return {(row["model"], row.get("generator")): row for row in rows if row["threshold"] == threshold}
+
+
+def _models(tables: Tables) -> str:
+    own, chosen = (_at(tables["metrics"][1], threshold) for threshold in (OWN, CALIBRATED))
+    cost = {row["model"]: row for row in tables["cost"][1]}
+    best = sorted(own, key=lambda key: -_or_zero(own[key].get("auc")))
+    rows = [
+        (
+            html.escape(key[0]),
+            _interval(own[key], "auc"),
+            _interval(own[key], "accuracy"),
+            _interval(chosen[key], "accuracy"),
+            _number(own[key].get("ece")),
+            f"{own[key]['n']:,}",
+            f"{own[key]['failed']:,}",
+            _number(cost[key[0]].get("ms_per_image"), 1),
+            _number(cost[key[0]].get("megabytes"), 1),
+        )
+        for key in best
+    ]
+    head = ("model", "AUC", "accuracy, own threshold", "accuracy, chosen", "ECE", "images", "failed", "ms", "MB")
+    return _table(head, rows)
+
+
+def _or_zero(value: float | None) -> float:
+    return 0.0 if value is None or math.isnan(value) else value
+
+
+def _generators(rows: Sequence[Mapping]) -> str:
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    kinds = list(dict.fromkeys(row["generator"] for row in rows))
+    own, chosen = (_at(rows, threshold) for threshold in (OWN, CALIBRATED))
+    cells = []
+    for kind in kinds:
+        line = [html.escape(kind)]
+        for model in models:
+            row = own.get((model, kind), {})
+            right = row if "accuracy" in row else chosen.get((model, kind), {})
+            line.append(f"{_interval(right, 'accuracy')}<br>AUC {_interval(row, 'auc')}")
+        cells.append(line)
+    return _table(("share called right", *models), cells)
+
+
+def _comparisons(rows: Sequence[Mapping]) -> str:
+    cells = [
+        (
+            html.escape(f"{row['second']} against {row['first']}"),
+            _interval({**row, "auc_difference_low": row["auc_low"], "auc_difference_high": row["auc_high"]},
+                      "auc_difference"),
+            _p(row.get("p_delong_holm")),
+            NAMES[row["threshold"]],
+            _interval({"d": row.get("accuracy_difference"), "d_low": row.get("accuracy_low", math.nan),
+                       "d_high": row.get("accuracy_high", math.nan)}, "d"),
+            _p(row.get("p_mcnemar_holm")),
+            f"{row['n']:,}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    head = ("models", "AUC difference", "p (DeLong, Holm)", "threshold", "accuracy", "p (McNemar, Holm)", "images")
+    return _table(head, cells) if cells else "<p>One model: nothing to compare.</p>"
+
+
+def _p(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "–"
+    return "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _robustness(rows: Sequence[Mapping]) -> str:
+    shown = [row for row in rows if row["threshold"] == OWN]
+    models = list(dict.fromkeys(row["model"] for row in shown))
+    names = list(dict.fromkeys(row["perturbation"] for row in shown))
+    cells = {(row["model"], row["perturbation"]): _interval(row, "auc") for row in shown}
+    lines = [[html.escape(name), *(cells.get((model, name), "–") for model in models)] for name in names]
+    return f"<h2>Perturbed images: AUC</h2>{_table(('perturbation', *models), lines)}"
+
+
+def _errors(rows: Sequence[Mapping]) -> str:
+    if not rows:
+        return "<p>Every model scored every image.</p>"
+    cells = [
+        tuple(html.escape(str(row[key])) for key in ("path", "model", "perturbation", "reason"))
+        for row in rows[:SHOWN]
+    ]
+    more = f"<p>… and {len(rows) - SHOWN:,} more in tables/errors.csv.</p>" if len(rows) > SHOWN else ""
+    return _table(("image", "model", "perturbation", "reason"), cells) + more
+
+
+def _figure(path: Path) -> str:
+    coded = base64.b64encode(path.read_bytes()).decode()
+    return f'<p><img alt="{html.escape(path.stem)}" src="data:image/svg+xml;base64,{coded}"></p>'

@@ -1,0 +1,326 @@
+"""Results of an evaluation: rows of its tables, computed from scores."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.special import logit as logodds
+
+from detector.core.labels import CLASSES, REAL
+from detector.data import splits
+from detector.referee.contenders import SCORES, Contender
+from detector.referee.scoring import Score
+from detector.stats import decisions, metric_modules
+from detector.stats.auc import auc
+from detector.stats.calibration import probabilities, temperature
+from detector.stats.classification import POSITIVE, measure
+from detector.stats.intervals import paired_interval
+from detector.stats.ranking import auc_interval, best_cut, delong, ranking
+from detector.stats.significance import holm, mcnemar
+from detector.tables.per_generator import ALL, REALS, apart, share_right, shown
+
+CALIBRATION, TEST = "calibration", "test"  # parts
+OWN, CALIBRATED = "own", CALIBRATION  # thresholds: stated with the model, chosen on the calibration part
+FOLDS = 5
+RANKING = (
+    *("auc", "auc_low", "auc_high", "average_precision", "eer", "tpr_at_1_percent_fpr"),
+    *("brier", "brier_scaled", "log_loss", "log_loss_scaled", "ece", "ece_scaled", "temperature"),
+)
+AT_CUT = (
+    *("accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "precision", "recall", "f1"),
+    *("tp", "fp", "tn", "fn"),
+)
+METRICS = ("model", "threshold", "cut", "n", "n_real", "n_fake", "failed", *AT_CUT, *RANKING, "positive")
+PER_GENERATOR = (
+    *("model", "threshold", "generator", "n", "accuracy", "accuracy_low", "accuracy_high"),
+    *("groups", "grouped_low", "grouped_high", "auc", "auc_low", "auc_high"),
+)
+PER_GROUP = ("model", "threshold", "group", "n", "n_real", "n_fake", "accuracy", "accuracy_low", "accuracy_high")
+COMPARISONS = (
+    *("first", "second", "n", "auc_first", "auc_second", "auc_difference", "auc_low", "auc_high"),
+    *("p_delong", "p_delong_holm", "threshold", "only_first_right", "only_second_right"),
+    *("accuracy_difference", "accuracy_low", "accuracy_high", "p_mcnemar", "p_mcnemar_holm"),
+)
+COST = ("model", "images", "ms_per_image", "ms_median", "files", "megabytes")
+ERRORS = ("model", "perturbation", "path", "reason")
+ROBUSTNESS = (
+    *(
+        "model",
+        "perturbation",
+        "n",
+        "auc",
+        "auc_low",
+        "auc_high",
+        "auc_change",
+        "auc_change_low",
+        "auc_change_high",
+    ),
+    *("p_delong", "p_delong_holm", "threshold", "accuracy", "accuracy_low", "accuracy_high"),
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Scores of one contender on all images, in their order; NaN where there is none."""
+
+    contender: Contender
+    score: np.ndarray  # float64 (n,)
+    seconds: np.ndarray
+    error: list[str]
+    cuts: Mapping[str, float]  # by threshold; NaN where there is none
+    temperature: float  # NaN where scores are no probabilities or there is no calibration part
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        return self.contender.name
+
+    @property
+    def scored(self) -> np.ndarray:
+        """Which images have a score, bool (n,)."""
+        return np.isfinite(self.score)
+
+    @property
+    def are_probabilities(self) -> bool:
+        """Whether all scores can be read as probabilities of a fake."""
+        found = self.score[self.scored]
+        return len(found) > 0 and bool((found >= 0).all() and (found <= 1).all())
+
+    def logits(self, cut: float) -> np.ndarray:
+        """Scores as this project's logits: below 0 where they are above the cut, which means fake."""
+        return cut - self.score
+
+    @property
+    def odds(self) -> np.ndarray:
+        """Scores that are probabilities as logits: log odds of real. 0 and 1 are taken as next to them."""
+        tiny = np.finfo(np.float64).eps
+        return -logodds(np.clip(self.score, tiny, 1 - tiny))
+
+
+def judged(contender: Contender, images: pd.DataFrame, scores: Mapping[str, Score]) -> Judged:
+    """Bring scores by path into the order of `images`, and fit on the calibration part what is fitted there."""
+    none = Score(None, math.nan, "")
+    rows = [scores.get(path, none) for path in images["path"]]
+    score = np.array([math.nan if row.score is None else row.score for row in rows])
+    plain = Judged(
+        contender, score, np.array([row.seconds for row in rows]), [row.error for row in rows], {}, math.nan
+    )
+    own = math.nan if contender.threshold is None else contender.threshold
+    part = plain.scored & (images["part"] == CALIBRATION).to_numpy()
+    label = images["label"].to_numpy()[part]
+    scale, cut = math.nan, math.nan
+    if len(np.unique(label)) == 2:
+        # Of equally good cuts the nearest to 0: here, to the contender's own threshold, or to where it may be.
+        middle = own if not math.isnan(own) else 0.5 if plain.are_probabilities else float(np.median(score[part]))
+        cut = middle - best_cut(label, middle - score[part])
+        if plain.are_probabilities:
+            scale = temperature(label, plain.odds[part])
+    return Judged(contender, score, plain.seconds, plain.error, {OWN: own, CALIBRATED: cut}, scale)
+
+
+def components(images: pd.DataFrame) -> np.ndarray:
+    """Number the sets of images that must not be torn apart, int (n,): a group, or equal pixels."""
+    same = "=" + images["pixels"].map("{:016x}".format)
+    return apart(images["group"].where(images["group"] == "", images["group"] + "|") + same)
+
+
+def _strata(images: pd.DataFrame, number: np.ndarray) -> tuple[list[str], list[tuple]]:
+    """For each component its first path and what it is of."""
+    table = images[["path", "label", "generator"]].assign(number=number).sort_values("path")
+    first = table.groupby("number").first()
+    mixed = table.groupby("number")["label"].nunique() > 1
+    strata = [
+        ("mixed",) if both else (label, generator)
+        for label, generator, both in zip(first["label"], first["generator"], mixed, strict=True)
+    ]
+    return first["path"].tolist(), strata
+
+
+def parts(images: pd.DataFrame, share: float, seed: int = 0) -> list[str]:
+    """Part of each image, `calibration` or `test`: a share of the components of each class and generator."""
+    if not share:
+        return [TEST] * len(images)
+    number = components(images)
+    keys, strata = _strata(images, number)
+    names = splits.stratified(strata, keys, (0.0, share, 1 - share), seed)
+    return [CALIBRATION if names[keys[at]] == "valid" else TEST for at in number]
+
+
+def folds(images: pd.DataFrame, seed: int = 0) -> np.ndarray:
+    """Fold of each image, int (n,), 0 to FOLDS - 1: components of each class and generator in turn."""
+    number = components(images)
+    keys, strata = _strata(images, number)
+    of: dict[str, int] = {}
+    for stratum in set(strata):
+        members = [key for key, own in zip(keys, strata, strict=True) if own == stratum]
+        of |= {key: place % FOLDS for place, key in enumerate(splits.ordered(members, seed))}
+    return np.array([of[keys[at]] for at in number])
+
+
+def metrics(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
+    """Rows of metrics.csv: each model on the test part, at both thresholds; empty where there is none."""
+    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    for model in found:
+        kept = test & model.scored
+        own = label[kept]
+        same: dict = {"model": model.name, "n": len(own), "failed": int((test & ~model.scored).sum())}
+        same |= {f"n_{word}": int((own == kind).sum()) for kind, word in CLASSES.items()}
+        same |= {"auc": auc(own, -model.score[kept]), **ranking(own, -model.score[kept]), "positive": POSITIVE}
+        if model.are_probabilities:
+            same |= probabilities(own, model.odds[kept])
+            if not math.isnan(model.temperature):
+                scaled = probabilities(own, model.odds[kept] / model.temperature)
+                same |= {"temperature": model.temperature}
+                same |= {f"{key}_scaled": value for key, value in scaled.items()}
+        for threshold, cut in model.cuts.items():
+            row = {**same, "threshold": threshold}
+            if not math.isnan(cut):
+                logit = model.logits(cut)[kept]
+                row |= {"cut": repr(float(cut)), **measure(own, logit), **metric_modules.measure(own, logit)}
+            yield row
+
+
+def per_generator(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
+    """Rows of per_generator.csv: right calls on all, real images and each generator's; areas."""
+    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    real, maker = label == REAL, images["generator"].to_numpy()
+    kinds = [(ALL, np.ones(len(images), bool)), (REALS, real)]
+    kinds += [(shown(name), ~real & (maker == name)) for name in sorted(set(maker[~real]))]
+    for model in found:
+        for kind, chosen in kinds:
+            kept = test & model.scored & chosen
+            if not kept.any():
+                continue
+            against = test & model.scored & (chosen | real) if kind != REALS else kept
+            low, high = auc_interval(label[against], -model.score[against])
+            area = {"auc": auc(label[against], -model.score[against]), "auc_low": low, "auc_high": high}
+            for threshold, cut in model.cuts.items():
+                row = {
+                    "model": model.name,
+                    "threshold": threshold,
+                    "generator": kind,
+                    "n": int(kept.sum()),
+                    **area,
+                }
+                if not math.isnan(cut):
+                    right = decisions.right(label[kept], model.logits(cut)[kept])
+                    row |= share_right(right, images["group"][kept])
+                yield row
+
+
+def per_group(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
+    """Rows of per_group.csv: shares of right calls of each group, where groups are known."""
+    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    names = images["group"].str.split("|").explode()
+    names = names[names != ""]
+    places = {name: np.unique(index) for name, index in names.groupby(names).groups.items()}
+    for model in found:
+        for threshold, cut in model.cuts.items():
+            if math.isnan(cut):
+                continue
+            right = decisions.right(label, model.logits(cut))
+            for name, at in sorted(places.items()):
+                at = at[(test & model.scored)[at]]
+                if len(at):
+                    row = {"model": model.name, "threshold": threshold, "group": name}
+                    row |= {f"n_{word}": int((label[at] == kind).sum()) for kind, word in CLASSES.items()}
+                    yield row | share_right(right[at], pd.Series([""] * len(at)))
+
+
+def comparisons(found: Sequence[Judged], images: pd.DataFrame) -> list[dict]:
+    """Rows of comparisons.csv: each two models on the test images that both scored.
+
+    DeLong's test of the areas and McNemar's exact test of the right calls, each adjusted over all pairs (Holm).
+    Areas need no threshold, and stand in the row of either.
+    """
+    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    rows = []
+    for first, second in combinations(found, 2):
+        kept = test & first.scored & second.scored
+        own, scores = label[kept], [model.score[kept] for model in (first, second)]
+        area = delong(own, -scores[0], -scores[1])
+        same = {
+            **{"first": first.name, "second": second.name, "n": int(kept.sum())},
+            **{"auc_first": auc(own, -scores[0]), "auc_second": auc(own, -scores[1])},
+            **{"auc_difference": area["difference"], "auc_low": area["low"], "auc_high": area["high"]},
+            "p_delong": area["p"],
+        }
+        for threshold in (OWN, CALIBRATED):
+            row: dict = {**same, "threshold": threshold}
+            cuts = [model.cuts[threshold] for model in (first, second)]
+            if not any(map(math.isnan, cuts)) and len(own):
+                one, other = (decisions.right(own, cut - score) for cut, score in zip(cuts, scores, strict=True))
+                lost, gained = int((one & ~other).sum()), int((other & ~one).sum())
+                low, high = paired_interval(one, other)
+                row |= {"only_first_right": lost, "only_second_right": gained, "p_mcnemar": mcnemar(gained, lost)}
+                row |= {"accuracy_difference": float(other.mean() - one.mean())}
+                row |= {"accuracy_low": low, "accuracy_high": high}
+            rows.append(row)
+    for threshold in (OWN, CALIBRATED):
+        own_rows = [row for row in rows if row["threshold"] == threshold]
+        _adjust(own_rows, "p_delong")
+        _adjust(own_rows, "p_mcnemar")
+    return rows
+
+
+def _adjust(rows: Sequence[dict], name: str) -> None:
+    """Add Holm's adjustment of a column, in place, over the rows that have it."""
+    known = [row for row in rows if not math.isnan(row.get(name, math.nan))]
+    for row, value in zip(known, holm([row[name] for row in known]).tolist(), strict=True):
+        row[f"{name}_holm"] = value
+
+
+def cost(found: Iterable[Judged]) -> Iterator[dict]:
+    """Rows of cost.csv: time from question to answer, decoding included, and the size of what was asked."""
+    for model in found:
+        row: dict = {"model": model.name, "images": int(model.scored.sum())}
+        if model.contender.kind != SCORES:
+            spent = 1000 * model.seconds[model.scored]
+            files = model.contender.files
+            row |= {"ms_per_image": spent.mean(), "ms_median": np.median(spent)} if len(spent) else {}
+            row |= (
+                {"files": len(files), "megabytes": sum(file.stat().st_size for file in files) / 1e6}
+                if files
+                else {}
+            )
+        yield row
+
+
+def errors(model: Judged, images: pd.DataFrame, perturbation: str) -> Iterator[dict]:
+    """Rows of errors.csv: the images that a contender gave no number for."""
+    for path, error in zip(images["path"], model.error, strict=True):
+        if error:
+            yield {"model": model.name, "perturbation": perturbation, "path": path, "reason": error}
+
+
+def robustness(
+    clean: Judged, changed: Mapping[str, Judged], images: pd.DataFrame, perturbation_of_none: str
+) -> Iterator[dict]:
+    """Rows of robustness.csv: a model on perturbed test images, at its thresholds of the clean ones."""
+    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    for name, model in {perturbation_of_none: clean, **changed}.items():
+        kept = test & clean.scored & model.scored
+        own = label[kept]
+        low, high = auc_interval(own, -model.score[kept])
+        same: dict = {"model": clean.name, "perturbation": name, "n": len(own)}
+        same |= {"auc": auc(own, -model.score[kept]), "auc_low": low, "auc_high": high}
+        if name != perturbation_of_none:
+            area = delong(own, -clean.score[kept], -model.score[kept])
+            same |= {"auc_change": area["difference"], "auc_change_low": area["low"]}
+            same |= {"auc_change_high": area["high"], "p_delong": area["p"]}
+        for threshold, cut in clean.cuts.items():
+            row = {**same, "threshold": threshold}
+            if not math.isnan(cut) and len(own):
+                right = decisions.right(own, cut - model.score[kept])
+                row |= share_right(right, pd.Series([""] * len(own)))
+            yield row
+
+
+def adjusted(rows: Sequence[dict]) -> list[dict]:
+    """The rows of robustness.csv with Holm's adjustment over all models and perturbations."""
+    for threshold in (OWN, CALIBRATED):
+        _adjust([row for row in rows if row["threshold"] == threshold], "p_delong")
+    return list(rows)
