@@ -180,6 +180,8 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
         of = {"baseline": "train", "search_pareto": "search"}.get(stage, stage)
         knobs = recipes.recipe(config, of)
         more = {"search": recipes.space(config)} if stage == "search" else {}
+        if stage == "finetune":
+            more = {"distill": config["finetune"]["distill"]}
         if stage == "search_pareto":
             more = {"pareto": recipes.pareto(config), "latency": config["latency"]}
         return {"recipe": knobs, "runtime": runtime, **more}
@@ -236,6 +238,10 @@ def leaves(section: dict, path: tuple = ()):
             yield (*path, key), value
 
 
+# Settings of which not every value of the same kind is one.
+OTHERS = {"pruner": "median", "augment": {"steps": [{"blur": [1, 2]}]}}
+
+
 def other(value: object) -> object:
     """Another value of the same kind."""
     if isinstance(value, bool) or value is None:
@@ -257,10 +263,10 @@ def test_each_setting_of_a_stage_shapes_its_key(stage, named):
         def change(settings, path=path, value=value):
             for key in path[:-1]:
                 settings = settings[key]
-            settings[path[-1]] = "median" if path[-1] == "pruner" else other(value)
+            settings[path[-1]] = OTHERS.get(path[-1], other(value))
 
-        if path[-1] == "optimizer":
-            continue  # a name that is not known ends before the key
+        if path[-1] in ("optimizer", "distill"):
+            continue  # a name, or a teacher, that is not known ends before the key
         assert named(stage, change=change) != before, path
         seen.append(path)
     assert len(seen) >= 3
