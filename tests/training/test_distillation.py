@@ -83,6 +83,16 @@ def test_asked_once_or_at_each_batch_the_teacher_says_the_same(knobs):
     torch.testing.assert_close(torch.cat(seen[True]), torch.cat(seen[False]), rtol=1e-4, atol=1e-5)
 
 
+def test_a_training_is_the_same_both_ways(data):
+    """Each step has the logits of its own images, in each epoch."""
+    recipe = dataclasses.replace(RECIPE, balance="sampling")
+    looked_up, asked = (
+        fit(small_net(), *data, recipe, PLAN, teacher=teacher(weight=0.8, once=once)) for once in (True, False)
+    )
+    losses = [[row.train_loss for row in found.history] for found in (looked_up, asked)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
 def test_once_means_two_passes_over_the_images_and_no_gradient(data):
     asked = teacher()
     images = []
