@@ -647,7 +647,7 @@ def test_sections_can_be_said_on_the_command_line(tmp_path):
     done = workspace.snakemake("--dry-run", "-p", "--config", 'train={"epochs": 3}', "seeds=[4]")
     assert done.returncode == 0, done.stdout
     assert "--arch resnet18 --seed 4 --config" in done.stdout
-    assert '"recipe":{"batch_size":16,"epochs":3,' in done.stdout
+    assert re.search(r'"recipe":\{[^}]*"epochs":3,', done.stdout)
 
 
 def test_names_are_utf_8_in_any_locale(tmp_path, monkeypatch):
