@@ -77,6 +77,11 @@ def test_a_fragile_function_costs_its_images_alone(data, tmp_path):
     page = (tmp_path / "out/report.html").read_text()
     assert "<i>" not in page
     assert "<b>" not in page
+    for heading in ("mine:fragile, own threshold", "many, chosen threshold"):
+        assert page.count(f">{heading}<") == 1, "who is judged at which threshold"
+    pair = "many against mine:fragile"
+    lines = [line.split("</tr>")[0] for line in page.split(f"<th scope=row>{pair}</th>")[1:]]
+    assert [line.startswith("<td></td><td></td>") for line in lines] == [False, True], "an area needs no threshold"
     scores = [row for row in rows(tmp_path / "out", "scores") if row["part"] == "test"]
     known = [row for row in scores if row["score: mine:fragile"]]
     area = roc_auc_score(

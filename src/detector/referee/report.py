@@ -16,7 +16,7 @@ from detector.referee.results import CALIBRATED, OWN
 TEMPLATE = Path(__file__).with_name("templates") / "report.html"
 SHOWN = 50  # rows of errors
 Tables = Mapping[str, tuple[Sequence[str], Sequence[Mapping]]]
-NAMES = {OWN: "its own", CALIBRATED: "chosen"}
+NAMES = {OWN: "own", CALIBRATED: "chosen"}
 
 
 def write(
@@ -103,25 +103,29 @@ def _or_zero(value: float | None) -> float:
 def _generators(rows: Sequence[Mapping]) -> str:
     models = list(dict.fromkeys(row["model"] for row in rows))
     kinds = list(dict.fromkeys(row["generator"] for row in rows))
-    own, chosen = (_at(rows, threshold) for threshold in (OWN, CALIBRATED))
-    cells = []
-    for kind in kinds:
-        line = [html.escape(kind)]
-        for model in models:
-            row = own.get((model, kind), {})
-            right = row if "accuracy" in row else chosen.get((model, kind), {})
-            line.append(f"{_interval(right, 'accuracy')}<br>AUC {_interval(row, 'auc')}")
-        cells.append(line)
-    return _table(("share called right", *models), cells)
+    at = {threshold: _at(rows, threshold) for threshold in (OWN, CALIBRATED)}
+    # A model that states no threshold is judged at the chosen one, and its heading says so.
+    stated = {row["model"] for row in rows if row["threshold"] == OWN and "accuracy" in row}
+    used = {model: OWN if model in stated else CALIBRATED for model in models}
+    cells = [
+        (
+            html.escape(kind),
+            *(
+                f"{_interval(row, 'accuracy')}<br>AUC {_interval(row, 'auc')}"
+                for row in (at[used[model]].get((model, kind), {}) for model in models)
+            ),
+        )
+        for kind in kinds
+    ]
+    heads = [f"{model}, {NAMES[used[model]]} threshold" for model in models]
+    return _table(("share called right", *heads), cells)
 
 
 def _comparisons(rows: Sequence[Mapping]) -> str:
     cells = [
         (
             html.escape(f"{row['second']} against {row['first']}"),
-            _interval({**row, "auc_difference_low": row["auc_low"], "auc_difference_high": row["auc_high"]},
-                      "auc_difference"),
-            _p(row.get("p_delong_holm")),
+            *_area(row),
             NAMES[row["threshold"]],
             _interval({"d": row.get("accuracy_difference"), "d_low": row.get("accuracy_low", math.nan),
                        "d_high": row.get("accuracy_high", math.nan)}, "d"),
@@ -132,6 +136,14 @@ def _comparisons(rows: Sequence[Mapping]) -> str:
     ]  # fmt: skip
     head = ("models", "AUC difference", "p (DeLong, Holm)", "threshold", "accuracy", "p (McNemar, Holm)", "images")
     return _table(head, cells) if cells else "<p>One model: nothing to compare.</p>"
+
+
+def _area(row: Mapping) -> tuple[str, str]:
+    """Difference of areas and its p, in the first of a pair's two rows: an area needs no threshold."""
+    if row["threshold"] != OWN:
+        return "", ""
+    bounds = {"auc_difference_low": row["auc_low"], "auc_difference_high": row["auc_high"]}
+    return _interval({**row, **bounds}, "auc_difference"), _p(row.get("p_delong_holm"))
 
 
 def _p(value: float | None) -> str:

@@ -47,18 +47,9 @@ COMPARISONS = (
 COST = ("model", "images", "ms_per_image", "ms_median", "files", "megabytes")
 ERRORS = ("model", "perturbation", "path", "reason")
 ROBUSTNESS = (
-    *(
-        "model",
-        "perturbation",
-        "n",
-        "auc",
-        "auc_low",
-        "auc_high",
-        "auc_change",
-        "auc_change_low",
-        "auc_change_high",
-    ),
-    *("p_delong", "p_delong_holm", "threshold", "accuracy", "accuracy_low", "accuracy_high"),
+    *("model", "perturbation", "n", "auc", "auc_low", "auc_high"),
+    *("auc_change", "auc_change_low", "auc_change_high", "p_delong", "p_delong_holm"),
+    *("threshold", "accuracy", "accuracy_low", "accuracy_high"),
 )
 
 
