@@ -164,12 +164,12 @@ class Batches:
             return
         times = _times_before(order) if balanced else np.zeros(len(order), dtype=np.int64)
 
-        def degraded(part: slice) -> np.ndarray:
-            pixels = self.gather(order[part])
-            for place, image, before in zip(range(len(pixels)), order[part], times[part], strict=True):
-                key = (seed, int(stream), epoch, int(self._seeds[image]), int(before))
-                pixels[place] = augmentation.degraded(pixels[place], augment, key)
-            return pixels
+        def degraded(part: slice) -> torch.Tensor:
+            raw = self._pinned(order[part])
+            for image, number, before in zip(raw.numpy(), order[part], times[part], strict=True):
+                key = (seed, int(stream), epoch, int(self._seeds[number]), int(before))
+                image[:] = augmentation.degraded(image, augment, key)
+            return raw
 
         yield from self._epoch(order, chance < flip, own, degraded)
 
@@ -206,7 +206,7 @@ class Batches:
         order: np.ndarray,
         flip: np.ndarray | None,
         parts: Sequence[slice],
-        made: Callable[[slice], np.ndarray] | None = None,
+        made: Callable[[slice], torch.Tensor] | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         # Order, labels and flips go to the device once an epoch: sending them with each batch would make a GPU
         # wait for the CPU.
@@ -229,13 +229,13 @@ class Batches:
         else:
             yield from (torch.from_numpy(self.gather(order[part])) for part in parts)
 
-    def _made(self, made: Callable[[slice], np.ndarray], parts: Sequence[slice]) -> Iterator[torch.Tensor]:
-        """The batches that `made` makes of pixels, as bytes on the device.
+    def _made(self, made: Callable[[slice], torch.Tensor], parts: Sequence[slice]) -> Iterator[torch.Tensor]:
+        """The batches that `made` makes of parts of the order, on the CPU, as bytes on the device.
 
         A thread for each of the job's works ahead. Pillow lets go of the interpreter while it compresses.
         """
         threads = torch.get_num_threads()
-        jobs = [lambda part=part: torch.from_numpy(made(part)) for part in parts]
+        jobs = [lambda part=part: made(part) for part in parts]
         yield from (raw.to(self._device, non_blocking=True) for raw in _ahead(jobs, threads + 1, threads))
 
     def _choose(self) -> str:
