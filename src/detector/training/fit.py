@@ -418,9 +418,8 @@ def _evaluate(
     model.eval()
     team = distributed.team()
     loss_sum = torch.zeros((), device=plan.torch_device)
-    found = torch.zeros(
-        len(valid), device=plan.torch_device
-    )  # logits, 0 for images of other processes until summed
+    # Logits; those of images of other processes are 0 until they are summed.
+    found = torch.zeros(len(valid), device=plan.torch_device)
     share = plan.memory // (team.size if plan.device == "cpu" else 1)
     passes, batch = Passes(model), evaluation_batch(model, valid.size, replace(plan, memory=share))
     starts = range(team.rank * batch, len(valid), team.size * batch)
