@@ -111,7 +111,7 @@ def _generators(rows: Sequence[Mapping]) -> str:
         (
             html.escape(kind),
             *(
-                f"{_interval(row, 'accuracy')}<br>AUC {_interval(row, 'auc')}"
+                f"{_interval(row, 'accuracy')}AUC {_interval(row, 'auc')}"
                 for row in (at[used[model]].get((model, kind), {}) for model in models)
             ),
         )
