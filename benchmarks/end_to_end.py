@@ -21,6 +21,7 @@ import pandas as pd
 
 from benchmarks import common, naive
 from detector.core import machine
+from detector.experiment import config, recipes
 from detector.stats import predictions
 
 LARGE, TARGET_LARGE, TARGET_SMALL = 128, 2.5, 1.0
@@ -93,40 +94,39 @@ def our_run(folder: Path, size: int, work: Path, args: argparse.Namespace) -> tu
         *("--options", json.dumps({source: {"type": "folder", "split": "auto"}}), "--fractions", 0.8, 0.1, 0.1),
         *("--seed", 0, "--splits", work / "manifest.parquet"),
     )
-    train = {
-        "optimizer": "Adam",
-        "learning_rate": args.learning_rate,
-        "batch_size": args.baseline_batch,
-        "epochs": args.epochs,
-        "patience": None,
-        "flip": 0.5,
-    }
-    config = json.dumps({"recipe": train, "runtime": runtime})
-    stage("baseline", *training, "--config", config, "--state", work / "state/baseline", *variant("baseline"))
-    search = {
-        "trials": args.trials,
-        "space": {
-            "optimizer": ["Adam", "SGD"],
-            "learning_rate": {"low": 1e-6, "high": 1e-4, "log": True},
-        },
-        "sampler": "tpe",
-        "startup_trials": 10,
-        "pruner": args.pruner,
-    }
-    shared = {"batch_size": args.batch, "flip": 0.5}
-    trial = {**shared, "epochs": args.trial_epochs}
-    tune = {**shared, "epochs": args.finetune_epochs, "patience": None}
+    # The settings are those that a config file gives: a script is told nothing else in a run.
+    full = config.complete(
+        {
+            "data": {"use": [source], "sources": {source: {"type": "folder", "root": str(folder)}}},
+            "train": {
+                "learning_rate": args.learning_rate,
+                "batch_size": args.baseline_batch,
+                "epochs": args.epochs,
+            },
+            "search": {
+                "trials": args.trials,
+                "epochs": args.trial_epochs,
+                "batch_size": args.batch,
+                "pruner": args.pruner,
+            },
+            "finetune": {"batch_size": args.batch, "epochs": args.finetune_epochs},
+        }
+    )
+    train, trial, tune = (recipes.recipe(full, stage) for stage in recipes.STAGES)
+    to_the_end = {"patience": None}
+    settings = json.dumps({"recipe": train | to_the_end, "runtime": runtime})
+    stage("baseline", *training, "--config", settings, "--state", work / "state/baseline", *variant("baseline"))
     branches = {f"l1-{round(100 * share):02d}": {"method": "l1", "sparsity": share} for share in args.sparsities}
     for branch, pruning in branches.items():
         both = [*training, "--branch", branch, "--pruning", json.dumps(pruning)]
         both += ["--baseline", runs / "baseline/model.safetensors", "--state", work / "state" / branch]
         best = runs / branch / "hpo/best.json"
-        config = json.dumps({"search": search, "recipe": trial, "runtime": runtime})
+        settings = json.dumps({"search": recipes.space(full), "recipe": trial, "runtime": runtime})
         hpo = runs / branch / "hpo"
         outputs = ("--journal", hpo / "journal.log", "--best", best, "--trials", hpo / "trials.csv")
-        stage("search", *both, "--config", config, *outputs)
-        config = json.dumps({"recipe": tune, "runtime": runtime})
-        stage("finetune", *both, "--config", config, "--best", best, *variant(branch))
+        stage("search", *both, "--config", settings, *outputs)
+        settings = json.dumps({"recipe": tune | to_the_end, "distill": None, "runtime": runtime})
+        stage("finetune", *both, "--config", settings, "--best", best, *variant(branch))
     right = {}
     for branch in ("baseline", *branches):
         model = runs / branch / "model.safetensors"
