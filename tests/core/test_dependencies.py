@@ -99,10 +99,11 @@ def test_an_edited_docstring_is_no_other_code(copied):
 @pytest.mark.parametrize(
     ("stage", "shapes", "modules"),
     [
-        ("baseline", {"torch", "torchvision", "numpy"}, []),
-        ("search", {"torch", "torchvision", "numpy", "optuna"}, []),
-        ("finetune", {"torch", "torchvision", "numpy"}, []),
-        ("finetune", {"torch", "torchvision", "numpy", "torch_pruning"}, ["detector.pruning.methods.channels"]),
+        ("baseline", {"torch", "torchvision", "numpy"}, ["detector.models.libraries.torchvision"]),
+        ("baseline", {"torch", "timm", "numpy"}, ["detector.models.libraries.timm"]),
+        ("search", {"torch", "numpy", "optuna"}, []),
+        ("finetune", {"torch", "numpy"}, []),
+        ("finetune", {"torch", "numpy", "torch_pruning"}, ["detector.pruning.methods.channels"]),
         ("pack", {"PIL", "av", "cv2", "numpy"}, []),
     ],
 )
@@ -110,7 +111,8 @@ def test_another_version_of_a_library_that_computes_is_another_key(stage, shapes
     script = SCRIPTS / f"{FOLDERS[stage]}/{stage}.py"
     before, reached = dependencies.key(script, modules=modules), dependencies.packages(script, *modules)
     assert shapes <= set(reached)
-    assert ("torch_pruning" in reached) == bool(modules)
+    assert ("torch_pruning" in reached) == ("detector.pruning.methods.channels" in modules)
+    assert ("timm" in reached) == ("detector.models.libraries.timm" in modules)
     assert not {"tqdm", "pandas", "matplotlib", "onnxruntime"} & set(reached)
     real = dependencies._version
     for name in reached:

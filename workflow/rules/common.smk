@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -11,9 +12,9 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from detector.core import dependencies, extras, locks, signals, undo
 from detector.core.errors import DetectorError
-from detector.core.files import canonical, clean_states, sha256
+from detector.core.files import canonical, clean_states, replacing, sha256
 from detector.data import fingerprints, kinds
-from detector.experiment import methods, teachers
+from detector.experiment import architectures, methods, teachers
 from detector.experiment import resources as growth
 from detector.experiment.branches import (
     UNPRUNED,
@@ -131,6 +132,56 @@ except DetectorError as error:
     raise WorkflowError(f"nothing was started: {error}")
 
 
+# Snakemake's own folder: it can be written where it runs, and what lies there is about this folder.
+NOTED = Path(".snakemake/detector")
+
+
+def failing_with(name):
+    """What fails for a network that is not the study's, by step; noted, because to find out takes a while."""
+    wanted = sorted({how["method"] for how in BRANCHES.values()})
+    command = [
+        *(sys.executable, "-m", "detector.export.trial", name),
+        *(str(CONFIG["images"]["size"]), *wanted),
+    ]
+    of = [
+        command[2:],
+        dependencies.key(
+            ROOT / "src/detector/export/trial.py", modules=[architectures.module(name)]
+        ),
+    ]
+    note = NOTED / f"{hashlib.sha256(canonical(of).encode()).hexdigest()}.trial"
+    if not note.exists():
+        logger.info(f"Trying every step with {name}, once, before anything is trained")
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise WorkflowError(f"{name} could not be tried:\n{done.stderr[-2000:]}")
+        with replacing(note) as temporary:
+            temporary.write_text(done.stdout)
+    return json.loads(note.read_text())
+
+
+if "--lint" not in sys.argv and workflow.exec_mode == ExecMode.DEFAULT:
+    TRIED = {
+        name: failing_with(name)
+        for name in ARCHITECTURES
+        if name not in architectures.STUDY
+    }
+    needless = {"heat maps": CONFIG["gradcam"]["branches"] == []}
+    needless["export"] = not deployed(CONFIG)
+    if failing := [
+        f"architectures: {name}: {step}: {why}"
+        for name, found in TRIED.items()
+        for step, why in found.items()
+        if not needless.get(step)
+    ]:
+        raise WorkflowError(
+            "nothing was started: not every step that the config asks for works with its networks.\n"
+            + "\n".join(failing)
+            + "\nTake the network or the step out of the config: prune.methods, gradcam.branches: [], "
+            "deploy.branches: []."
+        )
+
+
 wildcard_constraints:
     source="|".join(SOURCES),
     arch="|".join(ARCHITECTURES),
@@ -168,6 +219,7 @@ STEPS_OF = {
     stage: augmentation.modules(*degradations(CONFIG, stage))
     for stage in ("train", "search", "finetune")
 }
+LIBRARY_OF = {name: architectures.module(name) for name in ARCHITECTURES}
 METHOD_MODULES = sorted({module for found in METHOD_OF.values() for module in found})
 
 
@@ -201,10 +253,6 @@ def grown(base, million=0, **how):
 
 # MB a million images: what the tables of one stage take at most (benchmarks/growth.py checks 1,000), and a half more.
 MILLION_MB = 1500
-
-
-# Snakemake's own folder: it can be written where it runs, and what lies there is about this folder.
-NOTED = Path(".snakemake/detector")
 
 
 @cache

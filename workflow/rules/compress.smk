@@ -38,6 +38,7 @@ rule search:
         script="workflow/scripts/training/search.py",
         code=lambda wc: code(
             "workflow/scripts/training/search.py",
+            LIBRARY_OF[wc.arch],
             methods.module(tried(wc)["method"]),
             *STEPS_OF["search"],
         ),
@@ -107,8 +108,9 @@ use rule search as search_worker with:
 rule search_pareto:
     input:
         script="workflow/scripts/training/search_pareto.py",
-        code=code(
+        code=lambda wc: code(
             "workflow/scripts/training/search_pareto.py",
+            LIBRARY_OF[wc.arch],
             *PARETO_METHODS,
             *STEPS_OF["search"],
         ),
@@ -171,6 +173,7 @@ rule finetune:
         script="workflow/scripts/training/finetune.py",
         code=lambda wc: code(
             "workflow/scripts/training/finetune.py",
+            LIBRARY_OF[wc.arch],
             *METHOD_OF[wc.branch],
             *STEPS_OF["finetune"],
         ),

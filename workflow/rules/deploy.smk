@@ -23,7 +23,7 @@ EXPORTED_FILES = expand(
 rule export:
     input:
         script="workflow/scripts/export/export.py",
-        code=code("workflow/scripts/export/export.py"),
+        code=lambda wc: code("workflow/scripts/export/export.py", LIBRARY_OF[wc.arch]),
         manifest=MANIFEST,
         packs=packed(),
         model=f"{VARIANT}/model.safetensors",
@@ -75,7 +75,9 @@ rule export:
 rule predict_exported:
     input:
         script="workflow/scripts/export/predict_exported.py",
-        code=code("workflow/scripts/export/predict_exported.py"),
+        code=lambda wc: code(
+            "workflow/scripts/export/predict_exported.py", LIBRARY_OF[wc.arch]
+        ),
         manifest=MANIFEST,
         packs=packed(),
         files=EXPORTED_FILES,
@@ -124,7 +126,9 @@ rule predict_exported:
 rule deployment_latency:
     input:
         script="workflow/scripts/export/deployment_latency.py",
-        code=code("workflow/scripts/export/deployment_latency.py"),
+        code=lambda wc: code(
+            "workflow/scripts/export/deployment_latency.py", LIBRARY_OF[wc.arch]
+        ),
         models=run_variants("model.safetensors", DEPLOYED),
         exported=lambda wc: [
             path

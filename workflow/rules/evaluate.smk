@@ -8,7 +8,9 @@
 rule predict:
     input:
         script="workflow/scripts/inference/predict.py",
-        code=code("workflow/scripts/inference/predict.py"),
+        code=lambda wc: code(
+            "workflow/scripts/inference/predict.py", LIBRARY_OF[wc.arch]
+        ),
         manifest=MANIFEST,
         packs=packed(),
         model=f"{VARIANT}/model.safetensors",
@@ -48,7 +50,9 @@ rule predict:
 rule latency:
     input:
         script="workflow/scripts/inference/latency.py",
-        code=code("workflow/scripts/inference/latency.py"),
+        code=lambda wc: code(
+            "workflow/scripts/inference/latency.py", LIBRARY_OF[wc.arch]
+        ),
         models=run_variants("model.safetensors"),
     output:
         latency=f"{RUN}/latency.csv",

@@ -16,7 +16,9 @@ STEP_MODULES = step_modules(perturbations(CONFIG))
 rule probe:
     input:
         script="workflow/scripts/inference/probe.py",
-        code=code("workflow/scripts/inference/probe.py", *STEP_MODULES),
+        code=lambda wc: code(
+            "workflow/scripts/inference/probe.py", LIBRARY_OF[wc.arch], *STEP_MODULES
+        ),
         manifest=MANIFEST,
         packs=packed(),
         models=run_variants("model.safetensors", PROBED),

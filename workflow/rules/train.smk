@@ -7,7 +7,11 @@
 rule baseline:
     input:
         script="workflow/scripts/training/baseline.py",
-        code=code("workflow/scripts/training/baseline.py", *STEPS_OF["train"]),
+        code=lambda wc: code(
+            "workflow/scripts/training/baseline.py",
+            LIBRARY_OF[wc.arch],
+            *STEPS_OF["train"],
+        ),
         manifest=MANIFEST,
         packs=packed(),
     output:

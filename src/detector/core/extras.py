@@ -14,7 +14,7 @@ EXTRAS = {
     "pipeline": (
         *("captum", "imagehash", "matplotlib", "networkx", "onnxscript", "optuna", "pandas", "pyarrow"),
         *("safetensors", "scipy", "sklearn", "snakemake", "snakemake_interface_logger_plugins", "torch"),
-        *("torch_pruning", "torchvision", "zstandard"),
+        *("timm", "torch_pruning", "torchvision", "zstandard"),
     ),
     "slurm": ("snakemake_executor_plugin_slurm",),
     # Part of `pipeline`, which is therefore named first for one of these alone.

@@ -16,7 +16,7 @@ import yaml
 
 from detector.core.errors import DetectorError, listing
 from detector.data import kinds
-from detector.experiment import methods, recipes, spaces, teachers
+from detector.experiment import architectures, methods, recipes, spaces, teachers
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
 from detector.imaging import augmentation, perturbations
@@ -186,6 +186,7 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
             problems.append(
                 f"data.sources.{name}.split: found {options['split']!r}, expected one of {', '.join(known)}"
             )
+    problems += [f"architectures: {why}" for why in map(architectures.problem, config["architectures"]) if why]
     problems += _image_checks(config["images"])
     problems += _batch_checks(config)
     of_search = schema["properties"]["search"]["properties"]

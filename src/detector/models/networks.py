@@ -1,13 +1,18 @@
-"""Network registry: architectures by name, each ending in one logit (above 0: real; below 0: fake)."""
+"""Networks by name, each ending in one logit (above 0: real; below 0: fake): built, loaded, measured."""
 
 import copy
+import importlib.metadata
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import nn
 
+from detector.core import discovery
 from detector.core.errors import DetectorError, wants_memory
+from detector.experiment import architectures
 from detector.models.devices import Plan
 
 EVALUATION_BATCH = 256  # images a pass at most, where nothing is learned
@@ -18,37 +23,51 @@ RESERVED = 1000  # MiB of a job: Python, libraries, weights
 
 log = logging.getLogger(__name__)
 
-ARCHITECTURES = ("resnet10", "resnet18", "resnet34", "resnet50")
+SIZE = 224  # pixels a side, where none is given
 
 
-def build(architecture: str, seed: int = 0) -> nn.Module:
+@dataclass(frozen=True)
+class Origin:
+    """What a network was built as: its name, and the side in pixels of the images that it was built for."""
+
+    name: str
+    size: int
+
+
+def build(architecture: str, seed: int = 0, size: int = SIZE) -> nn.Module:
     """Build a network with fresh weights drawn from `seed`; maps images (n, 3, h, w) to logits (n, 1), floats.
 
-    The global random state is left as it was. Raises `DetectorError` for an unknown name.
+    `size`: of the images, pixels a side; the study's ResNets are the same for any, transformers are not. The
+    global random state is left as it was. Raises `DetectorError` for an unknown name, and for a network that
+    cannot be built for this size.
     """
-    if architecture not in ARCHITECTURES:
-        raise DetectorError(f"unknown architecture {architecture!r}; expected one of {', '.join(ARCHITECTURES)}")
-    # Not at the top: with torchvision comes torch's compiler, as much time again as torch; a command line that is
-    # only read, or found to be wrong, need not wait for it.
-    from torchvision import models
-
+    if problem := architectures.problem(architecture):
+        raise DetectorError(problem)
+    # Not imported at the top: with torchvision comes torch's compiler, as much time again as torch; a command line
+    # that is only read, or found to be wrong, need not wait for it.
+    library = _library(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if architecture == "resnet10":  # one block per stage: a small one that torchvision has no name for
-            return models.resnet.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=1)
-        return getattr(models, architecture)(weights=None, num_classes=1)
+        try:
+            model = library.create(architecture, size)
+        except (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
+            if wants_memory(error):
+                raise
+            raise DetectorError(f"{architecture} cannot be built for images of {size} px: {error}") from None
+    model.origin = Origin(architecture, size)
+    return model
 
 
-def load(architecture: str, weights: Mapping[str, torch.Tensor]) -> nn.Module:
+def load(architecture: str, weights: Mapping[str, torch.Tensor], size: int = SIZE) -> nn.Module:
     """Build a network with these `weights`, in evaluation mode. Raises `DetectorError` where they do not fit.
 
     The shapes of the weights say how wide each layer is: a network with channels removed is stored as its smaller
-    tensors alone.
+    tensors alone. `size`: as for `build`.
     """
-    model = build(architecture)
+    model = build(architecture, size=size)
     try:
         if _narrow(model, weights):
-            model.eval()(torch.zeros(1, 3, 32, 32))  # layers whose widths do not fit each other fail here
+            model.eval()(example(model))  # layers whose widths do not fit each other fail here
         model.load_state_dict(weights)
     except RuntimeError as error:
         if wants_memory(error):
@@ -57,33 +76,74 @@ def load(architecture: str, weights: Mapping[str, torch.Tensor]) -> nn.Module:
     return model.eval()
 
 
-def _narrow(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> bool:
-    """Replace the layers that are wider than their tensor in `weights`; whether there were any."""
-    narrow = {
-        name: weights[f"{name}.weight"].shape
-        for name, module in model.named_modules()
-        if f"{name}.weight" in weights and _is_wider(module, weights[f"{name}.weight"].shape)
-    }
-    for name, shape in narrow.items():
-        layer = model.get_submodule(name)
-        if isinstance(layer, nn.Conv2d):
-            options = {key: getattr(layer, key) for key in ("kernel_size", "stride", "padding", "dilation")}
-            smaller = nn.Conv2d(shape[1], shape[0], **options, bias=layer.bias is not None)
-        elif isinstance(layer, nn.Linear):
-            smaller = nn.Linear(shape[1], shape[0], bias=layer.bias is not None)
-        else:
-            smaller = nn.BatchNorm2d(shape[0], layer.eps, layer.momentum)
-        model.set_submodule(name, smaller)
-    return bool(narrow)
+def described(architecture: str) -> dict[str, str]:
+    """What meta.json says of a network: its `library`, `name` and the library's installed `version`."""
+    library = architectures.library(architecture)
+    return {"library": library, "name": architecture, "version": importlib.metadata.version(library)}
 
 
-def _is_wider(module: nn.Module, shape: torch.Size) -> bool:
-    if not isinstance(module, nn.Conv2d | nn.Linear | nn.BatchNorm2d) or len(shape) != module.weight.dim():
-        return False
-    own = module.weight.shape
-    return (
-        own != shape and own[2:] == shape[2:] and all(0 < new <= old for new, old in zip(shape, own, strict=True))
+def synchronised(model: nn.Module) -> nn.Module:
+    """`model` with batch normalisation over all processes on CUDA; its parameters stay the same objects."""
+    origin = getattr(model, "origin", None)
+    if origin is None:  # not of `build`: torch's own layers
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    synchronised: nn.Module = _library(origin.name).synchronised(model)
+    return synchronised
+
+
+def example(model: nn.Module) -> torch.Tensor:
+    """An image that the network takes, of zeros: float32 (1, 3, h, w); a small one for the study's ResNets."""
+    origin = getattr(model, "origin", None)
+    size = 32 if origin is None or origin.name in architectures.STUDY else origin.size
+    return torch.zeros(1, 3, size, size)
+
+
+def _library(architecture: str) -> ModuleType:
+    named = (
+        architectures.PACKAGE,
+        architectures.library(architecture),
+        architectures.WHAT,
+        architectures.CONTRACT,
     )
+    return discovery.load(*named)
+
+
+def _narrow(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> bool:
+    """Make the tensors of `model` that are larger than those of `weights` as small; whether there were any.
+
+    A layer's own notes of its width go along. Groups of channels stay as many as they are, but where each channel
+    is a group of its own.
+    """
+    own = model.state_dict()
+    smaller = {
+        name: tensor.shape for name, tensor in weights.items() if name in own and _is_less(tensor, own[name])
+    }
+    for name, shape in smaller.items():
+        path, _, last = name.rpartition(".")
+        layer = model.get_submodule(path)
+        old = getattr(layer, last)
+        new = torch.empty(shape, dtype=old.dtype)
+        setattr(layer, last, nn.Parameter(new) if isinstance(old, nn.Parameter) else new)
+        if last != "weight":
+            continue
+        if isinstance(layer, nn.Conv2d):
+            layer.groups = shape[0] * layer.groups // layer.out_channels if old.shape[1] == 1 else layer.groups
+            layer.in_channels, layer.out_channels = shape[1] * layer.groups, shape[0]
+        elif isinstance(layer, nn.Linear):
+            layer.out_features, layer.in_features = shape
+        elif isinstance(layer, nn.LayerNorm):
+            layer.normalized_shape = tuple(shape)
+        elif hasattr(layer, "num_features"):
+            layer.num_features = shape[0]
+    return bool(smaller)
+
+
+def _is_less(tensor: torch.Tensor, than: torch.Tensor) -> bool:
+    """Whether a tensor is smaller in its channels, the first two dimensions or, of tokens, the last."""
+    if tensor.dim() != than.dim() or tensor.shape == than.shape or not all(tensor.shape):
+        return False
+    kernel = tensor.shape[2:] == than.shape[2:] or tensor.dim() == 3
+    return kernel and all(new <= old for new, old in zip(tensor.shape, than.shape, strict=True))
 
 
 def prunable(model: nn.Module) -> list[nn.Parameter]:
@@ -148,12 +208,14 @@ def held(model: nn.Module, image_size: int, largest: float = HELD) -> float:
     """Bytes that a pass takes per image, without weights and libraries."""
     outputs = [0]
 
-    def note(module: nn.Module, _: tuple, out: torch.Tensor) -> None:
-        outputs.append(out.numel() * 4)  # also where layers compute in bf16: what is cast is there twice
+    def note(module: nn.Module, _: tuple, out: object) -> None:
+        tensors = out if isinstance(out, tuple | list) else [out]
+        # fp32, also where layers compute in bf16: what is cast is there twice
+        outputs.extend(tensor.numel() * 4 for tensor in tensors if isinstance(tensor, torch.Tensor))
 
     # A copy of sizes alone, which takes no memory and computes nothing.
-    tensors = (*model.parameters(), *model.buffers())
-    shapes = copy.deepcopy(model, {id(tensor): tensor.detach().to("meta") for tensor in tensors}).eval()
+    own = (*model.parameters(), *model.buffers())
+    shapes = copy.deepcopy(model, {id(tensor): tensor.detach().to("meta") for tensor in own}).eval()
     for module in shapes.modules():
         if not any(module.children()):
             module.register_forward_hook(note)

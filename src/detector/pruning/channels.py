@@ -2,18 +2,20 @@
 
 import copy
 import logging
+import warnings
 
 import torch
 import torch_pruning
 from torch import nn
 
 from detector.core.errors import DetectorError
-from detector.models.networks import channel_count, parameter_count
+from detector.models.networks import channel_count, example, parameter_count
 
 log = logging.getLogger(__name__)
 
 # Kernels work on 8 or 16 channels at a time: 33 cost as much as 40. So many are left in each layer at least.
 MULTIPLE = 8
+ATTENTION = frozenset({"qkv", "q", "k", "v", "kv", "qk"})  # how networks call the layers before their heads
 STEPS = 10  # of the search: shares of channels are told apart to 1 / 2**STEPS
 
 
@@ -53,12 +55,20 @@ def remove_channels(model: nn.Module, share: float) -> nn.Module:
     return best
 
 
+def _of_attention(model: nn.Module) -> list[nn.Module]:
+    """Layers that make queries, keys and values: their channels belong to heads, which stay as they are."""
+    return [module for name, module in model.named_modules() if name.rpartition(".")[2] in ATTENTION]
+
+
 def _without(model: nn.Module, ratio: float) -> nn.Module:
     """A copy without about that share of its channels."""
     smaller = copy.deepcopy(model).cpu().eval()
-    logit = [module for module in smaller.modules() if isinstance(module, nn.Linear)][-1]
-    graph = torch_pruning.DependencyGraph().build_dependency(smaller, torch.zeros(1, 3, 32, 32))
-    groups = list(graph.get_all_groups(ignored_layers=[logit], root_module_types=[nn.Conv2d]))
+    logit = [module for module in smaller.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of parameters outside layers, whose last dimension is the channels here
+        graph = torch_pruning.DependencyGraph().build_dependency(smaller, example(smaller))
+    kept = [logit, *_of_attention(smaller)]
+    groups = list(graph.get_all_groups(ignored_layers=kept, root_module_types=[nn.Conv2d, nn.Linear]))
     importance = torch_pruning.importance.GroupMagnitudeImportance(p=2)
     scores = [importance(group) for group in groups]
     ranked = torch.cat(scores).sort().values

@@ -20,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from detector.core import signals
 from detector.core.errors import DetectorError
-from detector.models import gpus
+from detector.models import gpus, networks
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Team:
             return model
         cuda = next(model.parameters()).is_cuda
         # PyTorch's own knows CUDA only.
-        joined = nn.SyncBatchNorm.convert_sync_batchnorm(model) if cuda else _convert(model)
+        joined = networks.synchronised(model) if cuda else _convert(model)
         return DistributedDataParallel(joined)
 
     def sum(self, *tensors: torch.Tensor) -> None:
@@ -146,8 +146,20 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         return (centred * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)
 
 
+class GlobalBatchNormAct2d(GlobalBatchNorm2d):
+    """The same with an activation after it, as in the layers of timm that do both."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Normalise and activate float (n, channels, h, w); the result has the same shape and dtype."""
+        activated: torch.Tensor = self.act(self.drop(super().forward(x)))
+        return activated
+
+
 def _convert(model: nn.Module) -> nn.Module:
     for module in model.modules():
+        # the same parameters and buffers, another forward
         if type(module) is nn.BatchNorm2d:
-            module.__class__ = GlobalBatchNorm2d  # the same parameters and buffers, another forward
+            module.__class__ = GlobalBatchNorm2d
+        elif isinstance(module, nn.BatchNorm2d) and hasattr(module, "act"):
+            module.__class__ = GlobalBatchNormAct2d
     return model

@@ -15,7 +15,7 @@ from detector.core import tabular
 from detector.core.errors import DetectorError
 from detector.core.files import finish_state, write_json
 from detector.experiment import spaces
-from detector.models import devices
+from detector.models import devices, networks
 from detector.models.batches import Batches
 from detector.models.checkpoints import save_weights
 from detector.models.dataset import Images
@@ -136,6 +136,7 @@ def write_variant(
             "macs": macs(model, images.size),
             "prunable_weights": sum(w.numel() for w in prunable(model)),
             "nonzero_weights": sum(int(torch.count_nonzero(w)) for w in prunable(model)),
+            "network": networks.described(str(facts["arch"])),
             "processes": distributed.team().size,
             "labels": {"0": "fake", "1": "real"},
             "logit": "above 0 means real",

@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
                 models_of = {r: runtimes.load(path, r, args.threads) for r in settings["runtimes"]}
             else:
                 weights = checkpoints.load_weights(path) if name == TRAINED else sparse.load(path)[0]
-                models_of = {"torch": networks.load(args.arch, weights)}
+                models_of = {"torch": networks.load(args.arch, weights, size)}
             for batch in settings["batch_sizes"]:
                 images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
                 for runtime, model in models_of.items():

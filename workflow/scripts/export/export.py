@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
     settings, meta = json.loads(args.config), read_json(args.meta)
     images = Images.open(args.manifest, args.packs)
     weights = checkpoints.load_weights(args.model)
-    network = networks.load(args.arch, weights)
+    network = networks.load(args.arch, weights, images.size)
     valid = parquet.read(args.predictions)
     rows = images.part("valid")
     require_numbers(valid, str(args.predictions))

@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> None:
         precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
     )
     # The network as it was trained says how much a pass of any of these files holds.
-    network = networks.build(args.arch)
+    network = networks.build(args.arch, size=images.size)
     batch = networks.evaluation_batch(network, images.size, where, runtimes.BATCH)
     sets = {name: images.part("test", name) for name in images.stores}
     differences = {}
@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
         path = args.bundle / FILES[name]
         if runtime == "torch":
             weights, _ = sparse.load(path)
-            model = networks.load(args.arch, weights)
+            model = networks.load(args.arch, weights, images.size)
         else:
             model = runtimes.load(path, runtime, args.threads)
         for testset, rows in sets.items():

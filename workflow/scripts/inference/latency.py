@@ -14,7 +14,10 @@ def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
     plan = devices.plan(settings["device"], "fp32", args.threads, settings["size"], alone=True)
     rows = latency.measure(
-        {name: networks.load(args.arch, checkpoints.load_weights(path)) for name, path in args.models},
+        {
+            name: networks.load(args.arch, checkpoints.load_weights(path), settings["size"])
+            for name, path in args.models
+        },
         settings["size"],
         **settings["latency"],
         device=plan.torch_device,

@@ -20,7 +20,7 @@ def main(args: argparse.Namespace) -> None:
     where = devices.plan(
         precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
     )
-    model = networks.load(args.arch, checkpoints.load_weights(args.model))
+    model = networks.load(args.arch, checkpoints.load_weights(args.model), images.size)
     sets = {"valid": images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
     for name, rows in sets.items():
         values = np.empty(0, np.float32)

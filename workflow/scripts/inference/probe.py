@@ -23,7 +23,8 @@ def main(args: argparse.Namespace) -> None:
     images = Images.open(args.manifest, args.packs)
     where = devices.plan(precision="fp32", threads=args.threads, image_size=images.size, **settings["runtime"])
     networks = {
-        name: networks_module.load(args.arch, checkpoints.load_weights(path)) for name, path in args.models
+        name: networks_module.load(args.arch, checkpoints.load_weights(path), images.size)
+        for name, path in args.models
     }
     said = {name: read(Path(folder), list(images.stores)) for name, folder in args.predictions}
     tested = {name: networks[name] for name in args.perturb}

@@ -5,6 +5,7 @@ import json
 from dataclasses import asdict
 
 from detector.core import dependencies, job, provenance
+from detector.experiment import architectures
 from detector.experiment.variants import BASELINE
 from detector.imaging import augmentation
 from detector.models import networks
@@ -20,12 +21,12 @@ def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
     settings = json.loads(args.config)
     images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
-    model = networks.build(args.arch, args.seed)
+    model = networks.build(args.arch, args.seed, images.size)
     recipe = Recipe(**settings["recipe"], seed=args.seed, stream=Stream.BASELINE)
     processes = distributed.team().size
     key = dependencies.key(
         *(__file__, args.arch, settings, args.seed, processes, plan.arithmetic, images.fingerprint()),
-        modules=augmentation.modules(recipe.augment),
+        modules=[architectures.module(args.arch), *augmentation.modules(recipe.augment)],
     )
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, plan, state=state, title=f"baseline {args.arch} seed {args.seed}")

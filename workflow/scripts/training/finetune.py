@@ -7,7 +7,7 @@ from pathlib import Path
 
 from detector.core import dependencies, job, provenance
 from detector.core.files import read_json, sha256
-from detector.experiment import methods, teachers
+from detector.experiment import architectures, methods, teachers
 from detector.imaging import augmentation
 from detector.models import checkpoints, networks
 from detector.pruning import start
@@ -24,21 +24,25 @@ def main(args: argparse.Namespace) -> None:
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     best = read_json(args.best)
     images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
-    baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline))
+    baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size)
     model, kept = start.start(baseline, pruning, args.seed)
     recipe = Recipe(**{**settings["recipe"], **found(best)}, seed=args.seed, stream=Stream.FINETUNE)
     parent, teacher, taught = sha256(args.baseline), None, None
     if distill := settings["distill"]:
         taught = {"name": distill["teacher"], "sha256": sha256(args.teacher)}
         taught |= teachers.facts(args.teacher, images.size)
-        network = networks.load(taught["arch"], checkpoints.load_weights(args.teacher))
+        network = networks.load(taught["arch"], checkpoints.load_weights(args.teacher), images.size)
         once = recipe.augment is None  # else no epoch's images are those of another one
         teacher = Teacher(network, distill["weight"], distill["temperature"], once=once)
     processes = distributed.team().size
     key = dependencies.key(
         *(__file__, args.arch, settings, pruning, best, args.seed),
         *(processes, plan.arithmetic, images.fingerprint(), parent, taught),
-        modules=[methods.module(pruning["method"]), *augmentation.modules(recipe.augment)],
+        modules=[
+            architectures.module(args.arch),
+            methods.module(pruning["method"]),
+            *augmentation.modules(recipe.augment),
+        ],
     )
     state = resume.ResumeState(args.state / key)
     title = f"finetune {args.branch} seed {args.seed}"

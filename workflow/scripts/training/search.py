@@ -10,7 +10,7 @@ import pandas as pd
 
 from detector.core import dependencies, job, tabular
 from detector.core.files import finish_state, sha256, write_json
-from detector.experiment import methods
+from detector.experiment import architectures, methods
 from detector.imaging import augmentation
 from detector.models import checkpoints, networks
 from detector.pruning import start
@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> None:
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
     pruned, kept = start.start(
-        networks.load(args.arch, checkpoints.load_weights(args.baseline)), pruning, args.seed
+        networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size), pruning, args.seed
     )
     part = settings["search"]
     space = search.Space(part["space"])
@@ -34,7 +34,11 @@ def main(args: argparse.Namespace) -> None:
     study = {**settings, "search": {name: value for name, value in part.items() if name != "trials"}}
     key = dependencies.key(
         *(__file__, args.arch, study, pruning, args.seed, images.fingerprint(), sha256(args.baseline)),
-        modules=[methods.module(pruning["method"]), *augmentation.modules(*degradations)],
+        modules=[
+            architectures.module(args.arch),
+            methods.module(pruning["method"]),
+            *augmentation.modules(*degradations),
+        ],
     )
     title = f"search {args.branch} seed {args.seed}"
 

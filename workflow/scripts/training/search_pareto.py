@@ -12,7 +12,7 @@ from torch import nn
 from detector.core import dependencies, job, tabular
 from detector.core.errors import DetectorError
 from detector.core.files import finish_state, sha256
-from detector.experiment import methods
+from detector.experiment import architectures, methods
 from detector.export import sparse
 from detector.imaging import augmentation
 from detector.models import checkpoints, latency, networks
@@ -29,13 +29,14 @@ def main(args: argparse.Namespace) -> None:
     if space["goal"] is None:
         raise DetectorError("search.goals: found null, expected two, such as [accuracy, parameters]")
     images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
-    baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline))
+    baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size)
     degradations = space["space"].get("augment") or [settings["recipe"]["augment"]]
     # How many trials there are does not change one of them, and workers on unlike machines share one study.
     study = {**settings, "pareto": {name: value for name, value in space.items() if name != "trials"}}
     key = dependencies.key(
         *(__file__, args.arch, study, args.seed, images.fingerprint(), sha256(args.baseline)),
         modules=[
+            architectures.module(args.arch),
             *(methods.module(method) for method in space["methods"]),
             *augmentation.modules(*degradations),
         ],

@@ -1,0 +1,1 @@
+"""Libraries of networks: one module each, found by its name."""

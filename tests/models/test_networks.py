@@ -1,0 +1,108 @@
+"""Networks by name: names are the library's own, seeds give weights, and each step of the protocol works."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from detector.core import dependencies
+from detector.core.errors import DetectorError
+from detector.experiment import architectures
+from detector.export.trial import trial
+from detector.models import networks
+from detector.training.distributed import _convert
+from tests.support import ROOT
+
+# docs/networks.md says the same of each.
+WORKS = ("convnext_atto", "mobilenetv2_100", "vit_tiny_patch16_224", "botnet26t_256", "tf_efficientnet_lite0")
+LARGE = ("legacy_xception", "vgg16_bn")
+METHODS = ("channels", "gradual", "l1", "random")
+
+
+def test_the_names_are_those_of_the_library_and_are_read_without_it():
+    assert set(architectures.known()) == {*timm.list_models(), *architectures.STUDY}
+    asked = "import sys; from detector.experiment import architectures as a; a.problem('resnet51')"
+    loaded = f"{asked}; print([name for name in ('timm', 'torch') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "script", ["training/baseline", "training/finetune", "inference/predict", "export/export"]
+)
+def test_only_stages_of_its_networks_depend_on_timm(script):
+    path = ROOT / f"workflow/scripts/{script}.py"
+    assert "timm" not in dependencies.packages(path, architectures.module("resnet50"))
+    assert "timm" in dependencies.packages(path, architectures.module("convnext_atto"))
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "resnet10"])
+def test_a_seed_gives_the_same_weights_and_leaves_torch_s_own_draws_alone(name):
+    torch.manual_seed(3)
+    first, drawn = networks.build(name, 1, 32), torch.rand(1)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(1))
+    again, other = networks.build(name, 1, 32).state_dict(), networks.build(name, 2, 32).state_dict()
+    assert all(torch.equal(tensor, again[key]) for key, tensor in first.state_dict().items())
+    assert any(not torch.equal(tensor, other[key]) for key, tensor in first.state_dict().items())
+
+
+def test_meta_says_what_a_network_is():
+    found = networks.described("convnext_atto")
+    assert found == {"library": "timm", "name": "convnext_atto", "version": timm.__version__}
+    assert networks.described("resnet50")["library"] == "torchvision"
+
+
+def test_nothing_is_dropped_at_random():
+    network = networks.build("ghostnet_050", 0, 32)
+    assert timm.create_model("ghostnet_050").drop_rate, "the library drops some"
+    images = torch.rand(4, 3, 32, 32)
+    assert torch.equal(network.train()(images), network(images))
+
+
+def test_every_step_works_with_a_network_of_timm():
+    assert trial("convnext_atto", 32, METHODS) == {}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [*WORKS[1:], *LARGE])
+def test_every_step_works_with_each_family(name):
+    assert trial(name, 64, METHODS) == {}
+
+
+def test_what_fails_is_said_by_step():
+    found = trial("resnext26ts", 32, ["channels"])
+    assert set(found) <= {"method channels"}
+    assert set(trial("nf_resnet26", 32, ["l1"])) == {"method l1"}
+
+
+def test_a_size_that_a_network_cannot_take_is_one_sentence_with_one_that_it_can():
+    found = trial("vit_tiny_patch16_224", 8)
+    assert set(found) == {"images"}
+    assert "of 8 px" in found["images"]
+    assert "set images.size to 32" in found["images"]
+
+
+def test_an_unknown_name_has_its_neighbours():
+    with pytest.raises(DetectorError, match="did you mean .*vit_tiny_patch16_224"):
+        networks.build("vit_tiny_patch16_225")
+
+
+def test_layers_that_normalise_and_activate_keep_their_activation_over_processes(tmp_path):
+    torch.manual_seed(0)
+    layer = timm.layers.BatchNormAct2d(4)
+    model, images = nn.Sequential(layer), torch.randn(6, 4, 5, 5)
+    expected = model.train()(images).detach()
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meet", rank=0, world_size=1)
+    try:
+        found = _convert(model)(images).detach()
+    finally:
+        dist.destroy_process_group()
+    assert type(layer) is not timm.layers.BatchNormAct2d
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
+    assert found.min() == 0, "ReLU"
