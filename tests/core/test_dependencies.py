@@ -291,20 +291,44 @@ def test_arguments_that_shape_a_result_shape_its_key_and_others_do_not(stage, na
     assert named(stage, why="bf16: another card has it") == before, "the card's name"
 
 
-@pytest.mark.parametrize("stage", BRANCHES)
-def test_the_code_of_a_branch_s_method_is_part_of_its_key(stage, named, monkeypatch):
+@pytest.fixture
+def modules_given(monkeypatch):
+    """modules_given(): the modules imported by name that a stage last gave to its key."""
     real, given = dependencies.key, {}
     monkeypatch.setattr(dependencies, "key", lambda *parts, **more: given.update(more) or real(*parts, **more))
+    return lambda: given["modules"]
+
+
+@pytest.mark.parametrize("stage", BRANCHES)
+def test_the_code_of_a_branch_s_method_is_part_of_its_key(stage, named, modules_given):
     for method in ("random", "channels"):
         named(stage, pruning=json.dumps({"method": method, "sparsity": 0.4}))
-        assert given["modules"] == [f"detector.pruning.methods.{method}"]
+        assert modules_given()[1:] == [f"detector.pruning.methods.{method}"]
 
 
-def test_the_code_of_all_methods_to_choose_from_is_part_of_the_key(named, monkeypatch):
-    real, given = dependencies.key, {}
-    monkeypatch.setattr(dependencies, "key", lambda *parts, **more: given.update(more) or real(*parts, **more))
+def test_the_code_of_all_methods_to_choose_from_is_part_of_the_key(named, modules_given):
     named("search_pareto")
-    assert given["modules"] == ["detector.pruning.methods.l1", "detector.pruning.methods.gradual"]
+    assert modules_given()[1:] == ["detector.pruning.methods.l1", "detector.pruning.methods.gradual"]
+
+
+@pytest.mark.parametrize("stage", TRAINED)
+def test_the_library_of_a_stage_s_network_is_part_of_its_key(stage, named, modules_given):
+    for arch, library in (("resnet18", "torchvision"), ("convnext_atto", "timm")):
+        named(stage, arch=arch)
+        assert modules_given()[0] == f"detector.models.libraries.{library}"
+
+
+def test_the_library_of_a_teacher_s_network_is_part_of_the_key(named, modules_given, tmp_path):
+    weights = tmp_path / "teacher.safetensors"
+    weights.write_bytes(b"weights")
+    facts = {"arch": "convnext_atto", "seed": 0, "branch": "baseline", "image_size": 8}
+    weights.with_name("meta.json").write_text(json.dumps(facts))
+
+    def taught(settings):
+        settings["distill"] = {"teacher": "file", "weight": 0.5, "temperature": 2.0}
+
+    named("finetune", change=taught, teacher=weights)
+    assert {f"detector.models.libraries.{name}" for name in ("torchvision", "timm")} <= set(modules_given())
 
 
 def test_what_a_search_found_shapes_the_fine_tuning(named, tmp_path):

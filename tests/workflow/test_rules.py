@@ -2,6 +2,7 @@
 of outputs, and each rule has the code that its script reaches among its inputs. So nothing that can change a
 result goes past the check of what is stale; what is told besides is listed here, with why it shapes no result."""
 
+import json
 import re
 
 import pytest
@@ -67,3 +68,14 @@ def test_a_branch_waits_for_its_teacher_and_the_control_for_the_baseline(tmp_pat
     refused = study.snakemake("--dry-run")
     assert refused.returncode == 1
     assert "nothing was started: finetune.distill.teacher: data/no.safetensors is not there" in refused.stdout
+    taught = study.folder / "data/taught/model.safetensors"
+    taught.parent.mkdir()
+    taught.write_bytes(b"weights")
+    facts = {"arch": "convnext_atto", "seed": 0, "branch": "baseline", "image_size": TINY["images"]["size"]}
+    taught.with_name("meta.json").write_text(json.dumps(facts))
+    study.configure({**TINY, "finetune": {**TINY["finetune"], "distill": {"teacher": str(taught)}}})
+    plan = study.snakemake("--dry-run", f"{run}/l1-40/model.safetensors").stdout
+    for rule, reads in (("finetune", True), ("search", False), ("baseline", False)):
+        inputs = re.search(rf"rule {rule}:\n +input: (.*)", plan)[1]
+        assert "libraries/torchvision.py" in inputs
+        assert ("libraries/timm.py" in inputs) == reads, f"{rule}: the code of the teacher's network"

@@ -109,11 +109,12 @@ if "--lint" not in sys.argv and (missing := kinds.missing_roots(SOURCES)):
     )
 
 # A teacher that is a file is there before anything starts, and counts by what it holds.
-TEACHER = None
+TEACHER, TEACHER_LIBRARY = None, []
 try:
     name = teachers.teacher(CONFIG, "")
     if name is not None and name not in teachers.NAMED:
-        teachers.facts(name, CONFIG["images"]["size"])
+        taught_by = teachers.facts(name, CONFIG["images"]["size"])["arch"]
+        TEACHER_LIBRARY = [architectures.module(taught_by)]
         TEACHER = [sha256(name), sha256(Path(name).with_name("meta.json"))]
 except DetectorError as error:
     raise WorkflowError(f"nothing was started: {error}")

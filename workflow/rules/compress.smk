@@ -174,6 +174,7 @@ rule finetune:
         code=lambda wc: code(
             "workflow/scripts/training/finetune.py",
             LIBRARY_OF[wc.arch],
+            *TEACHER_LIBRARY,
             *METHOD_OF[wc.branch],
             *STEPS_OF["finetune"],
         ),

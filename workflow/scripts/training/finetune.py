@@ -39,7 +39,7 @@ def main(args: argparse.Namespace) -> None:
         *(__file__, args.arch, settings, pruning, best, args.seed),
         *(processes, plan.arithmetic, images.fingerprint(), parent, taught),
         modules=[
-            architectures.module(args.arch),
+            *(architectures.module(arch) for arch in (args.arch, *([taught["arch"]] if taught else []))),
             methods.module(pruning["method"]),
             *augmentation.modules(recipe.augment),
         ],
