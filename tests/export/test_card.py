@@ -415,3 +415,15 @@ def test_knobs_beside_the_study_s_are_named():
     assert card._knobs(asdict(recipe)) == ""
     recipe = replace(recipe, optimizer="SGD", weight_decay=0.01, ema=0.999, select="auc")
     assert card._knobs(asdict(recipe)) == "; momentum: 0.9; weight_decay: 0.01; ema: 0.999"
+
+
+def test_a_teacher_is_named_where_there_was_one():
+    taught = {"name": "l1-00", "sha256": "0", "weight": 0.5, "temperature": 2.0}
+    taught |= {"arch": "resnet18", "seed": 4, "branch": "l1-00"}
+    said = (
+        "of smallest magnitude, set to zero, and with the logits of a teacher beside the labels (resnet18, "
+        "seed 4, l1-00; their share of the loss is 0.5, the temperature 2)."
+    )
+    assert said in flat(text(facts("l1-40", meta=meta("l1-40", nonzero_weights=600, teacher=taught))))
+    for none in ({}, {"teacher": None}):
+        assert "teacher" not in text(facts("l1-40", meta=meta("l1-40", nonzero_weights=600, **none)))

@@ -4,6 +4,7 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from detector.core.dependencies import library_files
 from detector.core.errors import DetectorError
@@ -96,13 +97,21 @@ def test_the_image_itself_stays(image):
     before = image.copy()
     image.flags.writeable = False  # as rows of a packed store are
     numbers = {"jpeg": 50, "webp": 50, "scale": 0.5, "blur": 1.0, "noise": 5, "crop": 0.9}
-    numbers |= {"rotate": 9, "colour": 0.2}
+    numbers |= {"rotate": 9, "colour": 0.2, "quarter_turns": 2}
     assert set(numbers) == set(perturbations.known())
     for name, number in numbers.items():
         changed = apply(image, [{name: number}])
         assert changed.flags.writeable
         assert not np.shares_memory(changed, image)
     assert (image == before).all()
+
+
+def test_quarter_turns_move_every_pixel_to_where_it_belongs_and_change_none(image):
+    turned = {turns: apply(image, [{"quarter_turns": turns}]) for turns in (1, 2, 3)}
+    by_hand = {1: Image.Transpose.ROTATE_90, 2: Image.Transpose.ROTATE_180, 3: Image.Transpose.ROTATE_270}
+    for turns, found in turned.items():
+        assert (found == np.asarray(Image.fromarray(image).transpose(by_hand[turns]))).all(), turns
+    assert (apply(turned[1], [{"quarter_turns": 3}]) == image).all()
 
 
 def test_a_rotation_turns_about_the_middle_either_way_and_leaves_no_corner_empty():
@@ -124,6 +133,21 @@ def test_a_change_of_colour_is_one_of_brightness_contrast_and_saturation(image):
     assert 80 <= min(found) < 85
     assert 115 < max(found) <= 120
     assert len({apply(image, [{"colour": 0.2}], seed).tobytes() for seed in range(5)}) == 5
+
+
+@pytest.mark.parametrize("name", perturbations.known())
+def test_pictures_of_any_proportions_stay_whole(name):
+    """Rows of pixels that are as bright as the row is low stay so, with nothing cut off, stretched or empty."""
+    ramp = np.repeat(np.linspace(40, 200, 30)[:, None, None], 80, 1).repeat(3, 2).astype(np.uint8)
+    for picture, axis in ((ramp, 0), (ramp.transpose(1, 0, 2).copy(), 1)):
+        number = {"jpeg": 90, "webp": 90, "noise": 1, "quarter_turns": 2, "colour": 0.1}.get(name, 0.9)
+        found = apply(picture, [{name: number}])
+        assert found.shape == picture.shape
+        wanted = picture[::-1, ::-1] if name == "quarter_turns" else picture
+        ours, theirs = (pixels.astype(float).mean(axis=(1 - axis, 2)) for pixels in (found, wanted))
+        assert np.abs(ours - theirs).max() < 35
+        assert np.corrcoef(ours, theirs)[0, 1] > 0.99
+    assert apply(ramp, [{"quarter_turns": 1}]).shape == (80, 30, 3)
 
 
 def test_names_and_words():
@@ -181,7 +205,7 @@ def complete(**sections):
 
 def test_which_perturbations_and_branches_are_tried():
     full = complete()
-    in_training_alone = {"rotate", "colour"}
+    in_training_alone = {"rotate", "quarter_turns", "colour"}
     tried = {kind(steps) for steps in branches.perturbations(full).values()}
     assert tried == {*perturbations.known(), "chain"} - in_training_alone
     assert branches.perturbed(full) == ["baseline", "l1-00", "l1-10", "l1-20", "l1-30", "l1-40"]

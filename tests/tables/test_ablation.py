@@ -139,3 +139,15 @@ def test_a_branch_that_was_taught_says_by_whom(tmp_path):
     table = written(ablation(predictions, metas, 0.005), tmp_path)
     assert set(table[table["branch"] == "l1-40"]["teacher"]) == {"baseline"}
     assert set(table[table["branch"] == "l1-90"]["teacher"]) == {""}
+
+
+def test_settings_differ_where_the_teacher_does(tmp_path):
+    """The dense control cannot teach itself; whose network it was in each seed does not matter."""
+    predictions, metas = study(2)
+    for variant in metas:
+        if variant.branch != "baseline":
+            name = "baseline" if variant.branch == "l1-00" else "l1-00"
+            metas[variant] = {"hyperparameters": ADAM, "teacher": {"name": name, "sha256": f"{variant.seed}"}}
+    table = written(ablation(predictions, metas, 0.005), tmp_path)
+    same = table[table["branch"] == "l1-40"].groupby("control")["same_settings"].unique()
+    assert [list(same[control]) for control in ("l1-00", "matched-40")] == [["no"], ["yes"]]

@@ -231,13 +231,24 @@ def _training(meta: Mapping) -> dict[str, object]:
         if of := meta.get("hyperparameters_of"):
             done = f"nothing pruned and the settings of {of}, as the control of that branch"
     return common | {
-        "origin": f"It is the run's baseline, fine-tuned with {done}.",
+        "origin": f"It is the run's baseline, fine-tuned with {done}{_taught(meta.get('teacher'))}.",
         "removed": f"{parameters} of the parameters, {channels} of the channels; of the conv and fc weights "
         f"that are left, {zeros} are zero",
         "stage": "Fine-tuning of the baseline",
         "chosen": ", ".join([*found(best), "epoch"]).replace("_", " ").capitalize(),
         "found": f" (the best of {best['trials']} trials on the validation images)",
     }
+
+
+def _taught(teacher: Mapping | None) -> str:
+    """Distillation in words. "" without, and for older results."""
+    if teacher is None:
+        return ""
+    whose = {key: teacher[key] for key in ("arch", "seed", "branch")}
+    return (
+        ", and with the logits of a teacher beside the labels ({arch}, seed {seed}, {branch}; their share of the "
+        "loss is {weight:g}, the temperature {temperature:g})"
+    ).format(**whose, weight=teacher["weight"], temperature=teacher["temperature"])
 
 
 def _knobs(recipe: Mapping) -> str:

@@ -2,16 +2,17 @@
 
 A perturbation is a list of steps, each a map of one name to one number, as `robustness.perturbations` in the
 config has them: `[{scale: 0.5}, {jpeg: 75}]` is a picture that was shrunk, enlarged again and compressed. Steps
-take and give uint8 (size, size, 3). They act on what the network sees, after the resizing of packing, not on the
-file: JPEG of 64 pixels a side takes more of the content than the same of 1,024 (docs/robustness.md).
+take and give uint8 (height, width, 3). They act on what the network sees, a square after the resizing of packing,
+not on the file: JPEG of 64 pixels a side takes more of the content than the same of 1,024 (docs/robustness.md).
+`detector evaluate` has them act on pictures as they are in their files, of any proportions.
 
 A kind of step is a module of `steps`, found by its name. It holds
 
 * `LABEL`: the name of an axis of its numbers, with their unit,
 * `BOUNDS`: which numbers it takes, as JSON Schema,
 * `LARGER_IS_STRONGER`: whether a larger number is further from doing nothing,
-* `apply(image, number, seed) -> image`: uint8 (size, size, 3) both; `image` is not written to; seed: two ints, the
-  image's own and the step's place.
+* `apply(image, number, seed) -> image`: uint8 (height, width, 3) both; `image` is not written to; seed: two ints,
+  the image's own and the step's place.
 
 A stage that applies or draws steps depends on the modules of those that its config uses (`code` in the rules).
 """
@@ -80,7 +81,9 @@ def seed_of(source: str, path: str) -> int:
 
 
 def apply(image: np.ndarray, steps: Steps, seed: int = 0) -> np.ndarray:
-    """Apply all steps in turn to `image`, uint8 (size, size, 3); returns a new array of the same shape and dtype.
+    """Apply all steps in turn to `image`, uint8 (height, width, 3); returns a new array of the same dtype.
+
+    A square stays one of the same size; of other pictures quarter turns may swap the sides.
 
     The same image, steps and seed give the same bytes. Raises `DetectorError` for an unknown kind of step; the
     config's checks keep such steps out.

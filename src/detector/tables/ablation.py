@@ -39,9 +39,9 @@ def ablation(
     matters.
 
     `more training` is control less baseline, `pruning` branch less control: they add up to `total`. The controls
-    are the dense control and each matched one that had the branch's own settings, all that its search found, in
-    all seeds that the row is about. Rows of each seed, then of all together. Raises `DetectorError` where two
-    models saw other images, or a logit is no number.
+    are the dense control and each matched one that had the branch's own settings, all that its search found and
+    its teacher, in all seeds that the row is about. Rows of each seed, then of all together. Raises
+    `DetectorError` where two models saw other images, or a logit is no number.
     """
     check(predictions)
     right_of = {
@@ -77,13 +77,18 @@ def _parts(
     yield "total", "", branch, BASELINE, ""
     for control in controls:
         ours, theirs = (
-            [metas[Variant(arch, seed, name)]["hyperparameters"] for seed in seeds] for name in (branch, control)
+            [_settings(metas[Variant(arch, seed, name)]) for seed in seeds] for name in (branch, control)
         )
-        same = all(found(a) == found(b) for a, b in zip(ours, theirs, strict=True))
+        same = ours == theirs
         said = "yes" if same else "no"
         if same or control == DENSE_CONTROL:
             yield "more training", control, control, BASELINE, said
             yield "pruning", control, branch, control, said
+
+
+def _settings(meta: Mapping) -> tuple[dict, str | None]:
+    """Settings of a fine-tuning that another one can share: all that its search found, and its teacher's name."""
+    return found(meta["hyperparameters"]), (meta.get("teacher") or {}).get("name")
 
 
 def _teacher(metas: Sequence[Mapping]) -> str:

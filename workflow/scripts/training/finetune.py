@@ -30,6 +30,7 @@ def main(args: argparse.Namespace) -> None:
     parent, teacher, taught = sha256(args.baseline), None, None
     if distill := settings["distill"]:
         taught = {"name": distill["teacher"], "sha256": sha256(args.teacher)}
+        taught |= {knob: distill[knob] for knob in ("weight", "temperature")}
         taught |= teachers.facts(args.teacher, images.size)
         network = networks.load(taught["arch"], checkpoints.load_weights(args.teacher), images.size)
         once = recipe.augment is None  # else no epoch's images are those of another one

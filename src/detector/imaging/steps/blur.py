@@ -9,5 +9,5 @@ LARGER_IS_STRONGER = True
 
 
 def apply(image: np.ndarray, deviation: float, seed: tuple[int, int]) -> np.ndarray:
-    """Blur `image`, uint8 (size, size, 3); `deviation`: the standard deviation in pixels."""
+    """Blur `image`, uint8 (height, width, 3); `deviation`: the standard deviation in pixels."""
     return np.asarray(Image.fromarray(image).filter(ImageFilter.GaussianBlur(deviation)))

@@ -10,5 +10,5 @@ LARGER_IS_STRONGER = False
 
 
 def apply(image: np.ndarray, quality: float, seed: tuple[int, int]) -> np.ndarray:
-    """Compress `image`, uint8 (size, size, 3), as JPEG of this quality, and decode it."""
+    """Compress `image`, uint8 (height, width, 3), as JPEG of this quality, and decode it."""
     return pixels.stored(image, format="JPEG", quality=int(quality), subsampling="4:2:0")

@@ -11,14 +11,16 @@ LARGER_IS_STRONGER = True
 
 
 def apply(image: np.ndarray, degrees: float, seed: tuple[int, int]) -> np.ndarray:
-    """Rotate `image`, uint8 (size, size, 3), about its centre; the way round is drawn from the seed.
+    """Rotate `image`, uint8 (height, width, 3), about its centre; the way round is drawn from the seed.
 
-    The largest square without an empty corner, 1 / (cos + sin) of the side, is enlarged to the whole.
+    The largest part of the same proportions without an empty corner, of a square 1 / (cos + sin) of the side, is
+    enlarged to the whole.
     """
-    side = len(image)
+    height, width = image.shape[:2]
     turned = math.radians(degrees) * (1 if np.random.default_rng(seed).random() < 0.5 else -1)
-    shrunk = 1 / (abs(math.cos(turned)) + abs(math.sin(turned)))
-    cos, sin, centre = shrunk * math.cos(turned), shrunk * math.sin(turned), side / 2
-    back = (cos, -sin, centre - cos * centre + sin * centre, sin, cos, centre - sin * centre - cos * centre)
+    longer = max(height / width, width / height)
+    shrunk = 1 / (abs(math.cos(turned)) + longer * abs(math.sin(turned)))
+    cos, sin, x, y = shrunk * math.cos(turned), shrunk * math.sin(turned), width / 2, height / 2
+    back = (cos, -sin, x - cos * x + sin * y, sin, cos, y - sin * x - cos * y)
     whole = Image.fromarray(image)
-    return np.asarray(whole.transform((side, side), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR))
+    return np.asarray(whole.transform((width, height), Image.Transform.AFFINE, back, Image.Resampling.BILINEAR))
