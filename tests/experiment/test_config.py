@@ -126,6 +126,18 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             'data.sources.mine.type: found "cifak", expected one of celebdf, cifake, faces140k, folder',
         ),
         (
+            {"data": {"sources": {"mine": {"root": "x", "type": "list"}}}},
+            "data.sources.mine: missing list, the name of the file in the root that names the images",
+        ),
+        (
+            {"data": {"sources": {"mine": {"root": "x", "type": "list", "list": "x/a.csv"}}}},
+            'data.sources.mine.list: found "x/a.csv", expected to match',
+        ),
+        (
+            {"data": {"sources": {"mine": {"root": "x", "type": "folder", "list": "a.csv"}}}},
+            "data.sources.mine.list: the kind folder takes no such key; take it out",
+        ),
+        (
             {"data": {"use": ["valid"], "sources": {"valid": {"type": "folder", "root": "x"}}}},
             "cannot be called 'valid'",
         ),

@@ -18,7 +18,9 @@ KINDS = {
     "synthbuster": ("glide", "r000.png", "r001.png"),
     "cifake": ("train/REAL", "0.jpg", "1.jpg"),
     "folder": ("fake/some", "0.jpg", "1.jpg"),
+    "list": ("fake/some", "0.jpg", "1.jpg"),
 }
+OPTIONS = {"list": {"list": "images.csv"}}
 
 
 @pytest.fixture(params=KINDS)
@@ -38,12 +40,15 @@ def tree(request, tmp_path):
         for part in ("real", "fake/some"):
             for number in range(2):
                 samples.write_picture(root / part / f"{number}.jpg", seed=number)
+    if kind == "list":
+        rows = [f"{part}/{number}.jpg,{part.split('/')[0]}" for part in ("real", "fake/some") for number in (0, 1)]
+        (root / "images.csv").write_text("\n".join(["path,label", *rows]) + "\n")
     folder, first, second = KINDS[kind]
     return kind, root, root / folder, root / folder / first, root / folder / second
 
 
 def scan(kind: str, root: Path):
-    return scanning.scan_source("mine", kind, root, {}, max_pixels=LIMIT)
+    return scanning.scan_source("mine", kind, root, OPTIONS.get(kind, {}), max_pixels=LIMIT)
 
 
 def refused(kind: str, root: Path, link: Path, target: Path) -> None:

@@ -262,7 +262,7 @@ def fingerprint(source):
     if workflow.exec_mode != ExecMode.DEFAULT:
         return ""  # a job on a cluster runs because the plan said so; it need not look at the data
     options = SOURCES[source]
-    lists = kinds.module(options["type"]).LISTS
+    lists = kinds.lists_of(options)
     found = []
     for root, names in ((options["root"], lists), (options["pairs"], ())):
         if root:

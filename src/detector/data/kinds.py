@@ -9,6 +9,7 @@ A source module holds
 * `OFFICIAL`: `{(split, label): count}` of the complete data set ({} if it has no fixed size); split is the
   data set's own (`Record.official`) where each item has one, else what the default strategy gives with the
   study's fractions `STUDY_FRACTIONS`,
+* `OPTIONS`: keys of its config section that it takes and not every kind does (may be left out),
 * `LISTS`: the names of the text files that it reads; others (`NOTES`) may change and nothing is scanned again,
 * `scan(root, options) -> list[Record]`, sorted by path, raising `DetectorError`,
 * `split(records, strategy, fractions, seed) -> list[str]`: a split name for each record, "" = left out.
@@ -44,6 +45,16 @@ def module(kind: str) -> ModuleType:
     Imported by name so that a stage which scans one data set depends on that data set's module alone.
     """
     return discovery.load(PACKAGE, kind, "kind of source", CONTRACT)
+
+
+def options_of(kind: str) -> tuple[str, ...]:
+    """Keys of a source's config section that this kind takes and not every kind does."""
+    return tuple(getattr(module(kind), "OPTIONS", ()))
+
+
+def lists_of(options: Mapping) -> tuple[str, ...]:
+    """Names of the text files that a scan of a source with this config section reads."""
+    return (*module(options["type"]).LISTS, *([options["list"]] if options.get("list") else []))
 
 
 def check_official(name: str, kind: str, records: Sequence[Record]) -> None:

@@ -29,7 +29,7 @@ def read(file: Path) -> list[Record]:
 
     Raises `DetectorError`, which names the row, for a list that cannot be read or has no row, a column that is
     missing, a value that is none of those expected, a path that leads out of the list's folder, also by a link,
-    and a path that is there twice.
+    a path that a walk of the folder would not yield (`walk.check_listed`), and a path that is there twice.
     """
     file = Path(file)
     root = file.parent
@@ -38,6 +38,7 @@ def read(file: Path) -> list[Record]:
     records = []
     for where, row in _rows(file):
         record = _record(root, where, row)
+        walk.check_listed(where, record.path)
         if record.path in seen:
             raise DetectorError(f"{where}: {record.path} is in the list twice; leave one of them out")
         seen.add(record.path)

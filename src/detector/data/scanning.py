@@ -45,6 +45,11 @@ def scan_source(
     if not root.is_dir():
         raise DetectorError(kinds.missing_roots({name: {"type": kind, "root": root}}))
     records = kinds.module(kind).scan(root, options)
+    if odd := next((record.path for record in records if record.path.startswith(PAIRS)), None):
+        raise DetectorError(
+            f"{root}: found {odd}, expected no path that begins with {PAIRS}, as photographs of `pairs` do; "
+            "rename the folder"
+        )
     if options.get("expect") == "official":
         kinds.check_official(name, kind, records)
     if options.get("pairs"):

@@ -93,6 +93,29 @@ def inside_name(root: Path, name: str, line: str) -> None:
         )
 
 
+def check_listed(where: str, name: str) -> None:
+    """Raise `DetectorError` for a path that a list or an archive gives and no walk would yield.
+
+    That is one with a hidden part or one of `CLUTTER`, whose changes nobody would notice, one that is no valid
+    text, and one that is not called like an image. `where`: what gives it.
+    """
+    if odd := [part for part in name.split("/") if is_clutter(part)]:
+        raise DetectorError(
+            f"{where}: {name}: {odd[0]} is hidden, or what file browsers and network disks leave, which no scan "
+            "looks at; rename it, or leave the image out"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        readable = os.fsencode(name).decode(errors="backslashreplace")
+        raise DetectorError(f"{where}: found the path {readable}, expected UTF-8; rename it") from None
+    if _suffix(name) not in IMAGE_SUFFIXES:
+        raise DetectorError(
+            f"{where}: found {name}, expected a path that ends in {', '.join(sorted(IMAGE_SUFFIXES))}; convert the "
+            "image or rename it, or leave it out"
+        )
+
+
 def media(root: Path, folder: Path, suffixes: frozenset[str], layout: str) -> list[str]:
     """Names of the files in a folder that must hold files with these suffixes and nothing else.
 

@@ -180,6 +180,7 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
                 f"add one of {', '.join(kinds.kinds())}"
             )
             continue
+        problems += _option_checks(name, options, schema)
         known = kinds.module(options["type"]).SPLITS
         options.setdefault("split", known[0])
         if options["split"] not in known:
@@ -236,6 +237,24 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
         problems.append(f"search.pareto.sparsity: lowest {low:g} is above highest {high:g}; swap them")
     if config["prune"]["dense_control"] and 0 in config["prune"]["methods"].get("l1", []):
         problems.append("prune.methods.l1: 0 is already there as the dense control; drop it or dense_control")
+    return problems
+
+
+def _option_checks(name: str, options: Mapping, schema: Mapping) -> list[str]:
+    """Check the keys that only some kinds of sources take, those without a default."""
+    where, kind, known = f"data.sources.{name}", options["type"], kinds.options_of(options["type"])
+    common = {"type", "split", "limit"}
+    special = {
+        key
+        for key, part in schema["$defs"]["source"]["properties"].items()
+        if "default" not in part and key not in {*schema["$defs"]["source"]["required"], *common}
+    }
+    problems = [
+        f"{where}.{key}: the kind {kind} takes no such key; take it out"
+        for key in sorted(special & set(options) - set(known))
+    ]
+    if "list" in known and "list" not in options:
+        problems.append(f"{where}: missing list, the name of the file in the root that names the images")
     return problems
 
 

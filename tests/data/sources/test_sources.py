@@ -17,11 +17,16 @@ from detector.core.labels import FAKE, REAL
 from detector.data import sources as data_sources
 from detector.data import walk
 from detector.data.fingerprints import fingerprint
-from detector.data.kinds import kinds, module
+from detector.data.kinds import kinds, lists_of, module
+from detector.data.records import Record
 from detector.data.sources import celebdf, cifake, faces140k, synthbuster
 from detector.data.sources import folder as folder_module
+from detector.data.sources import list as list_module
 from detector.data.splits import STUDY_FRACTIONS
 from tests.support import samples
+
+
+OWN = ("folder", "list")  # kinds of one's own data
 
 
 def touch(root: Path, *names: str) -> None:
@@ -50,7 +55,7 @@ def test_every_module_keeps_the_contract(kind):
     assert source.LAYOUT
     assert source.OBTAIN
     assert source.SPLITS
-    assert "http" in source.TERMS or kind == "folder", "cards say where the terms are"
+    assert "http" in source.TERMS or kind in OWN, "cards say where the terms are"
     assert set(source.SHARED) <= set(source.SPLITS)
     assert all(source.SHARED.values())
     assert all(split in ("train", "valid", "test") for split, _ in source.OFFICIAL)
@@ -61,7 +66,7 @@ def test_a_new_kind_is_a_new_file_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("from detector.data.sources.folder import *\nTITLE = 'mine'\n")
     (tmp_path / "half.py").write_text("from detector.data.sources.folder import *\ndel TERMS, split\n")
     monkeypatch.setattr(data_sources, "__path__", [*data_sources.__path__, str(tmp_path)])
-    assert set(kinds()) == {"celebdf", "cifake", "faces140k", "folder", "synthbuster", "mine", "half"}
+    assert set(kinds()) == {"celebdf", "cifake", "faces140k", "synthbuster", *OWN, "mine", "half"}
     assert module("mine").TITLE == "mine"
     with pytest.raises(DetectorError, match="unknown kind of source 'other'; expected one of celebdf, .*mine"):
         module("other")
@@ -500,3 +505,63 @@ def test_folder_names_what_it_cannot_place(tmp_path, names, message):
             (tmp_path / name).mkdir()
     with pytest.raises(DetectorError, match=message):
         folder_module.scan(tmp_path, {})
+
+
+# --- a list of your own ---------------------------------------------------------------------------
+
+
+def listed(root: Path, *rows: str, columns: str = "path,label") -> list:
+    (root / "mine.csv").write_text("\n".join([columns, *rows]) + "\n")
+    return list_module.scan(root, {"list": "mine.csv"})
+
+
+def test_list_takes_the_images_that_it_names(tmp_path):
+    touch(tmp_path, "a.png", "b/c.JPG", "not listed.png", "notes.pdf")
+    columns = "path,label,generator,group,split,date"
+    assert listed(tmp_path, "b/c.JPG,fake,glide,p1,val,2026-01-31", "a.png,real,,p1,test,", columns=columns) == [
+        Record("a.png", REAL, "", "p1", "test"),
+        Record("b/c.JPG", FAKE, "glide", "p1", "valid", date="2026-01-31"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (["a.png,real", "gone.png,fake"], r"mine.csv: found no file for 1 of 2 rows.*\n  gone.png"),
+        (["a.png,1"], "mine.csv, line 2: found label '1', expected real or fake"),
+        (["../a.png,real"], r"mine.csv, line 2: \.\./a.png leads out of the data set"),
+        (["a.png,real", "./a.png,fake"], "mine.csv, line 3: a.png is in the list twice"),
+        ([".hidden/a.png,real"], r"mine.csv, line 2: \.hidden/a.png: \.hidden is hidden, or what file browsers"),
+        (["x/@eaDir/a.png,real"], "mine.csv, line 2: x/@eaDir/a.png: @eaDir is hidden, or"),
+        (["a.pdf,real"], r"mine.csv, line 2: found a.pdf, expected a path that ends in .*\.jpg"),
+    ],
+)
+def test_list_names_the_row_that_is_wrong(tmp_path, rows, message):
+    touch(tmp_path, "a.png", ".hidden/a.png", "x/@eaDir/a.png", "a.pdf")
+    with pytest.raises(DetectorError, match=f"(?s){message}"):
+        listed(tmp_path, *rows)
+
+
+def test_list_with_a_split_for_some_images_alone(tmp_path):
+    touch(tmp_path, "a.png", "b.png")
+    with pytest.raises(DetectorError, match="found a split for b.png and none for a.png"):
+        listed(tmp_path, "a.png,real,", "b.png,fake,test", columns="path,label,split")
+
+
+def test_list_that_is_a_link_to_the_outside(tmp_path):
+    touch(tmp_path, "data/a.png")
+    (tmp_path / "mine.csv").write_text("path,label\na.png,real\n")
+    (tmp_path / "data/mine.csv").symlink_to(tmp_path / "mine.csv")
+    with pytest.raises(DetectorError, match="mine.csv: leads out of the data set"):
+        list_module.scan(tmp_path / "data", {"list": "mine.csv"})
+
+
+def test_a_list_is_no_note_beside_images(tmp_path):
+    """What it says decides on labels, so a change of it makes a scan stale."""
+    touch(tmp_path, "a.png")
+    lists = lists_of({"type": "list", "list": "mine.csv"})
+    found = []
+    for label in ("real", "fake"):
+        (tmp_path / "mine.csv").write_text(f"path,label\na.png,{label}\n")
+        found.append(fingerprint(tmp_path, tmp_path / ".listing", lists))
+    assert found[0] != found[1]

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detector.core.errors import DetectorError
-from detector.core.labels import CLASS_WORDS, FAKE, REAL, SPLIT_NAMES, SPLIT_WORDS
+from detector.core.labels import CLASS_WORDS, FAKE, REAL, SPLIT_WORDS
 from detector.core.labels import CLASSES as CLASS_NAMES
-from detector.data import splits, walk
+from detector.data import own, walk
 from detector.data.records import NO_GENERATOR, Record, by_path
 from detector.imaging.suffixes import IMAGE_SUFFIXES
 
@@ -27,10 +27,9 @@ One class is enough; hidden files, clutter and .txt, .md, .csv, .json files are 
 OBTAIN = "Put your images there, or set the root to where they are."
 TERMS = "Yours; say here under which terms the images may be used."
 LISTS = ()
-SPLITS = ("auto", "stratified")
-_UNGROUPED = "near duplicates may be in training and test, since groups are not known"
-SHARED = {"auto": _UNGROUPED, "stratified": _UNGROUPED}
+SPLITS, SHARED = own.SPLITS, own.SHARED
 OFFICIAL: dict[tuple[str, int], int] = {}
+split = own.split
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,35 +101,6 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     _check_one_meaning(root, used)
     log.info("%s: %s", root, _meaning(used))
     return by_path(records)
-
-
-def split(records: Sequence[Record], strategy: str, fractions: tuple[float, float, float], seed: int) -> list[str]:
-    """Split name of each image. "auto": the split folders; missing splits are cut from train.
-
-    They are cut by class and generator. Without split folders, and for "stratified" in any case, everything is cut
-    by `fractions`. Raises `DetectorError` where a split must be cut from train and `fractions` leaves train
-    nothing.
-    """
-    present = {record.official for record in records if record.official}
-    if strategy == "auto" and present:
-        rest = [record for record in records if record.official == "train"]
-        missing = [
-            share if name not in present else 0.0 for name, share in zip(SPLIT_NAMES, fractions, strict=True)
-        ]
-        train = fractions[0]
-        total = train + sum(missing)
-        if total == 0:
-            raise DetectorError("data.fractions: train is 0 and nothing can be cut from the train folder")
-        fractions = (train / total, missing[1] / total, missing[2] / total)
-    else:
-        rest = list(records)
-    names = splits.stratified(
-        [(record.label, record.generator) for record in rest],
-        [record.path for record in rest],
-        fractions,
-        seed,
-    )
-    return [names.get(record.path, record.official) for record in records]
 
 
 def _check_placed(root: Path, odd: Sequence[str], places: Mapping[str, _Place]) -> None:
