@@ -138,6 +138,14 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "data.sources.mine.list: the kind folder takes no such key; take it out",
         ),
         (
+            {"data": {"sources": {"mine": {"root": "x", "type": "folder", "groups": "id("}}}},
+            "data.sources.mine.groups: found 'id(', expected parent or a regular expression (missing ), unt",
+        ),
+        (
+            {"data": {"sources": {"mine": {"root": "x", "type": "folder", "groups": "id[0-9]+"}}}},
+            "data.sources.mine.groups: found 'id[0-9]+' with 0 groups, expected parent or a regular expression",
+        ),
+        (
             {"data": {"use": ["valid"], "sources": {"valid": {"type": "folder", "root": "x"}}}},
             "cannot be called 'valid'",
         ),

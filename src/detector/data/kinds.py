@@ -84,7 +84,7 @@ def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
 
 
 def missing_roots(sources: Mapping[str, Mapping]) -> str:
-    """Message that names every source whose root or `pairs` does not exist; "" if all do.
+    """Message that names every source whose root, `list` or `pairs` does not exist; "" if all do.
 
     `sources`: each source's config section (`type`, `root`, …) by its name.
     """
@@ -98,13 +98,17 @@ def missing_roots(sources: Mapping[str, Mapping]) -> str:
                 "  expected layout:\n    any folders of images"
             )
         root = Path(options["root"])
-        if root.is_dir():
+        file = root / options["list"] if options.get("list") else None
+        if root.is_dir() and (file is None or file.is_file()):
             continue
         source = module(options["type"])
-        found = "a file, not a folder" if root.exists() else "nothing there"
+        if root.is_dir():
+            found, key, place = "no such file", "list", file
+        else:
+            found, key, place = "a file, not a folder" if root.exists() else "nothing there", "root", root
         parts.append(
             f"{name}: {source.TITLE}\n"
-            f"  looked in: {root} (found: {found}; set data.sources.{name}.root in the config)\n"
+            f"  looked in: {place} (found: {found}; set data.sources.{name}.{key} in the config)\n"
             f"  expected layout:\n{_indent(source.LAYOUT, 4)}\n"
             f"  how to obtain it:\n{_indent(source.OBTAIN, 4)}"
         )

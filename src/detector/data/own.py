@@ -84,6 +84,6 @@ def check_splits(where: object, records: Sequence[Record]) -> None:
     found = {bool(record.official): record.path for record in reversed(records)}
     if len(found) > 1:
         raise DetectorError(
-            f"{where}: found a split for {found[True]} and none for {found[False]}, expected one for all images or "
-            "for none; fill them in, or take them out"
+            f"{where}: found a split for {found[True]} and none for {found[False]}, expected one for all images "
+            "or for none; fill them in, or take them out"
         )

@@ -111,8 +111,8 @@ def check_listed(where: str, name: str) -> None:
         raise DetectorError(f"{where}: found the path {readable}, expected UTF-8; rename it") from None
     if _suffix(name) not in IMAGE_SUFFIXES:
         raise DetectorError(
-            f"{where}: found {name}, expected a path that ends in {', '.join(sorted(IMAGE_SUFFIXES))}; convert the "
-            "image or rename it, or leave it out"
+            f"{where}: found {name}, expected a path that ends in {', '.join(sorted(IMAGE_SUFFIXES))}; convert "
+            "the image or rename it, or leave it out"
         )
 
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,14 +18,13 @@ from detector.core.labels import FAKE, REAL
 from detector.data import sources as data_sources
 from detector.data import walk
 from detector.data.fingerprints import fingerprint
-from detector.data.kinds import kinds, lists_of, module
+from detector.data.kinds import kinds, lists_of, missing_roots, module
 from detector.data.records import Record
 from detector.data.sources import celebdf, cifake, faces140k, synthbuster
 from detector.data.sources import folder as folder_module
 from detector.data.sources import list as list_module
 from detector.data.splits import STUDY_FRACTIONS
 from tests.support import samples
-
 
 OWN = ("folder", "list")  # kinds of one's own data
 
@@ -507,6 +507,40 @@ def test_folder_names_what_it_cannot_place(tmp_path, names, message):
         folder_module.scan(tmp_path, {})
 
 
+GROUPED = ["real/p1/a.png", "real/b.png", "fake/g/c.png", "fake/g/p1/d.png", "fake/e.png", "fake/g/p2/f_3.png"]
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_folder_takes_the_folder_of_an_image_for_its_group(tmp_path, split):
+    """But for one that says the class, the split or the generator: images in it have no more in common."""
+    touch(tmp_path, *(f"{split}{name}" for name in GROUPED))
+    records = folder_module.scan(tmp_path, {"groups": "parent"})
+    assert {record.path.removeprefix(split): record.group for record in records} == dict.fromkeys(GROUPED, "") | {
+        "real/p1/a.png": "p1",
+        "fake/g/p1/d.png": "p1",
+        "fake/g/p2/f_3.png": "p2",
+    }
+    plain = folder_module.scan(tmp_path, {})
+    assert [replace(record, group="") for record in records] == plain
+
+
+def test_folder_finds_groups_by_a_regular_expression_and_says_how_many(tmp_path, caplog):
+    touch(tmp_path, "real/id1_0.png", "fake/x/id1_1.png", "fake/id2_7.png", "real/other.png")
+    with caplog.at_level("INFO"):
+        records = folder_module.scan(tmp_path, {"groups": "/(id[0-9]+)_"})
+    assert [record.group for record in records] == ["id2", "id1", "id1", ""]
+    assert f"{tmp_path}: 2 groups, 1 images in none" in caplog.messages
+    names = split_of(folder_module, records)
+    assert names["real/id1_0.png"] == names["fake/x/id1_1.png"]
+
+
+@pytest.mark.parametrize("rule", ["person_([0-9]+)", "parent"])
+def test_folder_with_a_rule_that_gives_no_group(tmp_path, rule):
+    touch(tmp_path, "real/a.png", "fake/b.png")
+    with pytest.raises(DetectorError, match=r"gives none of 2 images a group, expected it to fit paths such as"):
+        folder_module.scan(tmp_path, {"groups": rule})
+
+
 # --- a list of your own ---------------------------------------------------------------------------
 
 
@@ -565,3 +599,11 @@ def test_a_list_is_no_note_beside_images(tmp_path):
         (tmp_path / "mine.csv").write_text(f"path,label\na.png,{label}\n")
         found.append(fingerprint(tmp_path, tmp_path / ".listing", lists))
     assert found[0] != found[1]
+
+
+def test_a_list_that_is_not_there_is_missed_before_anything_starts(tmp_path):
+    source = {"type": "list", "root": tmp_path, "list": "mine.csv"}
+    said = "mine.csv (found: no such file; set data.sources.some.list in the config)\n  expected layout:\n    LIST"
+    assert said in missing_roots({"some": source})
+    (tmp_path / "mine.csv").touch()
+    assert missing_roots({"some": source}) == ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from detector.core.errors import DetectorError
 from detector.core.labels import CLASS_WORDS, FAKE, REAL, SPLIT_WORDS
 from detector.core.labels import CLASSES as CLASS_NAMES
-from detector.data import own, walk
+from detector.data import groups, own, walk
 from detector.data.records import NO_GENERATOR, Record, by_path
 from detector.imaging.suffixes import IMAGE_SUFFIXES
 
@@ -27,6 +27,7 @@ One class is enough; hidden files, clutter and .txt, .md, .csv, .json files are 
 OBTAIN = "Put your images there, or set the root to where they are."
 TERMS = "Yours; say here under which terms the images may be used."
 LISTS = ()
+OPTIONS = ("groups",)
 SPLITS, SHARED = own.SPLITS, own.SHARED
 OFFICIAL: dict[tuple[str, int], int] = {}
 split = own.split
@@ -42,13 +43,16 @@ class _Place:
     split_folder: str = ""  # as it is called
     generator: str = ""
     above: bool = False  # whether another folder than of a split holds that of the class
+    inner: str = ""  # the last folder, as it is called, where it is of no class, split or generator
 
     @classmethod
     def of(cls, folder: str) -> "_Place":
         """The first name of a class counts, the first of a split, and of all else the first is the generator."""
         label, class_folder, class_path, split_folder, generator, above = None, "", "", "", "", False
+        inner = ""
         names = folder.split("/") if folder else []
         for count, name in enumerate(names, 1):
+            inner = ""
             known = CLASS_WORDS.get(re.sub(r"^\d+[_-]", "", name.lower()))  # 0_real too
             if label is None and known is not None:
                 label, class_folder, class_path = known, name, "/".join(names[:count])
@@ -56,11 +60,14 @@ class _Place:
                 split_folder = name
             elif not generator:
                 generator, above = name, label is None
+                inner = name if label == REAL else ""
+            else:
+                inner = name
         if label == REAL:
             generator = ""
         elif label == FAKE:
             generator = sys.intern(generator or NO_GENERATOR)  # one string for all folders of a generator
-        return cls(label, class_folder, class_path, split_folder, generator, above)
+        return cls(label, class_folder, class_path, split_folder, generator, above, sys.intern(inner))
 
     @property
     def official(self) -> str:
@@ -70,15 +77,21 @@ class _Place:
 def scan(root: Path, options: Mapping) -> list[Record]:
     """List all images below `root`, sorted by path; `official` is the split folder, "" where there is none.
 
-    The log says what each folder is taken for. Raises `DetectorError` naming any folder or file that it cannot
-    place, and where folders could mean two things; and for a tree without images.
+    `options`: `groups`, the rule for groups by path (`groups.grouped`), of which "parent" means folders of no
+    class, split or generator. The log says what each folder is taken for. Raises `DetectorError` naming any folder
+    or file that it cannot place, where folders could mean two things, for a tree without images, and for a rule
+    that gives no group.
     """
-    root = Path(root)
+    return placed(Path(root), walk.tree(Path(root)), options)
+
+
+def placed(root: Path, tree: Iterable[tuple[str, list[str], list[str]]], options: Mapping) -> list[Record]:
+    """The records of a tree: each folder's path below `root`, its subfolders' and its files' names; see `scan`."""
     records: list[Record] = []
     places: dict[str, _Place] = {}  # of folders of a class and in one
     used: dict[str, _Place] = {}  # of those with images
     odd: list[str] = []
-    for folder, folders, files in walk.tree(root):
+    for folder, folders, files in tree:
         place = _Place.of(folder)
         if place.label is None:
             odd += [f"{folder}/{name}".lstrip("/") for name in files]
@@ -100,6 +113,8 @@ def scan(root: Path, options: Mapping) -> list[Record]:
         raise DetectorError(f"{root}: found no images; expected layout:\n{LAYOUT}\n{OBTAIN}")
     _check_one_meaning(root, used)
     log.info("%s: %s", root, _meaning(used))
+    parent = {folder: place.inner for folder, place in used.items()}
+    records = groups.grouped(root, records, options.get("groups"), lambda path: parent[path.rpartition("/")[0]])
     return by_path(records)
 
 
