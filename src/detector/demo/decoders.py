@@ -1,8 +1,25 @@
 """Demo generators: small autoencoders that leave the traces of learned upsampling (references in `generate`)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import nn
+
+STEPS = 20  # of a training
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """One thread of torch, since floating-point sums depend on how many share them; its settings come back."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _upsampler(kind: str, channels: int, out: int) -> nn.Module:
@@ -30,6 +47,30 @@ class Autoencoder(nn.Module):
         return self.layers(images - 0.5) + 0.5
 
 
+@_reproducible()
+def trained(kind: str, pictures: np.ndarray, crop: int, rng: np.random.Generator) -> Autoencoder:
+    """Autoencoder with an upsampler of this kind, trained by mean squared error.
+
+    `pictures`: float32 (n, h, w, 3) in 0..1, of which it sees squares of `crop` pixels a side. Stopped early: the
+    longer it learns, the fainter its traces, and the demo's detectors have minutes.
+    """
+    torch.manual_seed(int(rng.integers(2**31)))
+    images = torch.from_numpy(pictures).permute(0, 3, 1, 2)
+    model = Autoencoder(kind)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=STEPS)
+    for _ in range(STEPS):
+        top, left = rng.integers(0, pictures.shape[1] - crop + 1, 2)
+        batch = images[rng.integers(0, len(images), 16), :, top : top + crop, left : left + crop]
+        loss = nn.functional.mse_loss(model(batch), batch)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return model
+
+
+@_reproducible()
 @torch.inference_mode()
 def decoded(model: nn.Module, frames: np.ndarray) -> np.ndarray:
     """Pass frames (n, h, w, 3) through the autoencoder, then restore each channel's mean and power spectrum.

@@ -22,23 +22,20 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import av
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
 from detector.core import files, machine, pool
 from detector.core.errors import DetectorError
 from detector.core.progress import Progress
 from detector.data.sources.synthbuster import GENERATORS
-from detector.demo import decoders, scenes
+from detector.demo import scenes
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +64,11 @@ DECODERS = {
     "stable-diffusion-xl": "transposed3",
 }
 
-TRAIN_STEPS, TRAIN_SCENES, CROP = 20, 64, 32  # of each autoencoder; crops keep a step at milliseconds
+TRAIN_SCENES, CROP = 64, 32  # that each autoencoder learns from; crops keep a step at milliseconds
 FRAMES, FPS = 7, 25  # of a clip
 MARGIN = 4  # pixels made on each side and cut off: a decoder's zero padding would mark the border
 QUALITIES = (95, 96, 97, 98)  # of JPEG: lower ones erase the traces
 CHUNK = 40  # images a job: short enough for a bar that moves
-
-
-# An autoencoder on its way between processes. Not tensors: torch would send those through shared memory,
-# which is scarce in containers.
-Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -227,33 +219,15 @@ def _counts(items: Sequence[Item]) -> dict[str, int]:
 
 
 def _make_files(folder: Path, items: list[Item], seed: int, size: int, workers: int) -> None:
-    """Train the autoencoders, then write every item below `folder`, in worker processes."""
+    """Write every item below `folder`, in worker processes."""
     progress = Progress("demo", len(items))
-    names = list(DECODERS)
-    weights: dict[str, Weights | None] = {"": None}
-    for index, trained in pool.run(_train, [(name, seed, size) for name in names], workers):
-        weights[names[index]] = trained
     chunks = []
-    for decoder in ("", *names):
+    for decoder in ("", *DECODERS):
         own = [item for item in items if item.decoder == decoder]
         chunks += [own[i : i + CHUNK] for i in range(0, len(own), CHUNK)]
-    jobs = [(folder, chunk, weights[chunk[0].decoder], seed, size) for chunk in chunks]
+    jobs = [(folder, chunk, seed, size) for chunk in chunks]
     for index, _ in pool.run(_write, jobs, workers):
         progress.add(len(chunks[index]))
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """One thread of torch, since floating-point sums depend on how many share them; its settings come back."""
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(strict)
 
 
 def _rng(seed: int, name: str) -> np.random.Generator:
@@ -261,19 +235,14 @@ def _rng(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:16]))
 
 
-@_reproducible()
-def _write(folder: Path, items: list[Item], weights: Weights | None, seed: int, size: int) -> None:
+def _write(folder: Path, items: list[Item], seed: int, size: int) -> None:
     """Render, decode what is fake, photograph and save."""
-    model = None
-    if weights is not None:
-        model = decoders.Autoencoder(DECODERS[items[0].decoder])
-        model.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
     for item in items:
         path = folder / item.path
         count = FRAMES if path.suffix == ".mp4" else 1
         frames = scenes.scene(_rng(seed, f"scene/{item.scene}"), size + 2 * MARGIN, count)
-        if model is not None:
-            frames = decoders.decoded(model, frames)
+        if item.decoder:
+            frames = _generator(item.decoder, seed, size)(frames)
         frames = frames[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         rng = _rng(seed, f"camera/{item.path}")
         _save(_ready(path), scenes.sensor(rng, frames), rng)
@@ -301,31 +270,17 @@ def _save(path: Path, frames: np.ndarray, rng: np.random.Generator) -> None:
             video.mux(stream.encode())
 
 
-@_reproducible()
-def _train(name: str, seed: int, size: int) -> Weights:
-    """The autoencoder of generator `name`, trained by mean squared error.
+@cache
+def _generator(name: str, seed: int, size: int) -> Callable[[np.ndarray], np.ndarray]:
+    """What generator `name` makes of frames, by an autoencoder that is the same in each process that trains it."""
+    # Not imported at the top: torch takes seconds, and neither who hands out the work nor a photograph needs it.
+    from detector.demo import decoders
 
-    Stopped early: the longer it learns, the fainter its traces, and the demo's detectors have minutes.
-    """
     rng = _rng(seed, f"weights/{name}")
-    torch.manual_seed(int(rng.integers(2**31)))
-    images = _training_scenes(seed, size)
-    model = decoders.Autoencoder(DECODERS[name])
-    optimizer = torch.optim.Adam(model.parameters(), lr=2e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, total_steps=TRAIN_STEPS)
-    for _ in range(TRAIN_STEPS):
-        top, left = rng.integers(0, size - CROP + 1, 2)
-        batch = images[rng.integers(0, len(images), 16), :, top : top + CROP, left : left + CROP]
-        loss = nn.functional.mse_loss(model(batch), batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return {key: value.numpy() for key, value in model.state_dict().items()}
+    return partial(decoders.decoded, decoders.trained(DECODERS[name], _training_scenes(seed, size), CROP, rng))
 
 
 @cache
-def _training_scenes(seed: int, size: int) -> torch.Tensor:
-    """float32 (TRAIN_SCENES, 3, size, size): what all generators learn from, and no item shows."""
-    pictures = [scenes.scene(_rng(seed, f"train/{i}"), size)[0] for i in range(TRAIN_SCENES)]
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+def _training_scenes(seed: int, size: int) -> np.ndarray:
+    """float32 (TRAIN_SCENES, size, size, 3): what all generators learn from, and no item shows."""
+    return np.stack([scenes.scene(_rng(seed, f"train/{i}"), size)[0] for i in range(TRAIN_SCENES)])
