@@ -12,11 +12,15 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from detector.cli.doctor import config_of
 from detector.cli.evaluate import evaluate
 from detector.core.errors import DetectorError
+from detector.data import manifest, scanning
 from detector.predict.model import Model
 from detector.referee import contenders, scoring
 from tests.predict.test_model import brightness
+from tests.support import ROOT
+from tests.support.figures import texts
 
 MINE = """
 import os, time
@@ -32,6 +36,10 @@ def fragile(path):
     if path.endswith("fake/a/05.png"): return float("nan")
     if path.endswith("fake/a/06.png"): raise ValueError("no <b>")
     return level(path)
+def clever(path):  # fails wherever it would be wrong
+    fake = "fake" in path
+    if fake != (level(path) > 0.27): raise ValueError("too hard")
+    return fake
 def many(paths): return [fragile(path) for path in paths]
 """
 
@@ -88,9 +96,85 @@ def test_a_fragile_function_costs_its_images_alone(data, tmp_path):
         [row["label"] == "fake" for row in known], [float(row["score: mine:fragile"]) for row in known]
     )
     for row in rows(tmp_path / "out", "metrics"):
-        if row["model"] == "mine:fragile":
+        if row["model"] == "mine:fragile" and row["images"] == "scored":
             assert float(row["auc"]) == pytest.approx(area, abs=1e-5)
     assert {row["perturbation"] for row in rows(tmp_path / "out", "robustness")} == {"clean", "jpeg=50"}
+
+
+def test_who_fails_where_it_would_be_wrong_gains_nothing_by_it(data, tmp_path):
+    models = ["python:mine:clever,threshold=0.5", "python:mine:level,threshold=0.27"]
+    lines = [
+        f"{folder}/{number:02d}.png,{folder.split('/')[0]},{folder.split('/')[-1]},g{number % 3}"
+        for folder in ("real", "fake/a", "fake/b")
+        for number in range(12)
+    ]
+    (data / "list.csv").write_text("\n".join(["path,label,generator,group", *lines]))
+    evaluate(str(data / "list.csv"), models, out=tmp_path / "out")
+    scores = {row["path"]: row for row in rows(tmp_path / "out", "scores")}
+    failed = {path for path, row in scores.items() if not row["score: mine:clever"]}
+    assert 0 < len(failed) < len(scores)
+    own = [row for row in rows(tmp_path / "out", "metrics") if row["threshold"] == "own"]
+    found = {(row["model"], row["images"]): row for row in own}
+    perfect, honest = (found["mine:clever", way] for way in ("scored", "all"))
+    assert (float(perfect["auc"]), float(perfect["accuracy"])) == (1, 1)
+    assert (int(perfect["n"]), int(perfect["failed"])) == (len(scores) - len(failed), len(failed))
+    assert int(honest["n"]) == len(scores)
+    level = found["mine:level", "all"]
+    assert float(honest["accuracy"]) == pytest.approx(1 - len(failed) / len(scores), abs=1e-6)
+    assert honest["accuracy"] == level["accuracy"], "both are right about the same images"
+    label = [row["label"] == "fake" for row in scores.values()]
+    worst = [1 - fake if path in failed else fake for path, fake in zip(scores, label, strict=True)]
+    worst = [2 * score - 0.5 if path in failed else score for path, score in zip(scores, worst, strict=True)]
+    assert float(honest["auc"]) == pytest.approx(roc_auc_score(label, worst), abs=1e-6)
+    pairs = {r["images"]: r for r in rows(tmp_path / "out", "comparisons") if r["threshold"] == "own"}
+    assert pairs["scored"]["left_out"] == str(len(failed))
+    assert float(pairs["all"]["accuracy_difference"]) == 0
+    for name, word in (("per_generator", "generator"), ("per_group", "group")):
+        found = rows(tmp_path / "out", name)
+        assert {row["images"] for row in found} == {"scored", "all"}
+        for row in found:
+            kinds = {line.split(",")[0]: line.split(",")[2 + (word == "group")] for line in lines}
+            of = [path for path in scores if row[word] in ("all", kinds[path])]
+            gone = len(failed.intersection(of)) if row["model"] == "mine:clever" else 0
+            assert (int(row["n"]), int(row["failed"])) == (len(of) - gone * (row["images"] == "scored"), gone)
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.index(">mine:level</th>") < page.index(">mine:clever</th>"), "in order of what all are measured on"
+    assert "accuracy, failed as wrong" in page
+    evaluate(str(data / "list.csv"), models[1:], out=tmp_path / "out")
+    assert {row["images"] for row in rows(tmp_path / "out", "metrics")} == {"scored"}
+    assert "failed as wrong" not in (tmp_path / "out/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("dates", "periods"),
+    [
+        (["2024-01-31", "2024-11-02", "2025-02-01"], {"2024": 24, "2025": 12}),
+        (["2024-01-31", "2024-11-02", "2024-11-30"], {"2024-01": 12, "2024-11": 24}),
+        (["2024-01-31", "", ""], {"2024-01": 12}),
+    ],
+)
+def test_dates_of_a_list_are_years_or_months_of_one_year(data, tmp_path, dates, periods):
+    (data / "real/bad.png").unlink()
+    lines = [
+        f"{folder}/{number:02d}.png,{folder.split('/')[0]},{dates[(number + turn) % 3]}"
+        for turn, folder in enumerate(("real", "fake/a", "fake/b"))
+        for number in range(12)
+    ]
+    (data / "list.csv").write_text("\n".join(["path,label,date", *lines]))
+    out = tmp_path / "out"
+    evaluate(str(data / "list.csv"), ["python:mine:level,threshold=0.27"], out=out)
+    found = {row["date"]: row for row in rows(out, "per_date") if row["threshold"] == "own"}
+    assert {date: int(row["n"]) for date, row in found.items()} == periods
+    scores = {row["path"]: row for row in rows(out, "scores")}
+    for date, row in found.items():
+        of = [scores[line.split(",")[0]] for line in lines if line.split(",")[2].startswith(date)]
+        fake, level = ([r["label"] == "fake" for r in of], [float(r["score: mine:level"]) for r in of])
+        assert float(row["auc"]) == pytest.approx(roc_auc_score(fake, level), abs=1e-5)
+        right = np.mean([f == (s > 0.27) for f, s in zip(fake, level, strict=True)])
+        assert float(row["accuracy"]) == pytest.approx(right, abs=1e-6)
+    assert "<h2>By date</h2>" in (out / "report.html").read_text()
+    evaluate(str(data), ["python:mine:level,threshold=0.27"], out=out)
+    assert not (out / "tables/per_date.csv").exists(), "not that of the run before"
 
 
 def test_nobody_is_asked_twice(data, tmp_path):
@@ -123,6 +207,70 @@ def test_a_bundle_gives_what_it_says_of_each_image_and_two_forms_of_one_model_do
     for row in rows(tmp_path / "two", "comparisons"):
         assert (float(row["auc_difference"]), float(row["p_delong_holm"])) == (0, 1)
         assert row["threshold"] != "own" or (row["only_first_right"], row["p_mcnemar_holm"]) == ("0", "1")
+
+
+BREAKS = """
+import os, sys, time
+if "detector.referee.bundle_caller" in sys.orig_argv:
+    from detector.imaging import preprocessing
+    whole = preprocessing.decoded
+    def decoded(file, *rest):
+        if str(file).endswith("fake/a/03.png"): os.abort()
+        if str(file).endswith("fake/a/04.png"): time.sleep(60)
+        return whole(file, *rest)
+    preprocessing.decoded = decoded
+"""
+
+
+def test_a_bundle_that_crashes_or_hangs_costs_its_images_alone(data, tmp_path):
+    bundle = brightness(tmp_path / "bundle")
+    (tmp_path / "sitecustomize.py").write_text(BREAKS)
+    evaluate(str(data), [f"{bundle},name=bundle"], out=tmp_path / "out", time_limit=2)
+    bad = {row["path"]: row["reason"] for row in rows(tmp_path / "out", "errors") if row["model"]}
+    assert set(bad) == {"fake/a/03.png", "fake/a/04.png"}
+    assert "SIGABRT" in bad["fake/a/03.png"]
+    assert "no answer within 2 s" in bad["fake/a/04.png"]
+
+
+def test_a_bundle_that_cannot_be_opened_does_not_stop_the_others(data, tmp_path):
+    bundle = brightness(tmp_path / "bundle")
+    (bundle / "model.onnx").write_bytes(b"no model")
+    models = [f"{bundle},name=bundle", "python:mine:level"]
+    assert evaluate(str(data), models, out=tmp_path / "out") == 1
+    assert {row["model"] for row in rows(tmp_path / "out", "metrics")} == {"mine:level"}
+    assert "bundle: it cannot be loaded: DetectorError" in (tmp_path / "out/report.html").read_text()
+
+
+CONFIG = """
+data:
+  use: [mine]
+  sources: {mine: {type: folder, root: data}}
+  fractions: [0.5, 0.2, 0.3]
+robustness: {perturbations: {worn: [{scale: 0.5}, {jpeg: 60}]}}
+"""
+
+
+def test_a_source_of_a_config_has_the_splits_of_a_run_and_perturbations_their_names(data, tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    models, out = ["python:mine:level"], tmp_path / "out"
+    options = {"config": [Path("mine.yaml")], "out": out}
+    evaluate("mine", models, split="test", perturb=["jpeg-75", "worn", "jpeg=60"], **options)
+    sources = config_of(tmp_path, [Path("mine.yaml")])["data"]["sources"]
+    scan = scanning.scan_source("mine", "folder", "data", sources["mine"], max_pixels=10**6, max_bad=1)
+    table = manifest.build({"mine": scan}, {}, sources, (0.5, 0.2, 0.3), seed=0)
+    assert {row["path"] for row in rows(out, "scores")} == set(table.loc[table["split"] == "test", "path"])
+    assert {row["perturbation"] for row in rows(out, "robustness")} == {"clean", "jpeg-75", "worn", "jpeg=60"}
+    words = texts(out / "figures/robustness.svg")
+    for word in ("JPEG quality", "chains of steps", "worn", "60", "75", "mine:level"):
+        assert word in words
+    evaluate("mine", models, split="test", **options)
+    assert not (out / "figures/robustness.svg").exists(), "not that of the run before"
+    with pytest.raises(DetectorError, match="the config has the sources .*mine"):
+        evaluate("other", models, **options)
+    with pytest.raises(DetectorError, match="found 'ghost', expected STEP=NUMBER.*worn"):
+        evaluate("mine", models, perturb=["ghost"], **options)
 
 
 def test_a_program_that_writes_more_lines_than_it_was_given_is_not_believed(data, tmp_path):

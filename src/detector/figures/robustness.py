@@ -58,6 +58,19 @@ def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:
             )
 
 
+def by_model(path: Path | str, table: pd.DataFrame, title: str, styles: Mapping[str, drawing.Style]) -> None:
+    """Draw each model's area under the ROC curve by perturbation, as `robustness` draws accuracy.
+
+    `table`: columns model, perturbation, kind, value, auc, auc_low, auc_high. `styles`: by model.
+    """
+    table = table.rename(columns={"model": "branch"})
+    with panels_of_kinds(path, table, title, "area under the ROC curve (%)", styles) as panels:
+        for axes, part in panels:
+            clean = table[table["kind"] == CLEAN]
+            axes.axhline(50, **drawing.PERFECT)
+            place(axes, pd.concat([clean, part]), styles, ("auc", "auc_low", "auc_high"), lines=False)
+
+
 @contextmanager
 def panels_of_kinds(
     path: Path | str, table: pd.DataFrame, title: str, ylabel: str, styles: Mapping[str, drawing.Style]

@@ -7,28 +7,49 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable, Iterable, Sequence
+
+Score = float | str  # or what is wrong with the image
+Call = Callable[[Sequence[str]], Iterable[Sequence[Score]]]
 
 
 def main() -> None:
-    """Import PACKAGE.MODULE:FUNCTION[:batch], say so, and answer each line until there is none."""
+    """Answer with PACKAGE.MODULE:FUNCTION[:batch]."""
+    serve(_function)
+
+
+def serve(load: Callable[[], Call]) -> None:
+    """Load what answers, say so, and answer each line until there is none.
+
+    What is loaded is given a list of paths and gives their scores, in parts: each part is a line, written at once.
+    """
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)  # what a detector prints belongs into the log
-    module, function, *batch = sys.argv[1].split(":")
     try:
-        call = getattr(importlib.import_module(module), function)
+        call = load()
     except BaseException as error:
         _say(answers, {"error": _reason(error)})
         raise
     _say(answers, {"ready": True})
     for line in sys.stdin:
-        paths = json.loads(line)
         try:
-            scores = list(call(paths)) if batch else [call(path) for path in paths]
-            if len(scores) != len(paths):
-                raise ValueError(f"{len(scores)} scores for {len(paths)} paths")
-            _say(answers, {"scores": [float(score) for score in scores]})
+            for scores in call(json.loads(line)):
+                _say(answers, {"scores": scores})
         except Exception as error:
             _say(answers, {"error": _reason(error)})
+
+
+def _function() -> Call:
+    module, function, *batch = sys.argv[1].split(":")
+    one = getattr(importlib.import_module(module), function)
+
+    def call(paths: Sequence[str]) -> Iterable[Sequence[Score]]:
+        scores = [float(score) for score in (one(paths) if batch else map(one, paths))]
+        if len(scores) != len(paths):
+            raise ValueError(f"{len(scores)} scores for {len(paths)} paths")
+        return [scores]
+
+    return call
 
 
 def _reason(error: BaseException) -> str:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from detector.core.errors import DetectorError
 from detector.core.files import canonical
 from detector.core.labels import CLASSES, REAL
 from detector.core.tabular import write_csv
-from detector.figures import drawing, reliability, roc
+from detector.figures import drawing, reliability, robustness, roc
 from detector.figures.scores import Scored
+from detector.imaging import perturbations
 from detector.imaging.perturbations import CLEAN, Steps
-from detector.predict.model import Model
 from detector.referee import contenders, inspection, perturbed, report, results, scoring
 from detector.referee.contenders import Contender
 from detector.referee.images import Data
@@ -27,6 +27,7 @@ from detector.referee.results import CALIBRATION, OWN, TEST, Judged
 from detector.referee.scoring import Limits
 
 log = logging.getLogger(__name__)
+OPTIONAL = ("per_date", "robustness")  # tables that not every evaluation has
 NEAR = 4  # bits by which perceptual hashes of near copies differ, as `audit.near_duplicates`
 AUDIT = (*shortcuts.COLUMNS, *shortcuts.SHARES)
 NO_NAME = re.compile(r"[^\w.-]+")  # in the name of a log
@@ -48,10 +49,9 @@ def evaluate(
     `calibrate`: share of the images that thresholds are chosen on, and nothing else is measured on. `perturb`:
     steps by name. Scores are kept in `out`, and asked for again only where the image or the contender is another.
 
-    Returns whether every contender scored every image. Raises `DetectorError` for a bundle that cannot be used,
-    where no image can be read, and where no contender gave a score.
+    Returns whether every contender scored every image. Raises `DetectorError` where no image can be read, and
+    where no contender gave a score.
     """
-    opened = {c.name: Model.open(c.target, threads=threads) for c in asked if c.kind == contenders.BUNDLE}
     found, hashes = inspection.inspect(data.table, data.root, out / "state" / "images")
     images = pd.concat([data.table, found.rename(columns={"error": "bad"})], axis=1)
     images["pixels"] = hashes.pixels
@@ -69,7 +69,7 @@ def evaluate(
     failed: dict[str, str] = {}
     for contender in asked:
         try:
-            judged[contender.name] = _ask(contender, data, images, out, variants, limits, opened)
+            judged[contender.name] = _ask(contender, data, images, out, variants, limits, threads)
         except DetectorError as error:
             log.error("%s: %s", contender.name, error)
             failed[contender.name] = str(error)
@@ -81,9 +81,12 @@ def evaluate(
     for by in judged.values():
         for variant, model in by.items():
             bad.extend(results.errors(model, images, "" if variant == CLEAN else variant))
+    for name in OPTIONAL:
+        (out / "tables" / f"{name}.csv").unlink(missing_ok=True)
     for name, (columns, rows) in tables.items():
         write_csv(rows, columns, out / "tables" / f"{name}.csv")
     _draw(clean, images, out / "figures")
+    _draw_robustness(tables, variants, out / "figures" / "robustness.svg")
     report.write(out / "report.html", data.name, images, tables, failed, sorted((out / "figures").glob("*.svg")))
     return not bad and not failed
 
@@ -95,7 +98,7 @@ def _ask(
     out: Path,
     variants: Mapping[str, Steps],
     limits: Limits,
-    opened: Mapping[str, Model],
+    threads: int,
 ) -> dict[str, Judged]:
     """Scores of one contender, by perturbation."""
     asker = scoring.asker(
@@ -104,7 +107,7 @@ def _ask(
         limits=limits,
         root=data.root,
         paths=data.table["path"].tolist(),
-        models=opened,
+        threads=threads,
     )
     pairs = list(zip(images["path"], images["sha256"], strict=True))
     found: dict[str, Judged] = {}
@@ -152,6 +155,7 @@ def _tables(
         "metrics": (results.METRICS, list(results.metrics(clean, images))),
         "per_generator": (results.PER_GENERATOR, list(results.per_generator(clean, images))),
         "per_group": (results.PER_GROUP, list(results.per_group(clean, images))),
+        **_dated(clean, images),
         "comparisons": (results.COMPARISONS, results.comparisons(clean, images)),
         "cost": (results.COST, list(results.cost(clean))),
         "scores": (list(scores), scores.to_dict("records")),
@@ -166,6 +170,11 @@ def _tables(
         for row in results.robustness(by[CLEAN], {k: v for k, v in by.items() if k != CLEAN}, images, CLEAN)
     ]
     return tables | ({"robustness": (results.ROBUSTNESS, results.adjusted(rows))} if rows else {})
+
+
+def _dated(clean: Sequence[Judged], images: pd.DataFrame) -> dict[str, tuple[Sequence[str], list[dict]]]:
+    rows = list(results.per_date(clean, images)) if (images["date"] != "").any() else []
+    return {"per_date": (results.PER_DATE, rows)} if rows else {}
 
 
 def _audit(images: pd.DataFrame, hashes: Hashes, name: str) -> tuple[list[dict], list[dict], list[dict]]:
@@ -189,12 +198,7 @@ def _audit(images: pd.DataFrame, hashes: Hashes, name: str) -> tuple[list[dict],
 
 def _draw(models: Sequence[Judged], images: pd.DataFrame, folder: Path) -> None:
     test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
-    styles: dict[str, drawing.Style] = {
-        model.name: {"color": colour, "linestyle": line, "linewidth": 1.4}
-        for number, model in enumerate(models)
-        for colour in (drawing.SERIES[number % len(drawing.SERIES)][1],)
-        for line in (("-", "--", "-.", ":")[number // len(drawing.SERIES) % 4],)
-    }
+    styles = _styles(model.name for model in models)
     curves = {m.name: (label[test & m.scored], -m.score[test & m.scored]) for m in models}
     stated = {m.name: m.cuts[OWN] for m in models if not np.isnan(m.cuts[OWN])}
     curves |= {name: (curves[name][0], curves[name][1] + cut) for name, cut in stated.items()}
@@ -210,6 +214,37 @@ def _draw(models: Sequence[Judged], images: pd.DataFrame, folder: Path) -> None:
         reliability.reliability_diagrams(folder / "reliability.svg", probable, "Reliability")
     else:
         (folder / "reliability.svg").unlink(missing_ok=True)
+
+
+def _styles(models: Iterable[str]) -> dict[str, drawing.Style]:
+    return {
+        model: {"color": colour, "linestyle": line, "linewidth": 1.4}
+        for number, model in enumerate(models)
+        for colour in (drawing.SERIES[number % len(drawing.SERIES)][1],)
+        for line in (("-", "--", "-.", ":")[number // len(drawing.SERIES) % 4],)
+    }
+
+
+def _draw_robustness(
+    tables: Mapping[str, tuple[Sequence[str], list[dict]]], variants: Mapping[str, Steps], path: Path
+) -> None:
+    if "robustness" not in tables:
+        path.unlink(missing_ok=True)
+        return
+    table = pd.DataFrame([row for row in tables["robustness"][1] if row["threshold"] == OWN])
+    steps = [variants[name] for name in table["perturbation"]]
+    table["kind"] = [perturbations.kind(own) if own else CLEAN for own in steps]
+    table["value"] = [perturbations.value(own) for own in steps]
+    models = table["model"].unique()
+    styles: dict[str, drawing.Style] = {
+        model: {
+            "marker": drawing.SERIES[number % len(drawing.SERIES)][0],
+            "markersize": 5,
+            "color": style["color"],
+        }
+        for number, (model, style) in enumerate(_styles(models).items())
+    }
+    robustness.by_model(path, table, "Area under the ROC curve on perturbed images", styles)
 
 
 def _part(model: Judged, images: pd.DataFrame, part: str) -> Scored:

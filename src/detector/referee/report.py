@@ -11,11 +11,17 @@ import pandas as pd
 
 from detector.core.files import write_text
 from detector.core.labels import FAKE, REAL
-from detector.referee.results import CALIBRATED, OWN
+from detector.referee.results import CALIBRATED, EVERY, OWN, SCORED
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html"
 SHOWN = 50  # rows of errors
 Tables = Mapping[str, tuple[Sequence[str], Sequence[Mapping]]]
+FAILED = (
+    "<p>Images that a model gave no score for are left out of its first columns: a model that fails on hard "
+    "images looks better there than it is. “Failed as wrong” is on all images, with the worst score for "
+    "those: compare models by that, and look at the reasons below.</p>"
+)
+WRONG = "<small>failed as wrong</small>"
 NAMES = {OWN: "own", CALIBRATED: "chosen"}
 
 
@@ -39,7 +45,8 @@ def write(
             failed="".join(f"<p class=bad>{html.escape(k)}: {html.escape(v)}</p>" for k, v in failed.items()),
             models=_models(tables),
             figures="".join(_figure(file) for file in figures),
-            generators=_generators(tables["per_generator"][1]),
+            generators=_shares(tables["per_generator"][1], "generator"),
+            dates=_dates(tables["per_date"][1]) if "per_date" in tables else "",
             comparisons=_comparisons(tables["comparisons"][1]),
             audit="".join(f"<p>{html.escape(row['sentence'])}.</p>" for row in tables["audit_verdict"][1]),
             robustness=_robustness(tables["robustness"][1]) if "robustness" in tables else "",
@@ -70,15 +77,23 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<div class=wide><table><thead><tr>{titles}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
 
 
-def _at(rows: Sequence[Mapping], threshold: str) -> dict[tuple, Mapping]:
-    return {(row["model"], row.get("generator")): row for row in rows if row["threshold"] == threshold}
+def _at(
+    rows: Sequence[Mapping], threshold: str, kind: str = "generator", images: str = SCORED
+) -> dict[tuple, Mapping]:
+    return {
+        (row["model"], row.get(kind)): row
+        for row in rows
+        if row["threshold"] == threshold and row["images"] == images
+    }
 
 
 def _models(tables: Tables) -> str:
-    own, chosen = (_at(tables["metrics"][1], threshold) for threshold in (OWN, CALIBRATED))
+    rows = tables["metrics"][1]
+    own, chosen = _at(rows, OWN), _at(rows, CALIBRATED)
+    every, every_chosen = _at(rows, OWN, images=EVERY), _at(rows, CALIBRATED, images=EVERY)
     cost = {row["model"]: row for row in tables["cost"][1]}
-    best = sorted(own, key=lambda key: -_or_zero(own[key].get("auc")))
-    rows = [
+    ranked = every or own  # by what all are measured on alike
+    lines = [
         (
             html.escape(key[0]),
             _interval(own[key], "auc"),
@@ -87,50 +102,62 @@ def _models(tables: Tables) -> str:
             _number(own[key].get("ece")),
             f"{own[key]['n']:,}",
             f"{own[key]['failed']:,}",
+            *((_interval(every[key], "auc"), _all(every[key], every_chosen[key])) if every else ()),
             _number(cost[key[0]].get("ms_per_image"), 1),
             _number(cost[key[0]].get("megabytes"), 1),
         )
-        for key in best
+        for key in sorted(ranked, key=lambda key: -_or_zero(ranked[key].get("auc")))
     ]
-    head = ("model", "AUC", "accuracy, own threshold", "accuracy, chosen", "ECE", "images", "failed", "ms", "MB")
-    return _table(head, rows)
+    wrong = ("AUC, failed as wrong", "accuracy, failed as wrong") if every else ()
+    head = ("model", "AUC", "accuracy, own threshold", "accuracy, chosen", "ECE", "images", "failed", *wrong)
+    return _table((*head, "ms", "MB"), lines) + (FAILED if every else "")
+
+
+def _all(own: Mapping, chosen: Mapping) -> str:
+    """Accuracy on all images at a model's own threshold, or at the chosen one where it states none."""
+    return _interval(own if "accuracy" in own else chosen, "accuracy")
 
 
 def _or_zero(value: float | None) -> float:
     return 0.0 if value is None or math.isnan(value) else value
 
 
-def _generators(rows: Sequence[Mapping]) -> str:
+def _shares(rows: Sequence[Mapping], kind: str) -> str:
+    """Right calls and areas of each model by generator or date."""
     models = list(dict.fromkeys(row["model"] for row in rows))
-    kinds = list(dict.fromkeys(row["generator"] for row in rows))
-    at = {threshold: _at(rows, threshold) for threshold in (OWN, CALIBRATED)}
+    kinds = list(dict.fromkeys(row[kind] for row in rows))
+    at = {threshold: _at(rows, threshold, kind) for threshold in (OWN, CALIBRATED)}
     # A model that states no threshold is judged at the chosen one, and its heading says so.
     stated = {row["model"] for row in rows if row["threshold"] == OWN and "accuracy" in row}
     used = {model: OWN if model in stated else CALIBRATED for model in models}
     cells = [
-        (
-            html.escape(kind),
-            *(
-                f"{_interval(row, 'accuracy')}AUC {_interval(row, 'auc')}"
-                for row in (at[used[model]].get((model, kind), {}) for model in models)
-            ),
-        )
-        for kind in kinds
+        (html.escape(name), *(_share(at[used[model]].get((model, name), {})) for model in models))
+        for name in kinds
     ]
     heads = [f"{model}, {NAMES[used[model]]} threshold" for model in models]
     return _table(("share called right", *heads), cells)
 
 
+def _share(row: Mapping) -> str:
+    count = f"{row.get('n', 0):,} images" + (f", {row['failed']:,} failed" if row.get("failed") else "")
+    area = f"AUC {_interval(row, 'auc')}" if not math.isnan(row.get("auc", math.nan)) else ""
+    return f"{_interval(row, 'accuracy')}<small>{count}</small>{area}"
+
+
+def _dates(rows: Sequence[Mapping]) -> str:
+    return f"<h2>By date</h2>{_shares(rows, 'date')}"
+
+
 def _comparisons(rows: Sequence[Mapping]) -> str:
     cells = [
         (
-            html.escape(f"{row['second']} against {row['first']}"),
+            html.escape(f"{row['second']} against {row['first']}") + WRONG * (row["images"] == EVERY),
             *_area(row),
             NAMES[row["threshold"]],
             _interval({"d": row.get("accuracy_difference"), "d_low": row.get("accuracy_low", math.nan),
                        "d_high": row.get("accuracy_high", math.nan)}, "d"),
             _p(row.get("p_mcnemar_holm")),
-            f"{row['n']:,}",
+            f"{row['n']:,}" + (f"<small>{row['left_out']:,} left out</small>" if row["left_out"] else ""),
         )
         for row in rows
     ]  # fmt: skip

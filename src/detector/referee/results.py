@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -24,6 +24,7 @@ from detector.tables.per_generator import ALL, REALS, apart, share_right, shown
 
 CALIBRATION, TEST = "calibration", "test"  # parts
 OWN, CALIBRATED = "own", CALIBRATION  # thresholds: stated with the model, chosen on the calibration part
+SCORED, EVERY = "scored", "all"  # images that count: those with a score, or all, a failure being a wrong call
 FOLDS = 5
 RANKING = (
     *("auc", "auc_low", "auc_high", "average_precision", "eer", "tpr_at_1_percent_fpr"),
@@ -33,21 +34,37 @@ AT_CUT = (
     *("accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "precision", "recall", "f1"),
     *("tp", "fp", "tn", "fn"),
 )
-METRICS = ("model", "threshold", "cut", "n", "n_real", "n_fake", "failed", *AT_CUT, *RANKING, "positive")
+METRICS = (
+    *("model", "threshold", "images", "cut", "n", "n_real", "n_fake", "failed"),
+    *(*AT_CUT, *RANKING, "positive"),
+)
 PER_GENERATOR = (
-    *("model", "threshold", "generator", "n", "accuracy", "accuracy_low", "accuracy_high"),
+    *("model", "threshold", "images", "generator", "n", "failed", "accuracy", "accuracy_low", "accuracy_high"),
     *("groups", "grouped_low", "grouped_high", "auc", "auc_low", "auc_high"),
 )
-PER_GROUP = ("model", "threshold", "group", "n", "n_real", "n_fake", "accuracy", "accuracy_low", "accuracy_high")
+_SHARE = ("n", "n_real", "n_fake", "failed", "accuracy", "accuracy_low", "accuracy_high")
+PER_GROUP = ("model", "threshold", "images", "group", *_SHARE)
+PER_DATE = ("model", "threshold", "images", "date", *_SHARE, "auc", "auc_low", "auc_high")
 COMPARISONS = (
-    *("first", "second", "n", "auc_first", "auc_second", "auc_difference", "auc_low", "auc_high"),
+    *(
+        "first",
+        "second",
+        "images",
+        "n",
+        "left_out",
+        "auc_first",
+        "auc_second",
+        "auc_difference",
+        "auc_low",
+        "auc_high",
+    ),
     *("p_delong", "p_delong_holm", "threshold", "only_first_right", "only_second_right"),
     *("accuracy_difference", "accuracy_low", "accuracy_high", "p_mcnemar", "p_mcnemar_holm"),
 )
 COST = ("model", "images", "ms_per_image", "ms_median", "files", "megabytes")
 ERRORS = ("model", "perturbation", "path", "reason")
 ROBUSTNESS = (
-    *("model", "perturbation", "n", "auc", "auc_low", "auc_high"),
+    *("model", "perturbation", "n", "failed", "auc", "auc_low", "auc_high"),
     *("auc_change", "auc_change_low", "auc_change_high", "p_delong", "p_delong_holm"),
     *("threshold", "accuracy", "accuracy_low", "accuracy_high"),
 )
@@ -75,6 +92,11 @@ class Judged:
         return np.isfinite(self.score)
 
     @property
+    def failed(self) -> np.ndarray:
+        """Which images it gave no score for, bool (n,); also where failures were given the worst score."""
+        return np.array([bool(error) for error in self.error], dtype=bool)
+
+    @property
     def are_probabilities(self) -> bool:
         """Whether all scores can be read as probabilities of a fake."""
         found = self.score[self.scored]
@@ -93,7 +115,7 @@ class Judged:
 
 def judged(contender: Contender, images: pd.DataFrame, scores: Mapping[str, Score]) -> Judged:
     """Bring scores by path into the order of `images`, and fit on the calibration part what is fitted there."""
-    none = Score(None, math.nan, "")
+    none = Score(None, math.nan, "not asked")
     rows = [scores.get(path, none) for path in images["path"]]
     score = np.array([math.nan if row.score is None else row.score for row in rows])
     plain = Judged(
@@ -110,6 +132,24 @@ def judged(contender: Contender, images: pd.DataFrame, scores: Mapping[str, Scor
         if plain.are_probabilities:
             scale = temperature(label, plain.odds[part])
     return Judged(contender, score, plain.seconds, plain.error, {OWN: own, CALIBRATED: cut}, scale)
+
+
+def worst_for_failed(model: Judged, label: np.ndarray) -> Judged:
+    """The same with the worst score of all where it failed: a fake below every real image, and the reverse."""
+    worst = np.where(label == REAL, 1.0, -1.0) * np.finfo(np.float64).max
+    return replace(model, score=np.where(model.failed, worst, model.score))
+
+
+def counted(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[tuple[str, Sequence[Judged]]]:
+    """Ways to count images without a score: left out, and, where any model failed on a test image, as wrong calls.
+
+    Who fails on hard images alone is flattered by the first, and who fails for another reason (a format that it
+    does not read) is blamed by the second, so both are told, of each model.
+    """
+    yield SCORED, found
+    if any(model.failed[(images["part"] == TEST).to_numpy()].any() for model in found):
+        label = images["label"].to_numpy()
+        yield EVERY, [worst_for_failed(model, label) for model in found]
 
 
 def components(images: pd.DataFrame) -> np.ndarray:
@@ -154,24 +194,26 @@ def folds(images: pd.DataFrame, seed: int = 0) -> np.ndarray:
 def metrics(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
     """Rows of metrics.csv: each model on the test part, at both thresholds; empty where there is none."""
     test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
-    for model in found:
-        kept = test & model.scored
-        own = label[kept]
-        same: dict = {"model": model.name, "n": len(own), "failed": int((test & ~model.scored).sum())}
-        same |= {f"n_{word}": int((own == kind).sum()) for kind, word in CLASSES.items()}
-        same |= {"auc": auc(own, -model.score[kept]), **ranking(own, -model.score[kept]), "positive": POSITIVE}
-        if model.are_probabilities:
-            same |= probabilities(own, model.odds[kept])
-            if not math.isnan(model.temperature):
-                scaled = probabilities(own, model.odds[kept] / model.temperature)
-                same |= {"temperature": model.temperature}
-                same |= {f"{key}_scaled": value for key, value in scaled.items()}
-        for threshold, cut in model.cuts.items():
-            row = {**same, "threshold": threshold}
-            if not math.isnan(cut):
-                logit = model.logits(cut)[kept]
-                row |= {"cut": repr(float(cut)), **measure(own, logit), **metric_modules.measure(own, logit)}
-            yield row
+    for way, models in counted(found, images):
+        for model in models:
+            kept = test & model.scored
+            own = label[kept]
+            same: dict = {"model": model.name, "images": way, "n": len(own)}
+            same |= {"failed": int((test & model.failed).sum()), "positive": POSITIVE}
+            same |= {f"n_{word}": int((own == kind).sum()) for kind, word in CLASSES.items()}
+            same |= {"auc": auc(own, -model.score[kept]), **ranking(own, -model.score[kept])}
+            if model.are_probabilities:
+                same |= probabilities(own, model.odds[kept])
+                if not math.isnan(model.temperature):
+                    scaled = probabilities(own, model.odds[kept] / model.temperature)
+                    same |= {"temperature": model.temperature}
+                    same |= {f"{key}_scaled": value for key, value in scaled.items()}
+            for threshold, cut in model.cuts.items():
+                row = {**same, "threshold": threshold}
+                if not math.isnan(cut):
+                    logit = model.logits(cut)[kept]
+                    row |= {"cut": repr(float(cut)), **measure(own, logit), **metric_modules.measure(own, logit)}
+                yield row
 
 
 def per_generator(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
@@ -180,81 +222,130 @@ def per_generator(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dic
     real, maker = label == REAL, images["generator"].to_numpy()
     kinds = [(ALL, np.ones(len(images), bool)), (REALS, real)]
     kinds += [(shown(name), ~real & (maker == name)) for name in sorted(set(maker[~real]))]
-    for model in found:
-        for kind, chosen in kinds:
-            kept = test & model.scored & chosen
-            if not kept.any():
-                continue
-            against = test & model.scored & (chosen | real) if kind != REALS else kept
-            low, high = auc_interval(label[against], -model.score[against])
-            area = {"auc": auc(label[against], -model.score[against]), "auc_low": low, "auc_high": high}
-            for threshold, cut in model.cuts.items():
-                row = {
-                    "model": model.name,
-                    "threshold": threshold,
-                    "generator": kind,
-                    "n": int(kept.sum()),
-                    **area,
-                }
-                if not math.isnan(cut):
-                    right = decisions.right(label[kept], model.logits(cut)[kept])
-                    row |= share_right(right, images["group"][kept])
-                yield row
+    for way, models in counted(found, images):
+        for model in models:
+            for kind, chosen in kinds:
+                if not (test & chosen).any():
+                    continue
+                kept = test & model.scored & chosen
+                against = test & model.scored & (chosen | real) if kind != REALS else kept
+                same: dict = {"model": model.name, "images": way, "generator": kind}
+                same |= {"n": int(kept.sum()), "failed": int((test & model.failed & chosen).sum())}
+                same |= _area(label[against], -model.score[against])
+                for threshold, cut in model.cuts.items():
+                    row = {**same, "threshold": threshold}
+                    if not math.isnan(cut) and kept.any():
+                        right = decisions.right(label[kept], model.logits(cut)[kept])
+                        row |= share_right(right, images["group"][kept])
+                    yield row
+
+
+def _area(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
+    low, high = auc_interval(label, logit)
+    return {"auc": auc(label, logit), "auc_low": low, "auc_high": high}
 
 
 def per_group(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
     """Rows of per_group.csv: shares of right calls of each group, where groups are known."""
+    places = _places(images["group"].str.split("|"))
+    for way, models in counted(found, images):
+        for model in models:
+            for threshold, cut in model.cuts.items():
+                if not math.isnan(cut):
+                    yield from _shares(model, images, places, way, threshold)
+
+
+def per_date(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
+    """Rows of per_date.csv: shares of right calls, and areas, of each year, where dates are known.
+
+    Of each month where all dates are of one year. Images without a date are in no row.
+    """
+    years = images["date"].str[:4]
+    period = years if len(set(years) - {""}) > 1 else images["date"].str[:7]
     test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
-    names = images["group"].str.split("|").explode()
-    names = names[names != ""]
-    places = {name: np.unique(index) for name, index in names.groupby(names).groups.items()}
-    for model in found:
-        for threshold, cut in model.cuts.items():
-            if math.isnan(cut):
-                continue
-            right = decisions.right(label, model.logits(cut))
-            for name, at in sorted(places.items()):
-                at = at[(test & model.scored)[at]]
-                if len(at):
-                    row = {"model": model.name, "threshold": threshold, "group": name}
-                    row |= {f"n_{word}": int((label[at] == kind).sum()) for kind, word in CLASSES.items()}
-                    yield row | share_right(right[at], pd.Series([""] * len(at)))
+    places = _places(period.map(lambda name: [name]))
+    for way, models in counted(found, images):
+        for model in models:
+            areas = {}
+            for name, at in places.items():
+                kept = at[(test & model.scored)[at]]
+                areas[name] = _area(label[kept], -model.score[kept])
+            for threshold in model.cuts:
+                for row in _shares(model, images, places, way, threshold):
+                    date = row.pop("group")
+                    yield {**row, "date": date, **areas[date]}
+
+
+def _places(names: pd.Series) -> dict[str, np.ndarray]:
+    """Rows of each name, `names` being a list of them for each image, without the empty name."""
+    flat = names.explode()
+    flat = flat[flat != ""]
+    return {name: np.unique(index) for name, index in sorted(flat.groupby(flat).groups.items())}
+
+
+def _shares(
+    model: Judged, images: pd.DataFrame, places: Mapping[str, np.ndarray], way: str, threshold: str
+) -> Iterator[dict]:
+    """Shares of right calls of each group of test images; only counts where there is no such threshold."""
+    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    cut, failed = model.cuts[threshold], model.failed
+    right = decisions.right(label, model.logits(cut))
+    for name, at in places.items():
+        of = at[test[at]]
+        kept = of[model.scored[of]]
+        if not len(of):
+            continue
+        row = {"model": model.name, "threshold": threshold, "images": way, "group": name, "n": len(kept)}
+        row |= {f"n_{word}": int((label[kept] == kind).sum()) for kind, word in CLASSES.items()}
+        row |= {"failed": int(failed[of].sum())}
+        if len(kept) and not math.isnan(cut):
+            row |= share_right(right[kept], pd.Series([""] * len(kept)))
+        yield row
 
 
 def comparisons(found: Sequence[Judged], images: pd.DataFrame) -> list[dict]:
-    """Rows of comparisons.csv: each two models on the test images that both scored.
+    """Rows of comparisons.csv: each two models on the test images that both scored, and on all.
 
     DeLong's test of the areas and McNemar's exact test of the right calls, each adjusted over all pairs (Holm).
-    Areas need no threshold, and stand in the row of either.
+    Areas need no threshold, and stand in the row of either. `left_out`: test images that are not counted.
     """
     test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
     rows = []
-    for first, second in combinations(found, 2):
-        kept = test & first.scored & second.scored
-        own, scores = label[kept], [model.score[kept] for model in (first, second)]
-        area = delong(own, -scores[0], -scores[1])
-        same = {
-            **{"first": first.name, "second": second.name, "n": int(kept.sum())},
-            **{"auc_first": auc(own, -scores[0]), "auc_second": auc(own, -scores[1])},
-            **{"auc_difference": area["difference"], "auc_low": area["low"], "auc_high": area["high"]},
-            "p_delong": area["p"],
-        }
+    for way, models in counted(found, images):
+        for first, second in combinations(models, 2):
+            kept = test & first.scored & second.scored
+            own, scores = label[kept], [model.score[kept] for model in (first, second)]
+            area = delong(own, -scores[0], -scores[1])
+            same = {
+                **{"first": first.name, "second": second.name, "images": way, "n": int(kept.sum())},
+                **{"left_out": int((test & ~kept).sum())},
+                **{"auc_first": auc(own, -scores[0]), "auc_second": auc(own, -scores[1])},
+                **{"auc_difference": area["difference"], "auc_low": area["low"], "auc_high": area["high"]},
+                "p_delong": area["p"],
+            }
+            for threshold in (OWN, CALIBRATED):
+                row: dict = {**same, "threshold": threshold}
+                cuts = [model.cuts[threshold] for model in (first, second)]
+                if not any(map(math.isnan, cuts)) and len(own):
+                    one, other = (decisions.right(own, cut - each) for cut, each in zip(cuts, scores, strict=True))
+                    row |= _calls(one, other)
+                rows.append(row)
+    for way in (SCORED, EVERY):
         for threshold in (OWN, CALIBRATED):
-            row: dict = {**same, "threshold": threshold}
-            cuts = [model.cuts[threshold] for model in (first, second)]
-            if not any(map(math.isnan, cuts)) and len(own):
-                one, other = (decisions.right(own, cut - score) for cut, score in zip(cuts, scores, strict=True))
-                lost, gained = int((one & ~other).sum()), int((other & ~one).sum())
-                low, high = paired_interval(one, other)
-                row |= {"only_first_right": lost, "only_second_right": gained, "p_mcnemar": mcnemar(gained, lost)}
-                row |= {"accuracy_difference": float(other.mean() - one.mean())}
-                row |= {"accuracy_low": low, "accuracy_high": high}
-            rows.append(row)
-    for threshold in (OWN, CALIBRATED):
-        own_rows = [row for row in rows if row["threshold"] == threshold]
-        _adjust(own_rows, "p_delong")
-        _adjust(own_rows, "p_mcnemar")
+            alike = [row for row in rows if (row["images"], row["threshold"]) == (way, threshold)]
+            _adjust(alike, "p_delong")
+            _adjust(alike, "p_mcnemar")
     return rows
+
+
+def _calls(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Comparison of the right calls of two models."""
+    lost, gained = int((one & ~other).sum()), int((other & ~one).sum())
+    low, high = paired_interval(one, other)
+    return {
+        **{"only_first_right": lost, "only_second_right": gained, "p_mcnemar": mcnemar(gained, lost)},
+        **{"accuracy_difference": float(other.mean() - one.mean()), "accuracy_low": low, "accuracy_high": high},
+    }
 
 
 def _adjust(rows: Sequence[dict], name: str) -> None:
@@ -295,9 +386,8 @@ def robustness(
     for name, model in {perturbation_of_none: clean, **changed}.items():
         kept = test & clean.scored & model.scored
         own = label[kept]
-        low, high = auc_interval(own, -model.score[kept])
         same: dict = {"model": clean.name, "perturbation": name, "n": len(own)}
-        same |= {"auc": auc(own, -model.score[kept]), "auc_low": low, "auc_high": high}
+        same |= {"failed": int((test & ~kept).sum()), **_area(own, -model.score[kept])}
         if name != perturbation_of_none:
             area = delong(own, -clean.score[kept], -model.score[kept])
             same |= {"auc_change": area["difference"], "auc_change_low": area["low"]}

@@ -12,14 +12,13 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from detector.core.errors import DetectorError
 from detector.core.progress import Progress
-from detector.predict.model import Model
 from detector.referee import contenders
 from detector.referee.contenders import Contender
 from detector.referee.programs import Program, ProgramError
@@ -164,22 +163,6 @@ class Asker:
         """End what was started, at once."""
 
 
-class BundleAsker(Asker):
-    """Asks a bundle in this process: P(fake), one image per pass, so that no answer depends on its neighbours."""
-
-    together = AHEAD
-
-    def __init__(self, model: Model):
-        self._model = model
-
-    def ask(self, files: list[str]) -> list[float | str]:
-        """P(fake) of each file."""
-        with contextlib.closing(self._model.judge_many(files, batch=1, fast=True)) as answers:
-            return [
-                answer.error if answer.probability_fake is None else answer.probability_fake for answer in answers
-            ]
-
-
 class CommandAsker(Asker):
     """Asks a program that reads a path per line and writes a number per line."""
 
@@ -212,20 +195,19 @@ class CommandAsker(Asker):
         self._program.kill()
 
 
-class PythonAsker(Asker):
-    """Asks a function in a process of its own (`caller`)."""
+class CallerAsker(Asker):
+    """Asks a function (`caller`) or a bundle (`bundle_caller`) in a process of its own."""
 
-    def __init__(self, target: str, log_file: Path, limits: Limits):
-        batched = target.endswith(":batch")
-        self.together = TOGETHER if batched else 1
-        program = [sys.executable, "-m", "detector.referee.caller", target]
-        self._program, self._limits = Program(program, log_file, limits.start), limits
+    def __init__(self, program: Sequence[str], log_file: Path, limits: Limits, *, together: int, singly: bool):
+        """`program`: module with its arguments; `singly`: it writes a line for each image, else one for all."""
+        self._program = Program([sys.executable, "-m", *program], log_file, limits.start)
+        self._limit, self._singly, self.together = limits.image, singly, together
         self._began = False
 
     def ask(self, files: list[str]) -> list[float | str]:
-        """Number that the function gives for each file.
+        """Number that it gives for each file.
 
-        Raises `DetectorError` where it cannot be imported.
+        Raises `DetectorError` where it cannot be loaded.
         """
         if not self._program.running:
             try:
@@ -233,17 +215,21 @@ class PythonAsker(Asker):
             except ProgramError as error:
                 if self._began:
                     raise
-                raise DetectorError(f"it cannot be imported: {error}") from None
+                raise DetectorError(f"it cannot be loaded: {error}") from None
             if "error" in ready:
                 self._program.kill()
-                raise DetectorError(f"it cannot be imported: {ready['error']}")
+                raise DetectorError(f"it cannot be loaded: {ready['error']}")
             self._began = True
-        paths = [os.path.abspath(file) for file in files]
-        line = self._program.ask(json.dumps(paths).encode(), self._limits.image * len(files))
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise FailedError(answer["error"])
-        return list(answer["scores"])
+        question = json.dumps([os.path.abspath(file) for file in files]).encode()
+        limit = self._limit * (1 if self._singly else len(files))
+        scores: list[float | str] = []
+        while len(scores) < len(files):
+            answer: dict[str, Any] = json.loads(self._program.ask(question, limit))
+            if "error" in answer:
+                raise FailedError(answer["error"])
+            scores += answer["scores"]
+            question = b""
+        return scores
 
     def close(self) -> None:
         """End the process."""
@@ -310,13 +296,15 @@ def asker(
     limits: Limits,
     root: Path,
     paths: Sequence[str],
-    models: Mapping[str, Model],
+    threads: int = 0,
 ) -> Asker:
-    """Way of asking a contender. `models`: open bundles by the contender's name. Raises as the ways do."""
+    """Way of asking a contender. `threads`: of a bundle, 0 for all cores. Raises as the ways do."""
     if contender.kind == contenders.BUNDLE:
-        return BundleAsker(models[contender.name])
+        program = ["detector.referee.bundle_caller", contender.target, str(threads)]
+        return CallerAsker(program, log_file, limits, together=AHEAD, singly=True)
     if contender.kind == contenders.PYTHON:
-        return PythonAsker(contender.target, log_file, limits)
+        program = ["detector.referee.caller", contender.target]
+        return CallerAsker(program, log_file, limits, together=TOGETHER if contender.batched else 1, singly=False)
     if contender.kind == contenders.COMMAND:
         return CommandAsker(contender.target, log_file, limits)
     return ScoresAsker(Path(contender.target), root, paths)
