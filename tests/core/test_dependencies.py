@@ -241,7 +241,7 @@ def leaves(section: dict, path: tuple = ()):
 
 
 # Settings of which not every value of the same kind is one.
-OTHERS = {"pruner": "median", "augment": {"steps": [{"blur": [1, 2]}]}}
+OTHERS = {"pruner": "median", "augment": {"steps": [{"blur": [1, 2]}]}, "crop": {"per_image": 2}}
 
 
 def other(value: object) -> object:

@@ -17,7 +17,7 @@ from detector.core import pool
 from detector.core.errors import DetectorError
 from detector.data import packing, scanning
 from detector.data import store as packed
-from detector.data.store import _note, open_store, verify
+from detector.data.store import _note, open_seen, open_store, verify
 from detector.imaging import preprocessing
 from tests.support import ROOT, samples
 
@@ -362,3 +362,17 @@ def test_workers_end_when_their_parent_is_killed():
     ):
         assert time.monotonic() < deadline, "workers outlived their parent"
         time.sleep(0.1)
+
+
+def test_of_larger_images_a_network_sees_the_middle_and_all_is_packed(root, tmp_path):
+    plain, larger = (preprocessing.Preprocessing(9, max_pixels=LIMIT, centre=centre) for centre in (None, 4))
+    stores = {}
+    for name, how in (("plain", plain), ("larger", larger)):
+        out = [tmp_path / name / file for file in ("images.npy", "images.json", "bad.csv")]
+        out[0].parent.mkdir()
+        packing.pack(scan(root), root, how, *out, tmp_path / "state", workers=1, max_bad=0, meta={})
+        verify(*out[:2])
+        stores[name] = out[0].read_bytes(), open_store(*out[:2]), open_seen(out[0].parent)
+    assert stores["plain"][0] == stores["larger"][0], "another centre has the same pixels"
+    assert np.array_equal(stores["plain"][2], stores["plain"][1])
+    assert np.array_equal(stores["larger"][2], stores["larger"][1][:, 2:6, 2:6])

@@ -12,6 +12,7 @@ from snakemake import cli
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, write_json
 from detector.experiment import branches, config, recipes, teachers
+from detector.imaging.preprocessing import Preprocessing
 from detector.models import networks
 from tests.support import ROOT
 
@@ -48,6 +49,7 @@ def test_the_plain_config_is_the_study(study):
             "balance": "none",
             "select": "accuracy",
             "augment": None,
+            "crop": None,
         },
         "gpus": 1,
     }
@@ -227,6 +229,35 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             '"l1-40", which is none of what it can be: Branches that are exported',
         ),
         ({"images": {"resize_to": 200}}, "images.resize_to: 200 is below images.size, 224"),
+        (
+            {"images": {"pack_size": 256, "resize_to": 240}},
+            "images.resize_to: 240 is below images.pack_size, 256: images would be enlarged again",
+        ),
+        (
+            {"images": {"pack_size": 200}},
+            "images.pack_size: found 200, expected at least images.size, 224, which is cut from it",
+        ),
+        ({"images": {"pack_size": 1025}}, "images.pack_size: found 1025, expected at most 1024"),
+        ({"images": {"pack_size": "no"}}, 'images.pack_size: found "no", expected integer or null'),
+        *(
+            ({"images": images, "train": {"crop": {"side": [0.5, 1.0]}}}, "train.crop: there is nothing to crop")
+            for images in ({}, {"pack_size": 224})
+        ),
+        (
+            {"images": {"pack_size": 256}, "train": {"crop": {"side": [0.9, 0.5]}}},
+            "train.crop.side: lowest 0.9 is above highest 0.5; swap them",
+        ),
+        (
+            {"images": {"pack_size": 256}, "finetune": {"recipe": {"crop": {"side": [0.9, 0.5]}}}},
+            "finetune.recipe.crop.side: lowest 0.9 is above highest 0.5; swap them",
+        ),
+        (
+            {"search": {"space": {"crop": [None, {"per_image": 2}]}}},
+            "search.space.crop.1: there is nothing to crop",
+        ),
+        ({"train": {"crop": {"side": [0.0, 0.5]}}}, "train.crop.side.0: found 0.0, expected more than 0"),
+        ({"train": {"crop": {"per_image": 0}}}, "train.crop.per_image: found 0, expected at least 1"),
+        ({"train": {"crop": {"scale": [0.5, 1]}}}, "train.crop.scale: unknown key"),
         ({"images": {"resize_to": "no"}}, 'images.resize_to: found "no", expected integer or null'),
         ({"images": {"preprocess": "crop"}}, "expected one of resize, center_crop, random_crop, texture_crop"),
         (
@@ -621,3 +652,25 @@ def test_a_teacher_s_file_without_facts_or_of_another_size_is_an_error(meta, sai
         tmp_path / "meta.json", {"image_size": 32, "arch": "resnet50", "seed": 1, "branch": "l1-40", "x": 0}
     )
     assert teachers.facts(weights, 32) == {"arch": "resnet50", "seed": 1, "branch": "l1-40"}
+
+
+@pytest.mark.parametrize(
+    ("pack_size", "how"),
+    [(None, {"size": 224}), (224, {"size": 224}), (256, {"size": 256, "centre": 224})],
+)
+def test_what_is_packed_is_larger_where_the_config_says_so(pack_size, how, study):
+    """With equal sizes the settings, and so the rule's, are those of a config without the key."""
+    before = config.preprocessing(config.complete(study, SCHEMA)["images"])
+    study["images"]["pack_size"] = pack_size
+    found = config.preprocessing(config.complete(study, SCHEMA)["images"])
+    assert found == {**before, **how}
+    assert Preprocessing.of(found).seen == 224
+
+
+def test_windows_hold_in_trials_and_fine_tuning_unless_these_say_otherwise(study):
+    study["images"]["pack_size"] = 256
+    study["train"]["crop"] = {"side": [0.7, 1.0]}
+    study["finetune"]["recipe"] = {"crop": None}
+    full = config.complete(study, SCHEMA)
+    whole = {"side": [0.7, 1.0], "per_image": 1}
+    assert [recipes.recipe(full, stage)["crop"] for stage in recipes.STAGES] == [whole, whole, None]

@@ -43,7 +43,7 @@ def meta(branch: str, **more: object) -> dict:
     return {
         **{"arch": "resnet18", "seed": 3, "branch": branch, "image_size": 32, "epochs": 9, "best_epoch": 4},
         **{"total_parameters": 1100, "prunable_weights": 1000, "nonzero_weights": 1000, "macs": 12_300_000},
-        "preprocessing": {"faces": {"face_crop": False}},
+        "preprocessing": {"faces": {"size": 32, "face_crop": False}},
         "python": "3.11.0",
         "libraries": {"torch": "2.0"},
         **(own if branch == "baseline" else PRUNED),
@@ -306,7 +306,7 @@ SAID = {
         lambda some: some,
     ),
     "face crop": (
-        lambda some: replace(some, meta=meta("l1-40", preprocessing={"faces": {"face_crop": True}})),
+        lambda some: replace(some, meta=meta("l1-40", preprocessing={"faces": {"size": 32, "face_crop": True}})),
         "Images of `faces` were cropped to their largest face before they were resized.",
         lambda some: some,
     ),
@@ -324,6 +324,11 @@ SAID = {
         lambda some: made(some, preprocess="center_crop"),
         "a window of 32 × 32 pixels cut out, from the middle",
         lambda some: made(some, preprocess="random_crop"),
+    ),
+    "middle": (
+        lambda some: made(some, size=40, centre=32),
+        "the aspect ratio not kept; of that square the network sees the middle 32 × 32 pixels",
+        lambda some: some,
     ),
     "recompression": (
         lambda some: made(some, recompress={"format": "WEBP", "quality": [60, 90], "subsampling": "4:2:0"}),
@@ -352,7 +357,7 @@ def test_a_doubt_stands_before_how_to_use_it():
 
 def made(some: card.Facts, **how: object) -> card.Facts:
     """The same, its pixels made in another way."""
-    return replace(some, meta=meta("l1-40", preprocessing={"faces": {"face_crop": False, **how}}))
+    return replace(some, meta=meta("l1-40", preprocessing={"faces": {"size": 32, "face_crop": False, **how}}))
 
 
 def with_tests(some: card.Facts, **tables: pd.DataFrame) -> card.Facts:

@@ -25,6 +25,7 @@ SETTINGS = [
     {"resize_to": 300, "recompress": {"format": "JPEG", "quality": [30, 40], "subsampling": "4:4:4"}},
     {"recompress": {"format": "WEBP"}},
     {"recompress": {}},
+    {"centre": 16},
 ]
 
 
@@ -45,6 +46,16 @@ def test_the_record_says_all_that_is_needed_to_do_it_again(settings):
     how = Preprocessing.of({"size": 24, **settings})
     assert Preprocessing.of(json.loads(json.dumps(how.record()))) == how
     assert how == Preprocessing.of({"size": 24, "preprocess": "resize", "resize_to": None, **settings})
+
+
+@pytest.mark.parametrize("way", ["resize", *CROPS])
+def test_a_network_sees_the_middle_of_what_is_packed(way, tmp_path):
+    noise(90, 70).save(tmp_path / "image.png")
+    plain, how = (Preprocessing(40, way, recompress=Recompression(), centre=centre) for centre in (None, 25))
+    assert (plain.seen, how.size, how.seen) == (40, 40, 25)
+    packed = preprocessing.load(tmp_path / "image.png", how, sha256=hashed(1))
+    assert np.array_equal(packed, preprocessing.load(tmp_path / "image.png", plain, sha256=hashed(1)))
+    assert np.array_equal(how.apply(noise(90, 70), hashed(1)), packed[7:32, 7:32])
 
 
 def test_each_setting_is_in_the_record():
@@ -70,6 +81,7 @@ def test_the_default_is_recorded_as_it_always_was():
         {"size": 8, "resize": "nearest"},
         {"size": 8, "preprocess": "zoom"},
         {"resize_to": 9},
+        {"size": 8, "centre": 8},
         {"size": 8, "recompress": {"format": "GIF"}},
         {"size": 8, "recompress": {"speed": 1}},
     ],

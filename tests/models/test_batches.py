@@ -7,6 +7,7 @@ import torch
 from torchvision.transforms import v2
 
 from detector.core.errors import DetectorError
+from detector.imaging import perturbations
 from detector.models import devices
 from detector.models.batches import DIRECT, MEAN, PREFETCHED, RESIDENT, STD, Batches, epoch_order
 
@@ -115,6 +116,69 @@ def test_validation_images_are_never_degraded(stores, table):
     batches = Batches.of(table, stores, CPU)
     list(batches.train(7, 0, 1, 0.0, augment=DEGRADED))
     assert pixels_of(batches.evaluate(3)) == [x.numpy().tobytes() for x in batches.images(np.arange(7))]
+
+
+@pytest.mark.parametrize("feed", [DIRECT, PREFETCHED, RESIDENT])
+def test_what_is_no_training_sees_the_middle_of_larger_images(stores, table, feed):
+    whole = np.stack([stores[row.source][row.row] for row in table.itertuples()])
+    middles = Batches([whole[:, 1:6, 1:6]], np.zeros(7, int), np.arange(7), table["label"], CPU)
+    larger = Batches([whole], np.zeros(7, int), np.arange(7), table["label"], CPU, feed, size=5)
+    assert larger.size == 5
+    assert np.array_equal(larger.gather(np.array([4, 2])), whole[[4, 2], 1:6, 1:6])
+    assert np.array_equal(larger.packed(np.array([4, 2])), whole[[4, 2]])
+    for some in (larger, larger.cropped({"per_image": 3})):
+        assert pixels_of(some.evaluate(3)) == pixels_of(middles.evaluate(3))
+        assert torch.equal(some.images(np.arange(7)), middles.images(np.arange(7)))
+
+
+def test_training_sees_windows_that_depend_on_seed_stage_epoch_and_image_alone(stores, table):
+    """Not on batches, threads, processes, the step to begin with, or on what stands beside an image."""
+    batches = Batches.of(table, stores, CPU, 5)
+    for crop in (None, {"side": [0.3, 0.9]}, {"side": None, "per_image": 2}):
+        count = 7 * (crop or {}).get("per_image", 1)
+
+        def seen(count=3, seed=5, epoch=2, stream=1, of=batches, crop=crop, **more):
+            return pixels_of(of.cropped(crop).train(count, seed, epoch, 0.0, stream, **more))
+
+        whole = seen()
+        assert len(whole) == len(set(whole)) == count, "no window twice"
+        assert seen(2) == whole
+        assert seen(2, first=2) == whole[4:]
+        shared = [seen(2, rank=rank, ranks=2) for rank in (0, 1)]
+        assert [shared[place % 2][place // 2] for place in range(count)] == whole
+        for other in ({"seed": 6}, {"epoch": 3}, {"stream": 0}):
+            assert set(seen(**other)) != set(whole), other
+        few = Batches.of(table[table["path"].isin(list("acg"))].reset_index(drop=True), stores, CPU, 5)
+        assert set(seen(of=few)) < set(whole), "beside others, at another place"
+        assert seen(augment=DEGRADED) != whole
+
+
+def test_a_window_is_cut_from_the_degraded_image(stores, table):
+    """A window of an image that was blurred whole, not a blurred window: the order of the web."""
+    always = {"share": 1.0, "rounds": 1, "steps": [{"scale": [0.25, 0.25]}]}
+    batches = Batches.of(table, stores, CPU, 7)
+    number = table["source"].map({"a": 0, "b": 1})
+    blurred = [
+        np.stack([perturbations.apply(image, [{"scale": 0.25}], 0) for image in s]) for s in stores.values()
+    ]
+    seeds = [perturbations.seed_of(*named) for named in zip(table["source"], table["path"], strict=True)]
+    after = Batches(blurred, number, table["row"], table["label"], CPU, seeds=np.array(seeds), size=7)
+    assert pixels_of(batches.train(3, 0, 1, 0.5, augment=always)) == pixels_of(after.train(3, 0, 1, 0.5))
+
+
+def test_several_windows_of_an_image_are_samples_like_others(stores, table):
+    batches = Batches.of(table, stores, CPU, 5)
+    several = batches.cropped({"per_image": 3})
+    assert (len(batches), len(several)) == (7, 21)
+    assert several.labels.sum() == 3 * batches.labels.sum()
+    assert several.steps(4) == [(0, 4), (4, 8), (8, 12), (12, 16), (16, 21)]
+    order, chance = several.order(0, 1)
+    assert sorted(order) == sorted([*range(7)] * 3)
+    assert len(chance) == 21
+    labels = torch.cat([labels for _, labels in several.train(4, 0, 1, 0.5)])
+    assert torch.equal(labels, batches.labels[order])
+    balanced = torch.cat([labels for _, labels in several.train(4, 0, 1, 0.5, balanced=True)])
+    assert sorted([int(balanced.sum()), 21 - int(balanced.sum())]) == [10, 11]
 
 
 def test_an_epoch_may_end_early_while_batches_are_prefetched(stores, table):

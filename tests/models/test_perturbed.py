@@ -57,6 +57,21 @@ def test_logits_are_those_of_each_image_perturbed(world, where, monkeypatch, chu
             assert found[name][change].dtype == np.float32
 
 
+def test_larger_images_are_perturbed_before_the_network_sees_their_middle(world, where):
+    stores, rows, networks = world
+    found = perturbed.perturbed_logits(
+        {"one": networks["one"]}, Batches.of(rows, stores, where.torch_device, 24), rows, TABLE, where
+    )["one"]
+    for change, steps in TABLE.items():
+        changed = [
+            perturbations.apply(stores[row.source][row.row], steps, perturbations.seed_of(row.source, row.path))
+            for row in rows.itertuples()
+        ]
+        middles = [np.stack(changed)[:, 4:28, 4:28]]
+        batch = Batches(middles, np.zeros(23, int), np.arange(23), rows["label"], where.torch_device)
+        assert found[change] == pytest.approx(inference.logits(networks["one"], batch, where), abs=1e-5)
+
+
 def test_a_choice_keeps_sources_and_shares_and_depends_on_no_order(world):
     _, rows, _ = world
     rows = pd.concat([rows.assign(path=rows["path"] + f"-{i}") for i in range(10)], ignore_index=True)

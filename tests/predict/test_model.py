@@ -23,7 +23,7 @@ from detector.data import manifest, packing, scanning
 from detector.experiment.formats import FILES
 from detector.export import onnx_model, quantization, runtimes
 from detector.export.onnx_model import FromBytes
-from detector.imaging import decoding, preprocessing
+from detector.imaging import decoding, preprocessing, windows
 from detector.imaging.preprocessing import Preprocessing
 from detector.models import devices, inference
 from detector.models.dataset import Images
@@ -46,6 +46,7 @@ WAYS = {
         recompress=preprocessing.Recompression(quality=(40, 90)),
         max_pixels=LIMIT,
     ),
+    "middle": Preprocessing(75, "random_crop", max_pixels=LIMIT, centre=SIZE),
 }
 NEVER = Band(-math.inf, math.inf, math.nan, 0.01)
 ALWAYS = Band(0.0, 0.0, 0.001, 0.01)
@@ -53,7 +54,7 @@ ALWAYS = Band(0.0, 0.0, 0.001, 0.01)
 
 def facts(how: Preprocessing, **more: object) -> dict:
     return {
-        **{"arch": "resnet18", "branch": "l1-40", "seed": 3, "precision": "fp32", "image_size": how.size},
+        **{"arch": "resnet18", "branch": "l1-40", "seed": 3, "precision": "fp32", "image_size": how.seen},
         **{"temperature": 1.25, "preprocessing": {"mine": how.record()}, "band": BAND, "frame": 0.25},
         **more,
     }
@@ -125,7 +126,8 @@ def test_a_video_is_judged_by_the_frame_that_training_saw(made):
     samples.write_video(made / "video.mp4", frames=9)
     model = Model.open(made / "bundle")
     how = model.preprocessing
-    expected = preprocessing.load(made / "video.mp4", how, frame=0.25, sha256=sha256(made / "video.mp4"))
+    packed = preprocessing.load(made / "video.mp4", how, frame=0.25, sha256=sha256(made / "video.mp4"))
+    expected = windows.middle(packed, SIZE)
     np.testing.assert_array_equal(model.pixels(made / "video.mp4"), expected)
     assert model.judge(made / "video.mp4").verdict is not None
     assert model.judge(made / "video.mp4").logit == pytest.approx(float(model.logits(expected[None])[0]), abs=1e-5)
@@ -152,7 +154,8 @@ def test_what_is_odd_about_a_file_is_so_to_training_and_to_a_bundle(made):
                 preprocessing.load(path, model.preprocessing, sha256=sha256(path))
             assert model.judge(path).error == decoding.reason(caught.value, path)
         else:
-            expected = preprocessing.load(path, model.preprocessing, sha256=sha256(path))
+            packed = preprocessing.load(path, model.preprocessing, sha256=sha256(path))
+            expected = windows.middle(packed, SIZE)
             np.testing.assert_array_equal(model.pixels(path), expected, err_msg=str(path))
             np.testing.assert_array_equal(model.pixels(("upload", path.read_bytes())), expected)
 

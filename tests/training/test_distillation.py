@@ -83,9 +83,11 @@ def test_asked_once_or_at_each_batch_the_teacher_says_the_same(knobs):
     torch.testing.assert_close(torch.cat(seen[True]), torch.cat(seen[False]), rtol=1e-4, atol=1e-5)
 
 
-def test_a_training_is_the_same_both_ways(data):
-    """Each step has the logits of its own images, in each epoch."""
-    recipe = dataclasses.replace(RECIPE, balance="sampling")
+@pytest.mark.parametrize(("size", "crop"), [(8, None), (6, None), (6, {"per_image": 2})])
+def test_a_training_is_the_same_both_ways(size, crop):
+    """Each step has the logits of its own images, or windows of them, in each epoch."""
+    recipe = dataclasses.replace(RECIPE, balance="sampling", crop=crop)
+    data = make_batches(61, 0, size), make_batches(40, 1, size)
     looked_up, asked = (
         fit(small_net(), *data, recipe, PLAN, teacher=teacher(weight=0.8, once=once)) for once in (True, False)
     )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.optim import optimizer as hooks
 
 from detector.core.errors import DetectorError
 from detector.models import devices, networks
@@ -31,13 +32,14 @@ def small_net(seed=0):
     )
 
 
-def make_batches(count, seed):
+def make_batches(count, seed, size=None):
     """Images whose left half is brighter where the label is 1, in noise: learnable, but not at once."""
     rng = np.random.default_rng(seed)
     label = rng.integers(0, 2, count)
     pixels = rng.integers(0, 200, (count, 8, 8, 3))
     pixels[..., 0] += (label * 40)[:, None, None]
-    return Batches([pixels.astype(np.uint8)], np.zeros(count, int), np.arange(count), label, torch.device("cpu"))
+    stores, rows = [pixels.astype(np.uint8)], np.arange(count)
+    return Batches(stores, np.zeros(count, int), rows, label, torch.device("cpu"), size=size)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,27 @@ def test_it_learns_and_keeps_the_best_epoch(data, caplog):
     found = _evaluate(model, data[1], PLAN)
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
     assert found == {name: getattr(result.best, name) for name in found}
+
+
+def test_an_epoch_of_several_windows_counts_each_of_them():
+    """Losses and accuracies are means over what was seen, speed is what was seen in a second."""
+    train, valid = make_batches(20, 0, size=6), make_batches(10, 1, size=6)
+    train._label[:] = valid._label[:] = 1
+    model = small_net()
+    with torch.no_grad():
+        model[-1].weight.zero_()
+        model[-1].bias.fill_(2.0)
+    recipe = dataclasses.replace(RECIPE, epochs=1, learning_rate=1e-12, crop={"per_image": 3})
+    steps = []
+    hook = hooks.register_optimizer_step_post_hook(lambda *_: steps.append(1))
+    try:
+        row = fit(model, train, valid, recipe, PLAN).best
+    finally:
+        hook.remove()
+    assert row.train_accuracy == 1
+    assert row.train_loss == pytest.approx(float(np.log1p(np.exp(-2.0))), rel=1e-5)
+    assert len(steps) == len(train.cropped({"per_image": 3}).steps(RECIPE.batch_size))
+    assert row.images_per_second * row.seconds >= 60
 
 
 def test_the_same_seed_gives_the_same_bytes(data):

@@ -26,7 +26,7 @@ from detector.core.files import sha256, write_json
 from detector.data import manifest, packing, scanning
 from detector.experiment.formats import EXPORTED, FILES
 from detector.export import card, onnx_model, quantization, runtimes, sparse
-from detector.imaging import decoding, preprocessing
+from detector.imaging import decoding, preprocessing, windows
 from detector.imaging.preprocessing import Preprocessing
 from detector.models import checkpoints, devices, inference, networks
 from detector.models.dataset import Images
@@ -246,6 +246,7 @@ WAYS = [
     {"preprocess": "random_crop", "resize_to": 47},
     {"resize_to": 40, "recompress": {"format": "JPEG", "quality": [30, 90], "subsampling": "4:4:4"}},
     {"preprocess": "center_crop", "recompress": {"format": "WEBP", "quality": [30, 90]}},
+    {"preprocess": "random_crop", "size": SIZE + 11, "centre": SIZE, "recompress": {"format": "WEBP"}},
 ]
 
 
@@ -263,12 +264,13 @@ def test_the_example_makes_the_pixels_of_the_pipeline_whatever_was_set(settings,
     how = Preprocessing.of({"size": SIZE, "max_pixels": LIMIT, **settings})
     recorded = json.loads(json.dumps(how.record()))
     for path in sorted((made / "pictures").rglob("*.*")):
-        assert np.array_equal(example_pixels()(path, SIZE, recorded)[0], preprocessing.load(path, how)), path.name
+        expected = windows.middle(preprocessing.load(path, how), SIZE)
+        assert np.array_equal(example_pixels()(path, SIZE, recorded)[0], expected), path.name
 
 
 def test_the_example_stops_at_what_it_does_not_do(made):
     with pytest.raises(SystemExit, match="richest texture, which is beyond this example"):
-        example_pixels()(made / "pictures/real/plain.png", SIZE, {"preprocess": "texture_crop"})
+        example_pixels()(made / "pictures/real/plain.png", SIZE, {"size": SIZE, "preprocess": "texture_crop"})
 
 
 def test_in_a_clean_environment_a_copy_of_the_bundle_says_the_same(made, shipped, tmp_path):

@@ -25,7 +25,7 @@ from detector.experiment.branches import (
     perturbed,
     searches,
 )
-from detector.experiment.config import SCHEMA, complete, used_sources
+from detector.experiment.config import SCHEMA, complete, preprocessing, used_sources
 from detector.experiment.formats import EXPORTED, FILES, exported
 from detector.experiment.recipes import degradations, pareto, recipe, space
 from detector.experiment.variants import SHARED

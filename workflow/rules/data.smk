@@ -66,7 +66,7 @@ rule pack:
         pairs=lambda wc: SOURCES[wc.source]["pairs"] or "",
         how=lambda wc: canonical(
             {
-                **CONFIG["images"],
+                **preprocessing(CONFIG["images"]),
                 "face_crop": SOURCES[wc.source]["face_crop"],
                 "max_pixels": CONFIG["data"]["max_pixels"],
             }

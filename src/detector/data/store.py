@@ -14,6 +14,7 @@ import numpy as np
 
 from detector.core import files
 from detector.core.errors import DetectorError
+from detector.imaging import windows
 
 FORMAT, VERSION = "detector-pack", 1
 SETTLED = 2.0  # seconds after which a write has another time than the one before, whatever the file system
@@ -25,6 +26,18 @@ def open_store(npy: str | os.PathLike, index: str | os.PathLike) -> np.memmap:
     Raises `DetectorError` where the file is not what its index says.
     """
     return _open(npy, _read_index(index))
+
+
+def open_seen(folder: str | os.PathLike) -> np.ndarray:
+    """Open the packed store in a folder as a network sees it, uint8 (N, seen, seen, 3): perhaps the middle.
+
+    Raises as `open_store` does.
+    """
+    npy, index = Path(folder, "images.npy"), Path(folder, "images.json")
+    facts = _read_index(index)
+    store = _open(npy, facts)
+    centre = facts["preprocessing"].get("centre")
+    return store if centre is None else windows.middle(store, centre)
 
 
 def verify(npy: str | os.PathLike, index: str | os.PathLike) -> None:

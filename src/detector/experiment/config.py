@@ -194,6 +194,7 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
     problems += spaces.problems(config, {name: of_search[name]["default"] for name in spaces.REPLACED})
     problems += recipes.problems(config)
     problems += _augment_checks(config)
+    problems += _crop_checks(config)
     problems += teachers.problems(config)
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
@@ -262,10 +263,16 @@ def _option_checks(name: str, options: Mapping, schema: Mapping) -> list[str]:
 
 def _image_checks(images: Mapping) -> list[str]:
     problems = []
-    size, shorter, recompress = images["size"], images["resize_to"], images["recompress"]
-    if shorter is not None and shorter < size:
+    size, larger, shorter, recompress = (images[key] for key in ("size", "pack_size", "resize_to", "recompress"))
+    if larger is not None and larger < size:
         problems.append(
-            f"images.resize_to: {shorter} is below images.size, {size}: images would be enlarged again; raise "
+            f"images.pack_size: found {larger}, expected at least images.size, {size}, which is cut from it; "
+            "raise it or set it to null"
+        )
+    name, packed = ("size", size) if larger is None else ("pack_size", larger)
+    if shorter is not None and shorter < packed and packed >= size:
+        problems.append(
+            f"images.resize_to: {shorter} is below images.{name}, {packed}: images would be enlarged again; raise "
             "it or set it to null"
         )
     if recompress is not None:
@@ -279,16 +286,44 @@ def _image_checks(images: Mapping) -> list[str]:
     return problems
 
 
-def _augment_checks(config: Mapping) -> list[str]:
-    problems = []
-    places = {"train.augment": config["train"]["augment"]}
+def _places(config: Mapping, knob: str) -> dict[str, Any]:
+    """Values of a knob of the recipe by the place in the config that they stand at."""
+    places = {f"train.{knob}": config["train"][knob]}
     places |= {
-        f"{section}.recipe.augment": (config[section]["recipe"] or {}).get("augment")
+        f"{section}.recipe.{knob}": (config[section]["recipe"] or {}).get(knob)
         for section in ("search", "finetune")
     }
-    if isinstance(tried := (config["search"]["space"] or {}).get("augment"), list):
-        places |= {f"search.space.augment.{number}": augment for number, augment in enumerate(tried)}
-    for place, augment in places.items():
+    if isinstance(tried := (config["search"]["space"] or {}).get(knob), list):
+        places |= {f"search.space.{knob}.{number}": value for number, value in enumerate(tried)}
+    return places
+
+
+def _crop_checks(config: Mapping) -> list[str]:
+    problems, images = [], config["images"]
+    larger = preprocessing(images).get("centre") is not None
+    for place, crop in _places(config, "crop").items():
+        if crop is None:
+            continue
+        if not larger:
+            problems.append(
+                f"{place}: there is nothing to crop, as images are packed at images.size, {images['size']}; set "
+                "images.pack_size to a larger side, or this to null"
+            )
+        elif (side := crop.get("side")) and side[0] > side[1]:
+            problems.append(f"{place}.side: lowest {side[0]:g} is above highest {side[1]:g}; swap them")
+    return problems
+
+
+def preprocessing(images: Mapping) -> dict[str, Any]:
+    """Settings of `imaging.preprocessing` that the section `images` asks for: the packed `size`, and `centre`."""
+    how = {key: value for key, value in images.items() if key != "pack_size"}
+    packed = images["pack_size"]
+    return how if packed in (None, how["size"]) else {**how, "size": packed, "centre": how["size"]}
+
+
+def _augment_checks(config: Mapping) -> list[str]:
+    problems = []
+    for place, augment in _places(config, "augment").items():
         for number, step in enumerate((augment or {}).get("steps", ())):
             where, names = f"{place}.steps.{number}", [name for name in step if name != augmentation.CHANCE]
             if len(names) != 1:

@@ -208,7 +208,7 @@ def _training(meta: Mapping) -> dict[str, object]:
         "epochs": meta["epochs"],
         "best_epoch": meta["best_epoch"],
         "cropped": _cropped(meta["preprocessing"]),
-        "square": _square(next(iter(meta["preprocessing"].values())), meta["image_size"]),
+        "square": _square(next(iter(meta["preprocessing"].values()))),
         **{key: meta["recipe"][key] for key in ("optimizer", "batch_size", "flip")},
         "learning_rate": f"{meta['recipe']['learning_rate']:.3g}",
         "selected": SELECTED[meta["recipe"]["select"]],
@@ -271,9 +271,9 @@ def _cropped(preprocessing: Mapping[str, Mapping]) -> str:
     return " ".join(said)
 
 
-def _square(how: Mapping, size: int) -> str:
+def _square(how: Mapping) -> str:
     """Preprocessing to a square, in words: the same for all sources, except for faces."""
-    steps = []
+    size, steps = how["size"], []
     if how.get("resize_to"):
         steps.append(f"the shorter side resized to {how['resize_to']}, bilinear with antialiasing")
     window = {
@@ -290,6 +290,11 @@ def _square(how: Mapping, size: int) -> str:
         steps.append(
             f"compressed as {again['format']}, whatever the class, with a quality from {low} to {high} that the "
             f"file's SHA-256 decides, colour {again['subsampling']}"
+        )
+    if seen := how.get("centre"):
+        steps.append(
+            f"of that square the network sees the middle {seen} × {seen} pixels; it was trained on windows of it, "
+            "drawn anew in each epoch"
         )
     return "; ".join(steps)
 

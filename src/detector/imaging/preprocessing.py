@@ -11,7 +11,7 @@ from PIL import Image
 
 from detector.core.errors import DetectorError
 from detector.core.files import sha256 as hash_of
-from detector.imaging import crops, decoding
+from detector.imaging import crops, decoding, windows
 from detector.imaging.decoding import to_rgb
 from detector.imaging.faces import face_box
 from detector.imaging.video import video_frame
@@ -54,18 +54,21 @@ class Preprocessing:
     4. `preprocess`: "resize" squeezes the whole image into the square; "center_crop", "random_crop" and
        "texture_crop" cut a window of `size` pixels out of it (see `crops`). Where a side is shorter than `size`,
        the window is as wide as that side and is enlarged, bilinear;
-    5. `recompress`: see `Recompression`. Last, so that every image ends with the same step on as many pixels.
+    5. `recompress`: see `Recompression`. Last, so that every image ends with the same step on as many pixels;
+    6. `centre`: the middle square of so many pixels. This alone is not done in packing, as training sees other
+       windows of the packed square too.
 
     `max_pixels`: larger images are refused. Draws depend on the file's SHA-256 alone, so the same file gives the
     same pixels in every run, and `of(record)` treats a new file exactly as the training images were.
     """
 
-    size: int  # pixels a side of the result
+    size: int  # pixels a side of what is packed
     preprocess: str = "resize"
     resize_to: int | None = None
     recompress: Recompression | None = None
     face_crop: bool = False
     max_pixels: int = 100_000_000
+    centre: int | None = None  # pixels a side of what a network sees, where it is less
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Preprocessing":
@@ -79,11 +82,14 @@ class Preprocessing:
         odd |= {key: again[key] for key in set(again) - {field.name for field in fields(Recompression)}}
         if settings.get("preprocess", WAYS[0]) not in WAYS or again.get("format", FORMATS[0]) not in FORMATS:
             odd |= settings
+        if settings.get("centre") is not None and not 0 < settings["centre"] < settings.get("size", 0):
+            odd["centre"] = settings["centre"]
         if odd or "size" not in settings:
             raise DetectorError(
                 f"preprocessing: found {odd or dict(settings)}, expected size and any of "
                 f"{', '.join(sorted(known))}, with preprocess one of {', '.join(WAYS)}, recompress.format one of "
-                f"{', '.join(FORMATS)}, and {FIXED}; use the version of the project that made the model"
+                f"{', '.join(FORMATS)}, centre below size, and {FIXED}; use the version of the "
+                "project that made the model"
             )
         given = {key: value for key, value in settings.items() if key in known}
         if given.get("recompress") is not None:
@@ -101,7 +107,14 @@ class Preprocessing:
             base["resize_to"] = self.resize_to
         if self.recompress is not None:
             base["recompress"] = asdict(self.recompress) | {"quality": list(self.recompress.quality)}
+        if self.centre is not None:
+            base["centre"] = self.centre
         return base
+
+    @property
+    def seen(self) -> int:
+        """Side in pixels of what a network sees."""
+        return self.size if self.centre is None else self.centre
 
     @property
     def draws(self) -> bool:
@@ -109,7 +122,14 @@ class Preprocessing:
         return self.preprocess == "random_crop" or self.recompress is not None
 
     def apply(self, image: Image.Image, sha256: str = "") -> np.ndarray:
-        """Pixels of an image that `decoded` returned: uint8 (size, size, 3), RGB.
+        """Pixels that a network sees of an image that `decoded` returned: uint8 (seen, seen, 3), RGB.
+
+        Raises as `packed` does.
+        """
+        return np.ascontiguousarray(windows.middle(self.packed(image, sha256), self.seen))
+
+    def packed(self, image: Image.Image, sha256: str = "") -> np.ndarray:
+        """Pixels to pack of an image that `decoded` returned: uint8 (size, size, 3), RGB.
 
         `sha256`: of the file, needed where `draws`. Raises `ValueError` where it is needed and missing,
         `BadImageError` where `resize_to` makes more than `max_pixels` pixels.
@@ -145,7 +165,7 @@ class Preprocessing:
 def load(
     path: str | os.PathLike, preprocessing: Preprocessing, *, frame: float | None = None, sha256: str | None = None
 ) -> np.ndarray:
-    """Load one image, or one frame of a video, as uint8 (size, size, 3), RGB.
+    """Load one image, or one frame of a video, as it is packed: uint8 (size, size, 3), RGB.
 
     `frame`: position in a video (0 = first, 1 = last); None for images, of which animated ones give their first
     frame. `sha256`: of the file, if known; otherwise it is computed where a step draws from it.
@@ -154,7 +174,7 @@ def load(
     """
     if sha256 is None and preprocessing.draws:
         sha256 = hash_of(path)
-    return preprocessing.apply(decoded(path, preprocessing.max_pixels, frame), sha256 or "")
+    return preprocessing.packed(decoded(path, preprocessing.max_pixels, frame), sha256 or "")
 
 
 def decoded(file: str | os.PathLike | BinaryIO, max_pixels: int, frame: float | None = None) -> Image.Image:

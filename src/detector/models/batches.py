@@ -1,5 +1,6 @@
 """Batches of packed images: gathered by row, flipped and normalised on the device."""
 
+import copy
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,7 @@ import pandas as pd
 import torch
 
 from detector.core.errors import DetectorError
-from detector.imaging import augmentation, perturbations
+from detector.imaging import augmentation, perturbations, windows
 from detector.models import devices
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, as in the study
@@ -51,9 +52,11 @@ def epoch_order(
 class Batches:
     """Images of several packed stores as one sequence.
 
-    `stores`: uint8 arrays (n, size, size, 3); `store` and `row`: for each image which array and which row of it,
-    int (count,); `label`: 1 = real, 0 = fake, (count,). `seeds`: what the degradations of each image depend on
-    beside seed, stage and epoch, int (count,) of at least 0; None is its number.
+    `stores`: uint8 arrays (n, packed, packed, 3); `store` and `row`: for each image which array and which row of
+    it, int (count,); `label`: 1 = real, 0 = fake, (count,). `seeds`: what the degradations and windows of each
+    image depend on beside seed, stage and epoch, int (count,) of at least 0; None is its number. `size`: side of
+    what the network sees, None for all of an image: where it is smaller, training sees a window drawn for each
+    epoch (`cropped`), and everything else the middle.
 
     `feed`: how the bytes reach the device; it changes no number. DIRECT reads each batch when it is asked for,
     PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the device as
@@ -71,6 +74,7 @@ class Batches:
         device: torch.device,
         feed: str | None = None,
         seeds: np.ndarray | None = None,
+        size: int | None = None,
     ):
         self._stores = [np.asarray(array) for array in stores]  # views of a map cost more than those of an array
         self._store, self._row = np.asarray(store), np.asarray(row)
@@ -78,7 +82,9 @@ class Batches:
         self._device, self._feed = device, feed
         self._seeds = np.arange(len(self._row)) if seeds is None else np.asarray(seeds)
         self._resident: torch.Tensor | None = None
-        size = self._stores[0].shape[1]
+        self._crop: Mapping[str, Any] | None = None
+        size = size or self._stores[0].shape[1]
+        self._seen = [windows.middle(array, size) for array in self._stores]
         layout = torch.channels_last if devices.channels_last(device.type, size) else torch.contiguous_format
         self._layout = layout
         # (x/255 - mean) / std as one multiplication and one addition; a line long, so that both run over memory
@@ -89,7 +95,13 @@ class Batches:
         self._shift = line.clone().copy_(-torch.tensor(MEAN).view(1, 3, 1, 1) / std)
 
     @classmethod
-    def of(cls, images: pd.DataFrame, stores: Mapping[str, np.ndarray], device: torch.device) -> "Batches":
+    def of(
+        cls,
+        images: pd.DataFrame,
+        stores: Mapping[str, np.ndarray],
+        device: torch.device,
+        size: int | None = None,
+    ) -> "Batches":
         """Batches of the rows of a manifest, in its order; `stores`: the packed store of each source by name.
 
         Raises `DetectorError` where `images` is empty.
@@ -102,28 +114,61 @@ class Batches:
         number = images["source"].map({name: i for i, name in enumerate(names)})
         named = zip(images["source"], images["path"], strict=True)
         seeds = np.array([perturbations.seed_of(source, path) for source, path in named])
-        return cls([stores[n] for n in names], number, images["row"], images["label"], device, seeds=seeds)
+        label = images["label"]
+        return cls([stores[n] for n in names], number, images["row"], label, device, seeds=seeds, size=size)
+
+    def cropped(self, crop: Mapping[str, Any] | None) -> "Batches":
+        """The same images for training by a recipe's `crop` (`imaging.windows`): `per_image` windows in an epoch.
+
+        They are samples like images: the length, labels, order and steps are of count × `per_image`.
+        """
+        if crop is None:
+            return self
+        other = copy.copy(self)
+        other._crop = crop
+        return other
 
     def __len__(self) -> int:
-        return len(self._row)
+        return len(self._row) * self._per_image
 
     @property
     def size(self) -> int:
-        """Side of the images in pixels."""
-        return self._stores[0].shape[1]
+        """Side in pixels of what the network sees."""
+        return self._seen[0].shape[1]
+
+    @property
+    def windows(self) -> bool:
+        """Whether training sees windows of packed images, another one in each epoch."""
+        return self.size < self._stores[0].shape[1]
 
     @property
     def labels(self) -> torch.Tensor:
-        """Labels of all images, float32 (count,), on the CPU."""
-        return self._label
+        """Labels of all images, float32 (count,), on the CPU; of `cropped` ones of all their windows."""
+        return self._label.repeat(self._per_image)
+
+    @property
+    def _per_image(self) -> int:
+        return 1 if self._crop is None else int(self._crop.get("per_image", 1))
 
     def gather(self, indices: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Pixels of these images, in this order: uint8 (n, size, size, 3), written into `out` if given."""
+        """Pixels of these images that a network sees outside of training: uint8 (n, size, size, 3).
+
+        In this order, written into `out` if given.
+        """
+        return self._gathered(self._seen, indices, out)
+
+    def packed(self, indices: np.ndarray) -> np.ndarray:
+        """All packed pixels of these images, in this order: uint8 (n, packed, packed, 3)."""
+        return self._gathered(self._stores, indices)
+
+    def _gathered(
+        self, arrays: Sequence[np.ndarray], indices: np.ndarray, out: np.ndarray | None = None
+    ) -> np.ndarray:
         if out is None:
-            out = np.empty((len(indices), *self._stores[0].shape[1:]), dtype=np.uint8)
+            out = np.empty((len(indices), *arrays[0].shape[1:]), dtype=np.uint8)
         which, rows = self._store[indices].tolist(), self._row[indices].tolist()
         for place, (store, row) in enumerate(zip(which, rows, strict=True)):
-            out[place] = self._stores[store][row]
+            out[place] = arrays[store][row]
         return out
 
     def images(self, indices: np.ndarray, flip: np.ndarray | None = None) -> torch.Tensor:
@@ -149,35 +194,43 @@ class Batches:
         balanced: bool = False,
         augment: Mapping[str, Any] | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Training batches of one epoch, each image once: (images, labels), both on the device.
+        """Training batches of one epoch, each image (or window) once: (images, labels), both on the device.
 
         Images are float32 (n, 3, size, size), labels float32 (n,). `flip`: the probability that an image is
         mirrored. `first`: the number of the step to begin with. Of `ranks` processes that share each batch,
         process `rank` gets its part. `steps` says which images make which batch. `balanced`: as many images of
-        each class instead, some of them several times (`epoch_order`). `augment`: how images are degraded before
-        that (`imaging.augmentation`); a further draw for an image that comes again in an epoch.
+        each class instead, some of them several times (`epoch_order`). `augment`: how packed images are degraded
+        before a window is cut and mirrored (`imaging.augmentation`). Both have a further draw for an image that
+        comes again in an epoch.
         """
         order, chance = self.order(seed, epoch, stream, balanced=balanced)
         own = [slice(start + rank, stop, ranks) for start, stop in self.steps(batch_size, ranks)[first:]]
-        if augment is None:
+        if augment is None and not self.windows:
             yield from self._epoch(order, chance < flip, own)
             return
-        times = _times_before(order) if balanced else np.zeros(len(order), dtype=np.int64)
+        again = balanced or self._per_image > 1
+        times = _times_before(order) if again else np.zeros(len(order), dtype=np.int64)
 
-        def degraded(part: slice) -> torch.Tensor:
-            raw = self._pinned(order[part])
-            for image, number, before in zip(raw.numpy(), order[part], times[part], strict=True):
-                key = (seed, int(stream), epoch, int(self._seeds[number]), int(before))
-                image[:] = augmentation.degraded(image, augment, key)
-            return raw
+        def made(part: slice) -> torch.Tensor:
+            shape = (len(order[part]), self.size, self.size, 3)
+            out = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
+            for place, image, before in zip(out.numpy(), order[part], times[part], strict=True):
+                key = (seed, int(stream), epoch, int(self._seeds[image]), int(before))
+                pixels = self._stores[self._store[image]][self._row[image]]
+                if augment is not None:
+                    pixels = augmentation.degraded(pixels, augment, key)
+                place[:] = windows.drawn(pixels, self.size, self._crop, key) if self.windows else pixels
+            return out
 
-        yield from self._epoch(order, chance < flip, own, degraded)
+        yield from self._epoch(order, chance < flip, own, made)
 
     def order(
         self, seed: int, epoch: int, stream: int = 0, *, balanced: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """`epoch_order` of these images: which image stands where in an epoch, and what decides its flip."""
-        return epoch_order(len(self), seed, epoch, stream, self._label.numpy() if balanced else None)
+        balance = self.labels.numpy() if balanced else None
+        order, chance = epoch_order(len(self), seed, epoch, stream, balance)
+        return order % len(self._row), chance
 
     def steps(self, batch_size: int, ranks: int = 1) -> list[tuple[int, int]]:
         """Start and end of each training step in the epoch's order.
@@ -198,8 +251,9 @@ class Batches:
         Images are float32 (n, 3, size, size), labels float32 (n,). Of `ranks` processes, each gets different
         batches.
         """
-        own = [slice(*span) for span in _spans(len(self), batch_size)[rank::ranks]]
-        yield from self._epoch(np.arange(len(self)), None, own)
+        count = len(self._row)
+        own = [slice(*span) for span in _spans(count, batch_size)[rank::ranks]]
+        yield from self._epoch(np.arange(count), None, own)
 
     def _epoch(
         self,
@@ -246,21 +300,21 @@ class Batches:
             return RESIDENT
         free, _ = torch.cuda.mem_get_info(self._device)
         free += torch.cuda.memory_reserved(self._device) - torch.cuda.memory_allocated(self._device)
-        return RESIDENT if len(self) * self._stores[0][0].nbytes <= free / 2 else PREFETCHED
+        return RESIDENT if len(self._row) * self._seen[0][0].nbytes <= free / 2 else PREFETCHED
 
     def _on_device(self) -> torch.Tensor:
         """All images, uint8 (count, size, size, 3), on the device from the first call on."""
         if self._resident is None:
-            shape = (len(self), *self._stores[0].shape[1:])
+            shape = (len(self._row), *self._seen[0].shape[1:])
             self._resident = torch.empty(shape, dtype=torch.uint8, device=self._device)
-            for start, stop in _spans(len(self), UPLOAD):
+            for start, stop in _spans(len(self._row), UPLOAD):
                 self._resident[start:stop] = torch.from_numpy(self.gather(np.arange(start, stop)))
         return self._resident
 
     def _pinned(self, indices: np.ndarray) -> torch.Tensor:
         """`gather` into memory that the GPU can read while the CPU goes on (PyTorch hands it out again only when
         the copy is done); ordinary memory for another device."""
-        shape = (len(indices), *self._stores[0].shape[1:])
+        shape = (len(indices), *self._seen[0].shape[1:])
         out = torch.empty(shape, dtype=torch.uint8, pin_memory=self._device.type == "cuda")
         self.gather(indices, out.numpy())
         return out

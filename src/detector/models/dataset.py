@@ -12,6 +12,7 @@ import torch
 from detector.core import parquet
 from detector.core.files import read_json
 from detector.data.store import open_store, verify
+from detector.imaging.preprocessing import Preprocessing
 from detector.models.batches import Batches
 
 
@@ -40,8 +41,8 @@ class Images:
 
     @property
     def size(self) -> int:
-        """Side of the packed images in pixels."""
-        return next(iter(self.stores.values())).shape[1]
+        """Side in pixels of what the network sees; packed images may be larger."""
+        return Preprocessing.of(next(iter(self.preprocessing.values()))).seen
 
     def part(self, split: str, source: str | None = None) -> pd.DataFrame:
         """Rows of the manifest for a split, of all sources or one."""
@@ -50,7 +51,7 @@ class Images:
 
     def batches(self, rows: pd.DataFrame, device: torch.device) -> Batches:
         """Batches of these rows of the manifest. Raises `DetectorError` where there are none."""
-        return Batches.of(rows, self.stores, device)
+        return Batches.of(rows, self.stores, device, self.size)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of what training sees: the training and validation images and their preprocessing.

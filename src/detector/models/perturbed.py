@@ -43,7 +43,8 @@ def perturbed_logits(
     """Logits by network and perturbation of `table`: float32 (n,), in the order of `rows`.
 
     `rows`: the manifest's rows that `images` were made of. Each image is perturbed once for all networks. Memory:
-    the networks and one chunk of images, however many there are.
+    the networks and one chunk of images, however many there are. Packed images are perturbed as they are, before
+    the network sees their middle.
     """
     seeds = [perturbations.seed_of(*key) for key in zip(rows["source"], rows["path"], strict=True)]
     found = {name: {change: np.empty(len(rows), np.float32) for change in table} for name in models}
@@ -55,10 +56,11 @@ def perturbed_logits(
     ):
         for start in range(0, len(rows), CHUNK):
             chunk = np.arange(start, min(start + CHUNK, len(rows)))
-            clean, none = images.gather(chunk), np.zeros(len(chunk), int)
+            clean, none = images.packed(chunk), np.zeros(len(chunk), int)
             for change, steps in table.items():
                 changed = list(pool.map(perturbations.apply, clean, repeat(steps), [seeds[i] for i in chunk]))
-                batch = Batches([np.stack(changed)], none, chunk - start, none, plan.torch_device)
+                stores, at = [np.stack(changed)], plan.torch_device
+                batch = Batches(stores, none, chunk - start, none, at, size=images.size)
                 for name, model in models.items():
                     found[name][change][chunk] = logits(model, batch, plan)
                 bar.update(len(chunk))

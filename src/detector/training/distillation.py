@@ -42,8 +42,9 @@ class Teacher:
 
     `weight`: share of the loss; `temperature`: T of the formula above. `once`: compute the logit of each training
     image, and that of its mirror image, before the first epoch and look them up from then on: right where nothing
-    but a flip sets one epoch's image apart from the stored one. Otherwise each batch is judged as the student sees
-    it. Both ways give the same but for rounding, in the precision that training has.
+    but a flip sets one epoch's image apart from the stored one, and not done where training sees windows of the
+    images (`imaging.windows`). Otherwise each batch is judged as the student sees it. Both ways give the same but
+    for rounding, in the precision that training has.
     """
 
     def __init__(self, model: nn.Module, weight: float, temperature: float, *, once: bool = True):
@@ -57,7 +58,7 @@ class Teacher:
             train, recipe, epoch, plan.torch_device
         )
         self._epoch = 0
-        self._table = self._judged(train, recipe, plan, title) if self._once else None
+        self._table = self._judged(train, recipe, plan, title) if self._once and not train.windows else None
 
     @torch.no_grad()
     def logits(self, images: torch.Tensor, epoch: int, part: slice) -> torch.Tensor:

@@ -181,6 +181,7 @@ class _Run:
         state: ResumeState | None,
         title: str,
     ):
+        train = train.cropped(recipe.crop)
         self._train, self._valid, self._recipe, self._plan, self._title = train, valid, recipe, plan, title
         self._team = distributed.team()
         self._state = state if self._team.rank == 0 else None

@@ -22,8 +22,9 @@ class Recipe:
     image is mirrored; `momentum` and `nesterov` are SGD's and ignored by others; `warmup`: in epochs; `clip`: the
     largest norm of a step's gradients, None leaves them; `ema`: decay of the moving average of weights, None
     takes none; `augment`: `share`, `rounds` and `steps` of `imaging.augmentation`, None leaves images as they
-    are. `stream` separates the order, flips and degradations of a stage from those of other stages with the same
-    seed.
+    are; `crop`: `side` and `per_image` of `imaging.windows`, None for one window in its own pixels where packed
+    images are larger. `stream` separates the order, flips, degradations and windows of a stage from those of other
+    stages with the same seed.
     """
 
     optimizer: str
@@ -44,6 +45,7 @@ class Recipe:
     balance: str = "none"
     select: str = "accuracy"
     augment: Mapping[str, Any] | None = None
+    crop: Mapping[str, Any] | None = None
     stream: Stream = Stream.BASELINE
 
 

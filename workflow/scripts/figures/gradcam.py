@@ -9,6 +9,7 @@ from scipy.special import expit
 
 from detector.core import job, parquet
 from detector.core.labels import CLASSES
+from detector.data.store import open_seen
 from detector.figures import drawing, gradcam
 
 KINDS = ("right", "wrong", "least certain")
@@ -16,7 +17,7 @@ KINDS = ("right", "wrong", "least certain")
 
 def main(args: argparse.Namespace) -> None:
     maps = parquet.read(args.maps)
-    stores = {folder.name: np.load(folder / "images.npy", mmap_mode="r") for folder in args.packs}
+    stores = {folder.name: open_seen(folder) for folder in args.packs}
     for branch, path in args.sheets:
         name, source = branch.split(":")
         part = maps[(maps["branch"] == name) & (maps["source"] == source)]

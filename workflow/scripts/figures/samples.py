@@ -9,6 +9,7 @@ import pandas as pd
 from detector.core import job
 from detector.core.errors import DetectorError
 from detector.core.labels import REAL
+from detector.data.store import open_seen
 from detector.figures import samples
 
 IMAGES = 8  # a row
@@ -21,7 +22,7 @@ def main(args: argparse.Namespace) -> None:
         raise DetectorError(f"{args.manifest}: no image of source {args.source!r}")
     # What a model learns from is what to look at; a source may be there for testing alone.
     train = table[table["split"] == "train"]
-    store = np.load(args.pack / "images.npy", mmap_mode="r")
+    store = open_seen(args.pack)
     rows = {name: store[chosen] for name, chosen in choose(table if train.empty else train).items()}
     samples.sample_grid(args.output, rows, f"Images of {args.source}, as the model sees them")
 

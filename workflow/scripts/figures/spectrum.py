@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from detector.core import job
 from detector.core.labels import FAKE, REAL
 from detector.data import splits
+from detector.data.store import open_seen
 from detector.figures import drawing, spectrum
 from detector.stats import spectra
 
@@ -17,7 +17,7 @@ IMAGES = 500  # a class and source, at most
 
 def main(args: argparse.Namespace) -> None:
     table = pd.read_parquet(args.manifest)
-    stores = {folder.name: np.load(folder / "images.npy", mmap_mode="r") for folder in args.packs}
+    stores = {folder.name: open_seen(folder) for folder in args.packs}
     for source, path in args.figures:
         part = table[table["source"] == source]
         train = part[part["split"] == "train"]

@@ -23,9 +23,9 @@ def drawn(content: bytes, what: str, count: int) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % count
 
 
-def pixels(path: str, size: int, how: dict) -> np.ndarray:
-    """uint8 (1, size, size, 3), made as the training images were; `how`: what the model file says of that."""
-    content = Path(path).read_bytes()
+def pixels(path: str, seen: int, how: dict) -> np.ndarray:
+    """uint8 (1, seen, seen, 3), made as the training images were; `how`: what the model file says of that."""
+    content, size = Path(path).read_bytes(), how["size"]
     image = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"))
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # grey of 16 bits
@@ -37,7 +37,7 @@ def pixels(path: str, size: int, how: dict) -> np.ndarray:
     if how.get("resize_to"):  # the shorter side
         scaled = (round(side * how["resize_to"] / min(image.size)) for side in image.size)
         image = image.resize(tuple(scaled), Image.Resampling.BILINEAR)
-    side, way = min(size, *image.size), how.get("preprocess")
+    side, way, start = min(size, *image.size), how.get("preprocess"), (size - seen) // 2
     rest = (image.width - side, image.height - side)
     if way == "texture_crop":
         sys.exit("This model wants the window of the richest texture, which is beyond this example.")
@@ -52,7 +52,8 @@ def pixels(path: str, size: int, how: dict) -> np.ndarray:
         quality, file = low + drawn(content, "quality", high - low + 1), io.BytesIO()
         image.save(file, again["format"], quality=quality, subsampling=again["subsampling"])
         image = Image.open(file).convert("RGB")
-    return np.asarray(image)[None]
+    # The network may see the middle alone.
+    return np.asarray(image)[None, start : start + seen, start : start + seen]
 
 
 given = sys.argv[1:]
