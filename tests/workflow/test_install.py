@@ -1,6 +1,7 @@
 """The wheel alone, in an environment of its own, judges images: no torch, no Snakemake, no Optuna. What other
-commands need is named in one sentence, and the extra `app` makes it a server."""
+commands need is named in one sentence, the extra `app` makes it a server, and `evaluate` a referee."""
 
+import csv
 import json
 import os
 import shutil
@@ -101,7 +102,12 @@ def test_the_doctor_looks_at_all_and_names_what_else_there_is(installed, cwd):
 
 @pytest.mark.parametrize(
     ("arguments", "extra"),
-    [(["demo-data", "data"], "pipeline"), (["summary", "results"], "pipeline"), (["serve"], "app")],
+    [
+        (["demo-data", "data"], "pipeline"),
+        (["summary", "results"], "pipeline"),
+        (["serve"], "app"),
+        (["evaluate", "data", "--model", "scores:mine.csv", "--out", "out"], "evaluate"),
+    ],
     ids=lambda value: value[0] if isinstance(value, list) else value,
 )
 def test_what_it_lacks_is_one_sentence(installed, tmp_path, arguments, extra):
@@ -123,3 +129,26 @@ def test_with_the_extra_app_it_serves_its_page_and_judges(installed, wheel, bund
         status, answer = served.judge(port, {"a.png": served.FAKE})
     assert status == 200
     assert answer["results"][0]["verdict"] == "fake"
+
+
+@pytest.mark.long
+def test_with_the_extra_evaluate_it_compares_detectors_and_has_no_torch(installed, wheel, bundle, tmp_path):
+    install(installed, f"{wheel}[evaluate]")
+    for label, images in {"real": (served.REAL, served.UNSURE), "fake": (served.FAKE, served.FAKE)}.items():
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for number, image in enumerate(images):
+            (tmp_path / "data" / label / f"{number}.png").write_bytes(image)
+    (tmp_path / "mine.csv").write_text(
+        "path,score\nreal/0.png,0.1\nreal/1.png,0.9\nfake/0.png,0.8\nfake/1.png,0.7\n"
+    )
+    models = ["--model", f"{bundle},name=ours", "--model", "scores:mine.csv,threshold=0.5"]
+    models += ["--model", "command:while read path; do echo 0.5; done,name=undecided"]
+    command = [installed / "detector", "evaluate", "data", *models, "--perturb", "jpeg=50", "--out", "out"]
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "out/tables/metrics.csv", newline="") as file:
+        found = {row["model"]: float(row["auc"]) for row in csv.DictReader(file)}
+    assert found == {"ours": 1.0, "mine": 0.5, "undecided": 0.5}
+    assert (tmp_path / "out/report.html").is_file()
+    code = "from importlib.util import find_spec; print([n for n in ('torch', 'snakemake') if find_spec(n)])"
+    assert run(installed / "python", "-c", code).stdout.strip() == "[]"
