@@ -39,13 +39,16 @@ def draw(path: Path, predictions: dict[str, dict[str, pd.DataFrame]], arch: str,
     reliability_diagrams(path, shown, f"Reliability: {arch}, seed {seed}, all test images")
 
 
-def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Scored, Scored]], title: str) -> None:
+def reliability_diagrams(
+    path: Path | str, predictions: Mapping[str, tuple[Scored, Scored]], title: str, raw: str = "as trained"
+) -> None:
     """Whether probabilities come true: what was said against what was so, for each model, and how often.
 
     `predictions`: validation and test images by model. Points are the bins of the `ece` of metrics.csv, each of
     equally many test images, with Wilson's 95 % interval; before and, where there are validation images, after
     division by the temperature that was fitted on them. On the dotted line, probabilities are right; below it the
-    model says fake too surely. The lower panels count images by probability.
+    model says fake too surely. The lower panels count images by probability. `raw`: what the legend calls
+    probabilities before the division.
     """
     rows, columns = drawing.shape(len(predictions), 5)
     with drawing.figure(path, title, 2.2 * columns + 1.0, 3.4 * rows + 0.8) as figure:
@@ -72,7 +75,7 @@ def reliability_diagrams(path: Path | str, predictions: Mapping[str, tuple[Score
             if i + columns >= len(predictions):
                 below.set_xlabel("probability of a fake")
                 below.tick_params(labelbottom=True)
-        entries = {"as trained": _RAW, "divided by the temperature": _SCALED, "right": PERFECT}
+        entries = {raw: _RAW, "divided by the temperature": _SCALED, "right": PERFECT}
         if not any(len(label) for (label, _), _ in predictions.values()):
             del entries["divided by the temperature"]
         drawing.legend(figure, entries)

@@ -211,7 +211,7 @@ def _draw(models: Sequence[Judged], images: pd.DataFrame, folder: Path) -> None:
         if m.are_probabilities and (test & m.scored).any()
     }
     if probable:
-        reliability.reliability_diagrams(folder / "reliability.svg", probable, "Reliability")
+        reliability.reliability_diagrams(folder / "reliability.svg", probable, "Reliability", raw="as given")
     else:
         (folder / "reliability.svg").unlink(missing_ok=True)
 

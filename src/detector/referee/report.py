@@ -21,7 +21,6 @@ FAILED = (
     "images looks better there than it is. “Failed as wrong” is on all images, with the worst score for "
     "those: compare models by that, and look at the reasons below.</p>"
 )
-WRONG = "<small>failed as wrong</small>"
 NAMES = {OWN: "own", CALIBRATED: "chosen"}
 
 
@@ -55,16 +54,18 @@ def write(
     )
 
 
-def _number(value: object, digits: int = 3) -> str:
+def _number(value: object, digits: int = 3, sign: str = "") -> str:
     if not isinstance(value, int | float) or math.isnan(value):
         return "–"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}f}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:{sign}.{digits}f}".replace("-", "−")
 
 
-def _interval(row: Mapping, key: str) -> str:
-    shown = _number(row.get(key))
+def _interval(row: Mapping, key: str, sign: str = "") -> str:
+    shown = _number(row.get(key), sign=sign)
     low, high = row.get(f"{key}_low", math.nan), row.get(f"{key}_high", math.nan)
-    return shown if math.isnan(low) else f"{shown} <small>{low:.3f} to {high:.3f}</small>"
+    if math.isnan(low):
+        return shown
+    return f"{shown} <small>{_number(low, sign=sign)} to {_number(high, sign=sign)}</small>"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -141,7 +142,7 @@ def _shares(rows: Sequence[Mapping], kind: str) -> str:
 def _share(row: Mapping) -> str:
     count = f"{row.get('n', 0):,} images" + (f", {row['failed']:,} failed" if row.get("failed") else "")
     area = f"AUC {_interval(row, 'auc')}" if not math.isnan(row.get("auc", math.nan)) else ""
-    return f"{_interval(row, 'accuracy')}<small>{count}</small>{area}"
+    return f"{_interval(row, 'accuracy')}{area}<small>{count}</small>"
 
 
 def _dates(rows: Sequence[Mapping]) -> str:
@@ -149,28 +150,33 @@ def _dates(rows: Sequence[Mapping]) -> str:
 
 
 def _comparisons(rows: Sequence[Mapping]) -> str:
+    if not rows:
+        return "<p>One model: nothing to compare.</p>"
+    parts = (("", SCORED), ("<p>The same on all images, failed as wrong:</p>", EVERY))
+    found = [(title, [row for row in rows if row["images"] == way]) for title, way in parts]
+    return "".join(title + _pairs(part) for title, part in found if part)
+
+
+def _pairs(rows: Sequence[Mapping]) -> str:
+    """A line per pair: differences of areas, which need no threshold, and of right calls at either threshold."""
+    own, chosen = ([row for row in rows if row["threshold"] == threshold] for threshold in (OWN, CALIBRATED))
     cells = [
         (
-            html.escape(f"{row['second']} against {row['first']}") + WRONG * (row["images"] == EVERY),
-            *_area(row),
-            NAMES[row["threshold"]],
-            _interval({"d": row.get("accuracy_difference"), "d_low": row.get("accuracy_low", math.nan),
-                       "d_high": row.get("accuracy_high", math.nan)}, "d"),
-            _p(row.get("p_mcnemar_holm")),
+            html.escape(f"{row['second']} against {row['first']}"),
+            _difference(row, "auc"),
+            _p(row.get("p_delong_holm")),
+            *(cell for at in (row, other) for cell in (_difference(at, "accuracy"), _p(at.get("p_mcnemar_holm")))),
             f"{row['n']:,}" + (f"<small>{row['left_out']:,} left out</small>" if row["left_out"] else ""),
         )
-        for row in rows
-    ]  # fmt: skip
-    head = ("models", "AUC difference", "p (DeLong, Holm)", "threshold", "accuracy", "p (McNemar, Holm)", "images")
-    return _table(head, cells) if cells else "<p>One model: nothing to compare.</p>"
+        for row, other in zip(own, chosen, strict=True)
+    ]
+    calls = [f"{word}{NAMES[at]} threshold" for at in (OWN, CALIBRATED) for word in ("accuracy, ", "p, ")]
+    return _table(("models", "AUC", "p (DeLong)", *calls, "images"), cells)
 
 
-def _area(row: Mapping) -> tuple[str, str]:
-    """Difference of areas and its p, in the first of a pair's two rows: an area needs no threshold."""
-    if row["threshold"] != OWN:
-        return "", ""
-    bounds = {"auc_difference_low": row["auc_low"], "auc_difference_high": row["auc_high"]}
-    return _interval({**row, **bounds}, "auc_difference"), _p(row.get("p_delong_holm"))
+def _difference(row: Mapping, key: str) -> str:
+    bounds = {f"d_{end}": row.get(f"{key}_{end}", math.nan) for end in ("low", "high")}
+    return _interval({"d": row.get(f"{key}_difference"), **bounds}, "d", "+")
 
 
 def _p(value: float | None) -> str:
