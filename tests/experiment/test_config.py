@@ -140,6 +140,14 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "data.sources.mine.list: the kind folder takes no such key; take it out",
         ),
         (
+            {"data": {"sources": {"mine": {"root": "x", "type": "tar", "labels": {"real": [0, 1], "fake": [1]}}}}},
+            "data.sources.mine.labels: found 1 as real and as fake, expected each value once",
+        ),
+        (
+            {"data": {"sources": {"mine": {"root": "x", "type": "parquet", "columns": {"images": "a"}}}}},
+            "data.sources.mine.columns.images: unknown key; did you mean 'image'?",
+        ),
+        (
             {"data": {"sources": {"mine": {"root": "x", "type": "folder", "groups": "id("}}}},
             "data.sources.mine.groups: found 'id(', expected parent or a regular expression (missing ), unt",
         ),

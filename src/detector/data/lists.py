@@ -10,7 +10,7 @@ import datetime
 import os
 import posixpath
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from detector.core import extras
@@ -37,7 +37,7 @@ def read(file: Path) -> list[Record]:
     folders: set[str] = set()
     records = []
     for where, row in _rows(file):
-        record = _record(root, where, row)
+        record = record_of(root, where, row)
         walk.check_listed(where, record.path)
         if record.path in seen:
             raise DetectorError(f"{where}: {record.path} is in the list twice; leave one of them out")
@@ -54,17 +54,30 @@ def read(file: Path) -> list[Record]:
     return by_path(records)
 
 
-def _record(root: Path, where: str, row: Mapping[str, object]) -> Record:
+def word(where: str, text: str) -> int:
+    """The label that a text says. Raises `DetectorError` where it is no word for a class."""
+    label = CLASS_WORDS.get(text.lower())
+    if label is None:
+        raise DetectorError(
+            f"{where}: found label {text!r}, expected {CLASSES[REAL]} or {CLASSES[FAKE]} (a number means one "
+            "thing in one data set and the opposite in another); write words"
+        )
+    return label
+
+
+def record_of(
+    root: Path, where: str, row: Mapping[str, object], label_of: Callable[[str, str], int] = word
+) -> Record:
+    """The record of a row, by the names of the columns; what is missing is empty.
+
+    `where`: the words that say where the row stands. `label_of`: gives the label of (where, text). Raises
+    `DetectorError` for a value that is none of those expected, and a path that leads out of `root`.
+    """
     cells = {name: _text(where, name, row.get(name)) for name in (*REQUIRED, *OPTIONAL)}
     if not cells["path"]:
         raise DetectorError(f"{where}: the path is empty, expected a file below {root}")
     walk.inside_name(root, cells["path"], where)
-    label = CLASS_WORDS.get(cells["label"].lower())
-    if label is None:
-        raise DetectorError(
-            f"{where}: found label {cells['label']!r}, expected {CLASSES[REAL]} or {CLASSES[FAKE]} (a number "
-            "means one thing in one data set and the opposite in another); write words"
-        )
+    label = label_of(where, cells["label"])
     split = SPLIT_WORDS.get(cells["split"].lower(), "")
     if cells["split"] and not split:
         raise DetectorError(

@@ -5,7 +5,6 @@ files are black), and a JSON index beside it. Packing can be killed at any time:
 file, then a line to a journal, both synced, and a chunk in the journal is never done again.
 """
 
-import functools
 import hashlib
 import json
 import os
@@ -21,7 +20,7 @@ import pandas as pd
 from detector.core import files, pool, tabular
 from detector.core.errors import DetectorError
 from detector.core.progress import Progress
-from detector.data import records, scanning
+from detector.data import records, scanning, shards
 from detector.data.store import FORMAT, VERSION
 from detector.imaging import decoding
 from detector.imaging.preprocessing import Preprocessing, load
@@ -29,6 +28,7 @@ from detector.imaging.preprocessing import Preprocessing, load
 CHUNK = 256  # images: 37 MiB at 224 pixels, some seconds of work
 
 Bad = list[tuple[int, str]]  # (row, reason) of files that do not decode
+Todo = tuple[int, str, float | None, str, str, int]  # row, path, frame, sha256, and where it lies in which shard
 
 
 def pack(
@@ -55,7 +55,8 @@ def pack(
     (what names the code and the libraries that decode), is thrown away, with its verdicts about bad files.
     meta: JSON values to be kept in the index.
 
-    Same scan, files and settings give the same bytes, however many workers there were or kills.
+    Same scan, files and settings give the same bytes, however many workers there were or kills. Images in shards
+    are decoded in the order in which they lie there.
 
     Raises DetectorError for an empty scan, and where more than `max_bad` files are bad: then nothing gets a
     final name, and the finished chunks are kept for the next run.
@@ -78,12 +79,19 @@ def pack(
         "chunk": CHUNK,
         "meta": dict(meta),
     }
-    state = _State(Path(state_dir), shape, {**{k: v for k, v in index.items() if k != "meta"}, "key": key})
-    todo = functools.partial(_todo, scan, pairs)
+    order = shards.order(scan)
+    in_order = bool((np.diff(order) == 1).all())
+    plan = {**{k: v for k, v in index.items() if k != "meta"}, "key": key}
+    if not in_order:
+        plan["order"] = hashlib.sha256(order.tobytes()).hexdigest()
+    state = _State(Path(state_dir), shape, plan)
     starts = [start for start in range(0, len(scan), CHUNK) if start not in state.done]
     stops = [min(start + CHUNK, len(scan)) for start in starts]
     jobs = (
-        (state.work, state.offset, shape, start, stop, Path(root), todo(start, stop), preprocessing)
+        (
+            *(state.work, state.offset, shape, order[start:stop], Path(root)),
+            *(_todo(scan, pairs, order[start:stop]), preprocessing),
+        )
         for start, stop in zip(starts, stops, strict=True)
     )
     resumed = len(scan) - sum(stops) + sum(starts)
@@ -97,7 +105,8 @@ def pack(
     reasons |= dict(zip(faulty, scan.error.iloc[faulty], strict=True))
     table = [(scan.path.iloc[row], reasons[row]) for row in sorted(reasons)]
     scanning.check_bad(source, table, max_bad)
-    index |= {"bad": len(table), "crc32": [state.done[start][0] for start in sorted(state.done)]}
+    crcs = [state.done[start][0] for start in sorted(state.done)] if in_order else _crcs(state.work)
+    index |= {"bad": len(table), "crc32": crcs}
     columns = ("path", "error")
     tabular.write_csv([dict(zip(columns, row, strict=True)) for row in table], columns, out_bad)
     files.write_json(out_index, index)
@@ -109,35 +118,44 @@ def pack_chunk(
     work: Path,
     offset: int,
     shape: Sequence[int],
-    start: int,
-    stop: int,
+    rows: np.ndarray,
     root: Path,
-    todo: Sequence[tuple[int, str, float | None, str]],
+    todo: Sequence[Todo],
     preprocessing: Preprocessing,
 ) -> tuple[int, Bad]:
-    """Decode one chunk, the rows from `start` to before `stop`, into the work file.
+    """Decode one chunk, these rows, into the work file.
 
-    `todo`: (row, path, frame, sha256) of the files to decode; other rows become black. Returns the CRC-32 of the
-    chunk's bytes and the files that did not decode. On return the bytes are on the disk.
+    `todo`: the files to decode; other rows become black. Returns the CRC-32 of the chunk's bytes, in the order of
+    `rows`, and the files that did not decode. On return the bytes are on the disk. Raises `DetectorError` where a
+    shard cannot be read.
     """
-    pixels = np.zeros((stop - start, *shape[1:]), np.uint8)
+    pixels = np.zeros((len(rows), *shape[1:]), np.uint8)
+    place = {row: number for number, row in enumerate(rows.tolist())}
     bad: Bad = []
-    for row, relative, frame, sha256 in todo:
+    for row, relative, frame, sha256, shard, at in todo:
         path = root / relative
         pool.at(relative)
         try:
-            pixels[row - start] = load(path, preprocessing, frame=frame, sha256=sha256)
+            content = shards.content(root, relative, shard, at)
+            pixels[place[row]] = load(path, preprocessing, frame=frame, sha256=sha256, content=content)
         except DetectorError:  # not the file's fault
             raise
         except Exception as error:  # decoders raise almost anything on broken files
             bad.append((row, decoding.reason(error, path)))
     # A plain write, not a memory map: on a full disk it raises, where a map kills the process.
     with files.naming(work), open(work, "r+b") as file:
-        file.seek(offset + start * int(np.prod(shape[1:])))
-        file.write(pixels.data)
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(rows) != 1) + 1):
+            file.seek(offset + int(rows[part[0]]) * int(np.prod(shape[1:])))
+            file.write(pixels[part[0] : part[-1] + 1].data)
         file.flush()
         os.fsync(file.fileno())
     return zlib.crc32(pixels.data), bad
+
+
+def _crcs(npy: Path) -> list[int]:
+    """The CRC-32 of each chunk of an array: of pixels that were written in another order."""
+    store = np.load(npy, mmap_mode="r")
+    return [zlib.crc32(store[start : start + CHUNK].data) for start in range(0, len(store), CHUNK)]
 
 
 def scan_hash(scan: pd.DataFrame) -> str:
@@ -151,16 +169,13 @@ def scan_hash(scan: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
-def _todo(
-    scan: pd.DataFrame, pairs: str | os.PathLike | None, start: int, stop: int
-) -> list[tuple[int, str, float | None, str]]:
-    """(row, path, frame, sha256) of the rows from `start` to before `stop` that have no error."""
-    part = scan.iloc[start:stop]
-    columns = (part[name].tolist() for name in ("path", "frame", "sha256", "error"))
-    rows = zip(range(start, stop), *columns, strict=True)
+def _todo(scan: pd.DataFrame, pairs: str | os.PathLike | None, rows: np.ndarray) -> list[Todo]:
+    """The files of those of these rows that have no error."""
+    part = scan.iloc[rows]
+    columns = (part[name].tolist() for name in ("path", "frame", "sha256", "shard", "at", "error"))
     return [
-        (row, records.located(path, pairs), None if np.isnan(frame) else frame, sha)
-        for row, path, frame, sha, error in rows
+        (row, records.located(path, pairs), None if np.isnan(frame) else frame, sha, shard, at)
+        for row, path, frame, sha, shard, at, error in zip(rows.tolist(), *columns, strict=True)
         if not error
     ]
 

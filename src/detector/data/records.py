@@ -20,6 +20,8 @@ class Record:
     official: str = ""  # the data set's own split of this item: train, valid, test or ""
     frame: float | None = None  # position of the frame in a video, 0 = first, 1 = last; None for images
     date: str = ""  # when it was made, ISO 8601; "" = nothing known
+    shard: str = ""  # the file below the root that holds it, see `shards`; "" = it is a file of its own
+    at: int = 0  # where in the shard
 
 
 def by_path(records: Iterable[Record]) -> list[Record]:

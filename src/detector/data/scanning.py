@@ -11,9 +11,10 @@ from detector.core import pool
 from detector.core.errors import DetectorError, listing
 from detector.core.labels import REAL
 from detector.core.progress import Progress
-from detector.data import kinds, walk
+from detector.data import kinds, shards, walk
 from detector.data.records import PAIRS, Record, by_path, located
 from detector.imaging import headers
+from detector.imaging.decoding import BadImageError
 
 SCAN_CHUNK = 512  # files a job: large enough that handing out jobs costs nothing
 
@@ -36,8 +37,9 @@ def scan_source(
     `max_pixels`: larger images count as bad. `max_bad`: how many bad files are tolerated.
 
     Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in the
-    video, NaN for images), width, height (int32), format, bytes (int64), sha256, mode, quantisation (float32),
-    quality (int8), subsampling, exif (bool), as in `headers.Header`, and error ("" = fine).
+    video, NaN for images), shard, at (int64, where the image lies in its shard, see `shards`), width, height
+    (int32), format, bytes (int64), sha256, mode, quantisation (float32), quality (int8), subsampling, exif (bool),
+    as in `headers.Header`, and error ("" = fine).
 
     Raises `DetectorError` where the layout is not as expected or more than `max_bad` files are bad.
     """
@@ -63,6 +65,8 @@ def scan_source(
             "group": [record.group for record in records],
             "official": [record.official for record in records],
             "frame": np.array([record.frame for record in records], np.float32),  # None becomes NaN
+            "shard": [record.shard for record in records],
+            "at": np.array([record.at for record in records], np.int64),
         }
     )
     del records  # the table holds the same in a third of the memory
@@ -101,9 +105,16 @@ def _headers(
 ) -> dict[str, np.ndarray | list[str]]:
     """Read all headers, by column: an object per file would cost several times the memory."""
     count = len(table)
+    order = shards.order(table)
     starts = range(0, count, SCAN_CHUNK)
-    chunks = (table.iloc[start : start + SCAN_CHUNK] for start in starts)
-    jobs = ((root, [located(p, pairs) for p in c.path], c.frame.notna().tolist(), max_pixels) for c in chunks)
+    chunks = (table.iloc[order[start : start + SCAN_CHUNK]] for start in starts)
+    jobs = (
+        (
+            *(root, [located(path, pairs) for path in chunk.path], chunk.frame.notna().tolist()),
+            *(list(zip(chunk.shard, chunk["at"].tolist(), strict=True)), max_pixels),
+        )
+        for chunk in chunks
+    )
     columns: dict[str, np.ndarray | list[str]] = {
         "width": np.zeros(count, np.int32),
         "height": np.zeros(count, np.int32),
@@ -118,9 +129,29 @@ def _headers(
         "error": [""] * count,
     }
     progress = Progress(f"scan {name}", count)
-    for index, result in pool.run(headers.read_chunk, jobs, workers):
-        for row, header in enumerate(result, starts[index]):
+    for index, result in pool.run(read_chunk, jobs, workers):
+        rows = order[starts[index] : starts[index] + SCAN_CHUNK].tolist()
+        for row, header in zip(rows, result, strict=True):
             for column, values in columns.items():
                 values[row] = getattr(header, column)
         progress.add(len(result))
     return columns
+
+
+def read_chunk(
+    root: Path, paths: Sequence[str], videos: Sequence[bool], places: Sequence[tuple[str, int]], max_pixels: int
+) -> list[headers.Header]:
+    """Read the headers of `root / path` for each path, in shards at these places; a job of `pool`.
+
+    Raises `DetectorError` for a shard that cannot be read.
+    """
+    found = []
+    for path, video, (shard, at) in zip(paths, videos, places, strict=True):
+        pool.at(path)
+        try:
+            content = shards.content(root, path, shard, at)
+        except BadImageError as error:
+            found.append(headers.Header(error=str(error)))
+            continue
+        found.append(headers.read(root / path, max_pixels, video=video, content=content))
+    return found

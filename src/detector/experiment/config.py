@@ -15,7 +15,7 @@ import jsonschema
 import yaml
 
 from detector.core.errors import DetectorError, listing
-from detector.data import groups, kinds
+from detector.data import groups, kinds, labelling
 from detector.experiment import architectures, methods, recipes, spaces, teachers
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
@@ -258,6 +258,8 @@ def _option_checks(name: str, options: Mapping, schema: Mapping) -> list[str]:
         problems.append(f"{where}: missing list, the name of the file in the root that names the images")
     if "groups" in options and (wrong := groups.problem(options["groups"])):
         problems.append(f"{where}.groups: {wrong}")
+    if "labels" in options and (wrong := labelling.problem(options["labels"])):
+        problems.append(f"{where}.labels: {wrong}")
     return problems
 
 

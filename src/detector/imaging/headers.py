@@ -1,18 +1,18 @@
 """File headers: size in pixels, format, JPEG settings, EXIF and SHA-256; no pixel is decoded."""
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import (
     Image,
     JpegImagePlugin,
 )
 
-from detector.core import pool
 from detector.imaging.decoding import check_regular, opened, opened_video, reason
 
 # The luma table of ITU-T T.81, annex K.1, in any order: what libjpeg scales for each quality.
@@ -41,14 +41,23 @@ class Header:
     error: str = ""
 
 
-def read(path: Path, max_pixels: int, *, video: bool) -> Header:
-    """Read the header of one file. Never raises: what is wrong with the file is in `error`."""
+def read(path: Path, max_pixels: int, *, video: bool, content: BinaryIO | None = None) -> Header:
+    """Read the header of one file. Never raises: what is wrong with the file is in `error`.
+
+    `content`: its bytes, of an image, where it is no file by itself; errors call it by `path`.
+    """
     size, digest = 0, ""
     try:
-        check_regular(path)
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        with contextlib.ExitStack() as stack:
+            if content is None:
+                check_regular(path)
+                size = path.stat().st_size
+                file: BinaryIO = stack.enter_context(open(path, "rb"))
+            else:
+                file = content
+                size = file.seek(0, os.SEEK_END)
+                file.seek(0)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]  # typeshed asks more
             if video:
                 return Header(*_video_header(path, max_pixels), size, digest)
             file.seek(0)
@@ -57,15 +66,6 @@ def read(path: Path, max_pixels: int, *, video: bool) -> Header:
                 return replace(header, mode=image.mode, exif="exif" in image.info, **_jpeg(image))
     except Exception as error:  # Pillow's plug-ins raise almost anything on broken files
         return Header(bytes=size, sha256=digest, error=reason(error, path))
-
-
-def read_chunk(root: Path, paths: Sequence[str], videos: Sequence[bool], max_pixels: int) -> list[Header]:
-    """Read the headers of `root / path` for each path; a job of `pool`."""
-    found = []
-    for path, video in zip(paths, videos, strict=True):
-        pool.at(path)
-        found.append(read(root / path, max_pixels, video=video))
-    return found
 
 
 def _jpeg(image: Image.Image) -> dict[str, Any]:

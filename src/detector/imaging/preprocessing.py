@@ -163,18 +163,24 @@ class Preprocessing:
 
 
 def load(
-    path: str | os.PathLike, preprocessing: Preprocessing, *, frame: float | None = None, sha256: str | None = None
+    path: str | os.PathLike,
+    preprocessing: Preprocessing,
+    *,
+    frame: float | None = None,
+    sha256: str | None = None,
+    content: BinaryIO | None = None,
 ) -> np.ndarray:
     """Load one image, or one frame of a video, as it is packed: uint8 (size, size, 3), RGB.
 
     `frame`: position in a video (0 = first, 1 = last); None for images, of which animated ones give their first
-    frame. `sha256`: of the file, if known; otherwise it is computed where a step draws from it.
+    frame. `sha256`: of the file, if known; otherwise it is computed where a step draws from it. `content`: the
+    bytes of an image that is no file by itself, whose hash must be known; errors call it by `path`.
 
     Raises `BadImageError`, or whatever Pillow or FFmpeg raise, for a file that is broken, truncated or too large.
     """
     if sha256 is None and preprocessing.draws:
         sha256 = hash_of(path)
-    return preprocessing.packed(decoded(path, preprocessing.max_pixels, frame), sha256 or "")
+    return preprocessing.packed(decoded(content or path, preprocessing.max_pixels, frame), sha256 or "")
 
 
 def decoded(file: str | os.PathLike | BinaryIO, max_pixels: int, frame: float | None = None) -> Image.Image:

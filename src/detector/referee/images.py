@@ -56,6 +56,8 @@ def of_source(name: str, config: Mapping, split: str | None = None) -> Data:
     records = by_path(source.scan(root, options))
     if any(record.frame is not None for record in records):
         raise DetectorError(f"{name}: found videos, expected images; save the frames and list them")
+    if any(record.shard for record in records):
+        raise DetectorError(f"{name}: found images inside archives, expected files, which any detector can open")
     strategy = options.get("split") or source.SPLITS[0]
     names = source.split(records, strategy, tuple(config["data"]["fractions"]), config["data"]["seed"])
     return _data(name, root, records, split, names)

@@ -26,7 +26,7 @@ from detector.data.sources import list as list_module
 from detector.data.splits import STUDY_FRACTIONS
 from tests.support import samples
 
-OWN = ("folder", "list")  # kinds of one's own data
+OWN = ("folder", "list", "parquet", "tar")  # kinds of one's own data
 
 
 def touch(root: Path, *names: str) -> None:

@@ -85,6 +85,19 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     return placed(Path(root), walk.tree(Path(root)), options)
 
 
+def says_class(path: str) -> bool:
+    """Whether a folder on the way to an image is called like a class."""
+    return _Place.of(path.rpartition("/")[0]).label is not None
+
+
+def group_of(path: str) -> str:
+    """The name of the folder that holds an image, "" where that is of a class, split or generator."""
+    folder = path.rpartition("/")[0]
+    place = _Place.of(folder)
+    name = folder.rpartition("/")[2]
+    return place.inner if place.label is not None else sys.intern("" if name.lower() in SPLIT_WORDS else name)
+
+
 def placed(root: Path, tree: Iterable[tuple[str, list[str], list[str]]], options: Mapping) -> list[Record]:
     """The records of a tree: each folder's path below `root`, its subfolders' and its files' names; see `scan`."""
     records: list[Record] = []
