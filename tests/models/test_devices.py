@@ -41,3 +41,11 @@ def test_fp32_by_name_rounds_nothing_to_tf32(gpu, bf16):
     assert tf32() == (True, True)
     assert devices.plan("cuda", "fp32", torch.get_num_threads(), 224).precision == "fp32"
     assert tf32() == (False, False)
+
+
+def test_on_a_cpu_torch_refuses_what_would_not_repeat():
+    torch.set_deterministic_debug_mode("default")
+    devices.plan("cpu", "fp32", torch.get_num_threads(), 32)
+    assert torch.are_deterministic_algorithms_enabled()
+    assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    assert not torch.utils.deterministic.fill_uninitialized_memory

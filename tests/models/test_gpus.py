@@ -155,8 +155,7 @@ def test_the_plan_puts_a_job_on_a_free_gpu_and_keeps_to_it(four, job):
     assert job(count=2).gpus == ["c", "d"]
 
 
-def test_a_plan_for_the_cpu_takes_no_gpu(four, job, monkeypatch):
-    monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda _: None)  # slow where CUDA is thought there
+def test_a_plan_for_the_cpu_takes_no_gpu(four, job):
     devices.plan("cpu", "fp32", torch.get_num_threads(), 8)
     assert four == []
     assert job(count=4).gpus == [*FOUR]

@@ -1,5 +1,6 @@
 """Networks by name: names are the library's own, seeds give weights, and each step of the protocol works."""
 
+import copy
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import timm
 import torch
 import torch.distributed as dist
 from torch import nn
+from torchvision.models.resnet import BasicBlock, ResNet
 
 from detector.core import dependencies
 from detector.core.errors import DetectorError
@@ -50,6 +52,40 @@ def test_a_seed_gives_the_same_weights_and_leaves_torch_s_own_draws_alone(name):
     again, other = networks.build(name, 1, 32).state_dict(), networks.build(name, 2, 32).state_dict()
     assert all(torch.equal(tensor, again[key]) for key, tensor in first.state_dict().items())
     assert any(not torch.equal(tensor, other[key]) for key, tensor in first.state_dict().items())
+
+
+def test_resnet10_is_torchvision_s_resnet_of_one_block_per_stage():
+    """To the byte: layers in their order, the weights of a seed, a pass, the gradients and the running means."""
+    torch.manual_seed(5)
+    theirs = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=1)
+    ours = networks.build("resnet10", 5)
+    images = torch.rand(4, 3, 40, 40)
+    assert [name for name, _ in ours.named_modules()] == [name for name, _ in theirs.named_modules()]
+    assert same(ours.state_dict(), theirs.state_dict())
+    for model in (ours, theirs):
+        model.train()(images).sum().backward()
+    gradients = [{name: weight.grad for name, weight in model.named_parameters()} for model in (ours, theirs)]
+    assert same(*gradients)
+    assert same(ours.state_dict(), theirs.state_dict())
+    assert torch.equal(ours.eval()(images), theirs.eval()(images))
+
+
+def test_to_ask_what_a_network_takes_leaves_it_as_it_was():
+    network = networks.build("resnet10", 0).train()
+    network.bn1.eval()  # as a body whose weights stay
+    modes, before = [module.training for module in network.modules()], copy.deepcopy(network.state_dict())
+    assert networks.held(network, 48, 1) == 64 * 24 * 24 * 4, (
+        "bytes of the largest output, that of the first layer"
+    )
+    assert networks.macs(network, 48) > networks.macs(network, 32) > 0
+    assert [module.training for module in network.modules()] == modes
+    assert same(before, network.state_dict())
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def same(first, second):
+    """Whether both have the same tensors by the same names, in the same order."""
+    return list(first) == list(second) and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_meta_says_what_a_network_is():

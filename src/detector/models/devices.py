@@ -82,7 +82,8 @@ def plan(
         torch.cuda.set_device(index)
     if device == "cpu":
         # On CUDA this would rule out the fastest kernels; there results repeat only within rounding.
-        torch.use_deterministic_algorithms(True)
+        # By the other name of torch.use_deterministic_algorithms, which loads the compiler to tell it too.
+        torch.set_deterministic_debug_mode("error")
         # With it torch fills every new tensor with NaN, to show who reads what nobody wrote: no result of ours.
         torch.utils.deterministic.fill_uninitialized_memory = False
         keep_freed_memory()

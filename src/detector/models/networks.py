@@ -1,9 +1,8 @@
 """Networks by name, each ending in one logit (above 0: real; below 0: fake): built, loaded, measured."""
 
-import copy
 import importlib.metadata
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -166,7 +165,6 @@ def channel_count(model: nn.Module) -> int:
     return sum(m.out_channels for m in model.modules() if isinstance(m, nn.Conv2d))
 
 
-@torch.inference_mode()
 def macs(model: nn.Module, image_size: int) -> int:
     """Multiply-accumulates of one image's forward pass, in convolution and linear layers.
 
@@ -178,16 +176,22 @@ def macs(model: nn.Module, image_size: int) -> int:
         nonlocal total
         total += out.numel() * module.weight[0].numel()
 
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    hooks = [layer.register_forward_hook(count) for layer in layers]
-    training, weight = model.training, layers[0].weight
+    _pass(model, image_size, [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)], count)
+    return total
+
+
+@torch.no_grad()
+def _pass(model: nn.Module, image_size: int, layers: Sequence[nn.Module], hook: Callable) -> None:
+    """Pass an image of zeros through a network in evaluation mode, with a forward hook on `layers`."""
+    hooks = [layer.register_forward_hook(hook) for layer in layers]
+    modes, weight = [(module, module.training) for module in model.modules()], next(model.parameters())
     try:
         model.eval()(torch.zeros(1, 3, image_size, image_size, dtype=weight.dtype, device=weight.device))
     finally:
-        model.train(training)
-        for hook in hooks:
-            hook.remove()
-    return total
+        for module, training in modes:
+            module.training = training
+        for handle in hooks:
+            handle.remove()
 
 
 def images_at_once(
@@ -213,14 +217,8 @@ def held(model: nn.Module, image_size: int, largest: float = HELD) -> float:
         # fp32, also where layers compute in bf16: what is cast is there twice
         outputs.extend(tensor.numel() * 4 for tensor in tensors if isinstance(tensor, torch.Tensor))
 
-    # A copy of sizes alone, which takes no memory and computes nothing.
-    own = (*model.parameters(), *model.buffers())
-    shapes = copy.deepcopy(model, {id(tensor): tensor.detach().to("meta") for tensor in own}).eval()
-    for module in shapes.modules():
-        if not any(module.children()):
-            module.register_forward_hook(note)
-    with torch.no_grad():
-        shapes(torch.empty(1, 3, image_size, image_size, device="meta"))
+    # Not on the device `meta`, which computes nothing: there batch normalisation loads torch's compiler.
+    _pass(model, image_size, [module for module in model.modules() if not any(module.children())], note)
     return largest * max(outputs)
 
 

@@ -1,13 +1,17 @@
 """ResNets of torchvision, as the study has them, and a smaller one made of the same blocks."""
 
 from torch import nn
-from torchvision import models
+
+from detector.models.resnet10 import ResNet10
 
 
 def create(name: str, size: int) -> nn.Module:
     """Create a network with one logit, its weights drawn from torch's generator; `size` makes no difference."""
-    if name == "resnet10":  # one block per stage: torchvision has no name for it
-        return models.resnet.ResNet(models.resnet.BasicBlock, [1, 1, 1, 1], num_classes=1)
+    if name == "resnet10":
+        return ResNet10()
+    # Not imported at the top: the smaller one starts without it.
+    from torchvision import models
+
     network: nn.Module = getattr(models, name)(weights=None, num_classes=1)
     return network
 
