@@ -15,6 +15,7 @@ from tests.support import ROOT
 
 SMALL = {
     "feeding": ["--sizes", "32", "--files", "8", "--megabytes", "1", "--repeats", "1"],
+    "augmentation": ["--sizes", "32", "--batch", "4", "--pixels", "8192", "--threads", "1", "--repeats", "1"],
     "step": ["--size", "32", "--batch", "4", "--files", "8", "--turns", "1", "--repeats", "1"],
     "masks": ["--arch", "resnet18", "--repeats", "1"],
     "end_to_end": [
@@ -24,7 +25,7 @@ SMALL = {
     "pruning_search": ["--searches", "3"],
     "predicting": ["--size", "32", "--stored", "32", "--images", "32", "--repeats", "1"],
 }
-LONG = {"end_to_end", "step", "masks"}
+LONG = {"augmentation", "end_to_end", "step", "masks"}
 
 
 def run(name: str, *arguments: object) -> str:
