@@ -1,6 +1,7 @@
 """Networks by name: names are the library's own, seeds give weights, and each step of the protocol works."""
 
 import copy
+import re
 import subprocess
 import sys
 
@@ -15,15 +16,17 @@ from torchvision.models.resnet import BasicBlock, ResNet
 from detector.core import dependencies
 from detector.core.errors import DetectorError
 from detector.experiment import architectures
+from detector.experiment.left_out import EXPORTS, HEAT_MAPS
 from detector.export.trial import trial
 from detector.models import networks
+from detector.pruning import channels
 from detector.training.distributed import _convert
 from tests.support import ROOT
 
 # docs/networks.md says the same of each.
 WORKS = ("convnext_atto", "mobilenetv2_100", "vit_tiny_patch16_224", "botnet26t_256", "tf_efficientnet_lite0")
 LARGE = ("legacy_xception", "vgg16_bn")
-METHODS = ("channels", "gradual", "l1", "random")
+STEPS = ("channels-40", "gradual", "l1", "random", HEAT_MAPS, EXPORTS)
 
 
 def test_the_names_are_those_of_the_library_and_are_read_without_it():
@@ -102,19 +105,29 @@ def test_nothing_is_dropped_at_random():
 
 
 def test_every_step_works_with_a_network_of_timm():
-    assert trial("convnext_atto", 32, METHODS) == {}
+    assert trial("convnext_atto", 32, STEPS) == {}
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [*WORKS[1:], *LARGE])
 def test_every_step_works_with_each_family(name):
-    assert trial(name, 64, METHODS) == {}
+    assert trial(name, 64, STEPS) == {}
 
 
 def test_what_fails_is_said_by_step():
-    found = trial("resnext26ts", 32, ["channels"])
-    assert set(found) <= {"method channels"}
-    assert set(trial("nf_resnet26", 32, ["l1"])) == {"method l1"}
+    found = trial("nf_resnet26", 32, ["l1", HEAT_MAPS])
+    assert set(found) == {"l1"}
+    assert "a zero would not stay one" in found["l1"]
+
+
+def test_a_share_that_cannot_be_removed_is_said_before_anything_is_trained():
+    found = trial("vit_tiny_patch16_224", 32, ["channels-20", "channels-99"])
+    assert set(found) == {"channels-99"}, "queries, keys and values keep their heads"
+    most = float(re.search(r"at most ([\d.]+)% of its parameters", found["channels-99"])[1]) / 100
+    network = networks.build("vit_tiny_patch16_224", 0, 32)
+    assert 1 - networks.parameter_count(channels.smallest(network)) / networks.parameter_count(network) == (
+        pytest.approx(most, abs=1e-3)
+    )
 
 
 def test_a_size_that_a_network_cannot_take_is_one_sentence_with_one_that_it_can():

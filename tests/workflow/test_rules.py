@@ -79,3 +79,53 @@ def test_a_branch_waits_for_its_teacher_and_the_control_for_the_baseline(tmp_pat
         inputs = re.search(rf"rule {rule}:\n +input: (.*)", plan)[1]
         assert "libraries/torchvision.py" in inputs
         assert ("libraries/timm.py" in inputs) == reads, f"{rule}: the code of the teacher's network"
+
+
+def test_what_does_not_work_with_a_network_is_left_out_for_it_alone(tmp_path):
+    """One warning and a table; all else is planned, and the other network keeps what it had."""
+    study = Workspace(tmp_path / "study")
+    methods = {"l1": [0.4], "matched": [0.4], "channels": [0.2, 0.6]}
+    study.configure(
+        {
+            **TINY,
+            "architectures": ["resnet18", "convnext_atto"],
+            "prune": {"methods": methods},
+            "deploy": {**TINY["deploy"], "branches": "all"},
+            "gradcam": {"branches": ["baseline", "channels-60"]},
+        }
+    )
+    outcome = {"channels-60": "at most half can go", "exported files": "no such operator"}
+    trial = (
+        f"import sys; print({json.dumps(json.dumps(outcome))}); assert sys.argv[1:3] == ['convnext_atto', '16']"
+    )
+    (study.folder / "src/detector/export/trial.py").write_text(trial)
+    plan = study.snakemake("--dry-run").stdout
+    assert plan.count("Left out, because it does not work") == 1
+    assert re.findall(r"^  convnext_atto: (.*)", plan, re.MULTILINE) == [
+        "channels-60: at most half can go",
+        "exported files: no such operator",
+    ]
+    made = {line for outputs in re.findall(r"^ +output: (.*)", plan, re.MULTILINE) for line in outputs.split(", ")}
+    assert "results/tiny/tables/left_out.csv" in made
+    runs = "results/tiny/runs/{}/seed0/"
+    of = {
+        arch: {path for path in made if path.startswith(runs.format(arch))}
+        for arch in ("resnet18", "convnext_atto")
+    }
+    swapped = {path.replace("convnext_atto", "resnet18") for path in of["convnext_atto"]}
+    assert swapped < of["resnet18"], "nothing that the other does not have"
+    missing = of["resnet18"] - swapped
+    assert {path.rsplit("/", 1)[-1] for path in missing if "channels-60" not in path} >= {
+        "export.json",
+        "model.onnx",
+    }
+    needed = ("/bundle/", "/exported/", "export.json", "deployment_latency.csv", "/channels-60/")
+    assert all(any(part in path for part in needed) for path in missing), "nothing else is left out"
+    figures = {path for path in made if "/figures/" in path}
+    gone = {path for path in figures if path.replace("resnet18", "convnext_atto") not in figures}
+    assert gone == {"results/tiny/figures/deployment_resnet18_seed0.svg"}
+    study.configure({**TINY, "architectures": ["convnext_atto"]})
+    (study.folder / "src/detector/export/trial.py").write_text('print(\'{"images": "takes none of 16 px"}\')')
+    refused = study.snakemake("--dry-run")
+    assert refused.returncode == 1
+    assert "nothing was started: architectures: convnext_atto: images: takes none of 16 px" in refused.stdout

@@ -14,7 +14,7 @@ from detector.core import dependencies, extras, locks, signals, undo
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, clean_states, replacing, sha256
 from detector.data import fingerprints, kinds
-from detector.experiment import architectures, methods, teachers
+from detector.experiment import architectures, left_out, methods, teachers
 from detector.experiment import resources as growth
 from detector.experiment.branches import (
     UNPRUNED,
@@ -139,10 +139,9 @@ NOTED = Path(".snakemake/detector")
 
 def failing_with(name):
     """What fails for a network that is not the study's, by step; noted, because to find out takes a while."""
-    wanted = sorted({how["method"] for how in BRANCHES.values()})
     command = [
         *(sys.executable, "-m", "detector.export.trial", name),
-        *(str(CONFIG["images"]["size"]), *wanted),
+        *(str(CONFIG["images"]["size"]), *left_out.steps(CONFIG)),
     ]
     of = [
         command[2:],
@@ -161,26 +160,39 @@ def failing_with(name):
     return json.loads(note.read_text())
 
 
-if "--lint" not in sys.argv and workflow.exec_mode == ExecMode.DEFAULT:
-    TRIED = {
-        name: failing_with(name)
-        for name in ARCHITECTURES
-        if name not in architectures.STUDY
-    }
-    needless = {"heat maps": CONFIG["gradcam"]["branches"] == []}
-    needless["export"] = not deployed(CONFIG)
-    if failing := [
-        f"architectures: {name}: {step}: {why}"
-        for name, found in TRIED.items()
-        for step, why in found.items()
-        if not needless.get(step)
-    ]:
-        raise WorkflowError(
-            "nothing was started: not every step that the config asks for works with its networks.\n"
-            + "\n".join(failing)
-            + "\nTake the network or the step out of the config: prune.methods, gradcam.branches: [], "
-            "deploy.branches: []."
+FAILING = {
+    name: failing_with(name)
+    for name in ARCHITECTURES
+    if name not in architectures.STUDY and "--lint" not in sys.argv
+}
+if useless := [
+    f"architectures: {name}: {step}: {found[step]}"
+    for name, found in FAILING.items()
+    for step in left_out.NEEDED
+    if step in found
+]:
+    raise WorkflowError("nothing was started: " + "\n".join(useless))
+
+# What a network does without, with the reason: the names of branches, and what else `left_out` names.
+LEFT_OUT = {
+    name: left_out.left_out(CONFIG, FAILING.get(name, {})) for name in ARCHITECTURES
+}
+if any(LEFT_OUT.values()) and workflow.exec_mode == ExecMode.DEFAULT:
+    logger.warning(
+        f"Left out, because it does not work with the network ({TABLE_DIR}/left_out.csv):\n"
+        + "\n".join(
+            f"  {name}: {what}: {reason}"
+            for name, parts in LEFT_OUT.items()
+            for what, reason in parts.items()
         )
+    )
+
+
+def having(arch, branch, step=None):
+    """Those of these branches that an architecture has, and that take `step` where that works with its network."""
+    asked = [branch] if isinstance(branch, str) else branch
+    without = LEFT_OUT[arch]
+    return [name for name in asked if name not in without and step not in without]
 
 
 wildcard_constraints:
@@ -282,16 +294,31 @@ def packed(wildcards=None):
     )
 
 
-def variants(file, branch=("baseline", *BRANCHES), arch=ARCHITECTURES, seed=SEEDS):
-    """One file of each variant, in the order of the tables; by default of all variants."""
-    return expand(f"{VARIANT}/{file}", arch=arch, seed=seed, branch=branch)
+def variants(
+    file, branch=("baseline", *BRANCHES), arch=ARCHITECTURES, seed=SEEDS, step=None
+):
+    """One file of each variant, in the order of the tables; by default of all variants. `step`: as in `having`."""
+    return [
+        path
+        for name in ([arch] if isinstance(arch, str) else arch)
+        for path in expand(
+            f"{VARIANT}/{file}", arch=name, seed=seed, branch=having(name, branch, step)
+        )
+    ]
 
 
 def searched(file, arch=ARCHITECTURES, seed=SEEDS):
     """One file of each search, in the order of the tables."""
-    return expand(
-        f"{RUN}/{{folder}}/{file}", arch=arch, seed=seed, folder=SEARCHES.values()
-    )
+    return [
+        path
+        for name in ([arch] if isinstance(arch, str) else arch)
+        for path in expand(
+            f"{RUN}/{{folder}}/{file}",
+            arch=name,
+            seed=seed,
+            folder=[SEARCHES[one] for one in having(name, SEARCHES)],
+        )
+    ]
 
 
 def search_of(wildcards):
@@ -336,14 +363,25 @@ def distill(branch):
     return {**CONFIG["finetune"]["distill"], "teacher": named, **more}
 
 
-def run_variants(file, branch=("baseline", *BRANCHES)):
+def run_variants(file, branch=("baseline", *BRANCHES), step=None):
     """An input function: one file of each variant of the rule's own architecture and seed.
 
-    `file` may hold other wildcards of the rule.
+    `file` may hold other wildcards of the rule. `step`: as in `having`.
     """
     return lambda wc: variants(
-        file.format(**dict(wc.items())), branch, wc.arch, wc.seed
+        file.format(**dict(wc.items())), branch, wc.arch, wc.seed, step
     )
+
+
+def pareto_of(arch):
+    """The search for two goals of the runs of an architecture, with the methods that work with it."""
+    asked = pareto(CONFIG)
+    works = {
+        name: how
+        for name, how in asked["methods"].items()
+        if left_out.in_pareto(name) not in LEFT_OUT[arch]
+    }
+    return {**asked, "methods": works}
 
 
 def folders(paths):
@@ -395,6 +433,13 @@ ALIKE = (
 DEPLOYED = deployed(CONFIG)
 PERTURBED = perturbed(CONFIG)
 EXPLAINED = explained(CONFIG)
+# Architectures with which these steps work.
+EXPORTING = [name for name in ARCHITECTURES if having(name, DEPLOYED, left_out.EXPORTS)]
+SEARCHING = [
+    name
+    for name in ARCHITECTURES
+    if CONFIG["search"]["goals"] and pareto_of(name)["methods"]
+]
 TABLES = expand(
     f"{TABLE_DIR}/{{name}}.csv",
     name=[
@@ -414,21 +459,45 @@ TABLES = expand(
         "efficiency",
         "environments",
         "prior_work",
-        *(["pareto"] if CONFIG["search"]["goals"] else []),
-        *(["deployment"] if DEPLOYED else []),
+        *(["pareto"] if SEARCHING else []),
+        *(["deployment"] if EXPORTING else []),
         *(["robustness"] if PERTURBED else []),
+        *(["left_out"] if any(LEFT_OUT.values()) else []),
     ],
 )
+
+
 # Values of what names of files leave open in the figures that declare what they are drawn from (figures.smk).
-OPEN = {
-    "arch": ARCHITECTURES,
-    "seed": SEEDS,
-    "branch": ["baseline", *BRANCHES],
-    "searched": SEARCHES,
-    "set": TESTSETS,
-    "source": list(SOURCES),
-    "testset": ROC_SETS,
-}
+def left_open(*archs):
+    """Of figures of a run of an architecture, or of runs of several: branches are those that all of them have."""
+
+    def common(branch):
+        return all(having(arch, branch) for arch in archs)
+
+    return {
+        "arch": ARCHITECTURES,
+        "seed": SEEDS,
+        "branch": [name for name in ("baseline", *BRANCHES) if common(name)],
+        "searched": {name: SEARCHES[name] for name in SEARCHES if common(name)},
+        "set": TESTSETS,
+        "source": list(SOURCES),
+        "testset": ROC_SETS,
+    }
+
+
+OPEN = left_open(*ARCHITECTURES)
+
+
+def in_tables(files):
+    """The architectures that all tables among these files have rows of."""
+    of = {"tables/deployment.csv": EXPORTING, "tables/pareto.csv": SEARCHING}
+    return [
+        arch
+        for arch in ARCHITECTURES
+        if all(arch in of.get(file, ARCHITECTURES) for file in files)
+    ]
+
+
 try:
     DRAWN = discovery.figures(ROOT / "src/detector/figures")
 except DetectorError as error:
@@ -439,14 +508,16 @@ FIGURES = [
     *(
         path
         for drawn in DRAWN.values()
-        # Where the config asks for no such table, there is no figure of it.
+        # Where the config asks for no such table, or it has no such run, there is no figure of it.
         if all(
             f"{RESULTS}/{file}" in TABLES
             for file in drawn.inputs.values()
             if file.startswith("tables/")
         )
         for file in drawn.files(OPEN)
-        for path in expand(f"{FIGURE_DIR}/{file}", arch=ARCHITECTURES, seed=SEEDS)
+        for path in expand(
+            f"{FIGURE_DIR}/{file}", arch=in_tables(drawn.inputs.values()), seed=SEEDS
+        )
     ),
     *expand(
         f"{FIGURE_DIR}/gradcam_{RUN_NAME}_{{branch}}_{{source}}.png",
@@ -457,7 +528,7 @@ FIGURES = [
     ),
     *expand(f"{FIGURE_DIR}/spectrum_{{source}}.svg", source=SOURCES),
 ]
-BUNDLES = variants("bundle/SHA256SUMS", DEPLOYED)
+BUNDLES = variants("bundle/SHA256SUMS", DEPLOYED, step=left_out.EXPORTS)
 
 
 def clear_stale_locks():

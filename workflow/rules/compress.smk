@@ -26,7 +26,7 @@ FURTHER_WORKERS = [
 if CONFIG["search"]["goals"]:
     FURTHER_WORKERS += [
         str(Path(trials).with_name(f"worker{worker}.done"))
-        for trials in expand(f"{RUN}/pareto/trials.csv", arch=ARCHITECTURES, seed=SEEDS)
+        for trials in expand(f"{RUN}/pareto/trials.csv", arch=SEARCHING, seed=SEEDS)
         for worker in range(1, CONFIG["search"]["workers"])
         if not Path(trials).exists()
     ]
@@ -131,8 +131,8 @@ rule search_pareto:
         runtime=1440,  # goes on from its resume state
     params:
         packs=lambda wc, input: folders(input.packs),
-        config=section(
-            pareto=pareto(CONFIG),
+        config=lambda wc: section(
+            pareto=pareto_of(wc.arch),
             recipe=recipe(CONFIG, "search"),
             latency=CONFIG["latency"] if pareto(CONFIG)["goal"] == "latency" else None,
             runtime={**RUNTIME, "memory": TRAINING_MB},

@@ -171,25 +171,32 @@ rule deployment:
         script="workflow/scripts/tables/deployment.py",
         code=code("workflow/scripts/tables/deployment.py"),
         alike=ALIKE,
-        facts=variants("export.json", DEPLOYED),
-        models=variants("model.safetensors", DEPLOYED),
-        exported=expand(
-            EXPORTED_PREDICTIONS, arch=ARCHITECTURES, seed=SEEDS, branch=DEPLOYED
-        ),
+        facts=variants("export.json", DEPLOYED, step=left_out.EXPORTS),
+        models=variants("model.safetensors", DEPLOYED, step=left_out.EXPORTS),
+        exported=[
+            path
+            for arch in EXPORTING
+            for path in expand(
+                EXPORTED_PREDICTIONS,
+                arch=arch,
+                seed=SEEDS,
+                branch=having(arch, DEPLOYED),
+            )
+        ],
         predictions=[
             path
             for source in SOURCES
-            for path in variants(f"predictions/{source}.parquet", DEPLOYED)
+            for path in variants(
+                f"predictions/{source}.parquet", DEPLOYED, step=left_out.EXPORTS
+            )
         ],
         # compared with, exported or not
         controls=[
             path
             for source in SOURCES
-            for path in variants(f"predictions/{source}.parquet", CONTROLS)
+            for path in variants(f"predictions/{source}.parquet", CONTROLS, EXPORTING)
         ],
-        latencies=expand(
-            f"{RUN}/deployment_latency.csv", arch=ARCHITECTURES, seed=SEEDS
-        ),
+        latencies=expand(f"{RUN}/deployment_latency.csv", arch=EXPORTING, seed=SEEDS),
     output:
         table("deployment"),
     log:

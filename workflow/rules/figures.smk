@@ -13,9 +13,21 @@ def modules(figure):
     return [own, *STEP_MODULES] if asks else [own]
 
 
+def among(figure, wildcards):
+    """What stands for open names in the paths of a figure's files."""
+    return left_open(wildcards.arch) if figure.per_run else OPEN
+
+
+def sources(figure):
+    """An input function: the files that a figure is drawn from."""
+    return lambda wc: [
+        f"{RESULTS}/{path}" for path in figure.sources(among(figure, wc))
+    ]
+
+
 def nested(figure):
     """A parameter: the rule's files as JSON, by parameter of `draw` and by the values of their wildcards."""
-    return lambda wc, input: json.dumps(figure.nested(input.files, OPEN))
+    return lambda wc, input: json.dumps(figure.nested(input.files, among(figure, wc)))
 
 
 def described(figure):
@@ -45,7 +57,7 @@ for FIGURE in DRAWN.values():
         input:
             script="workflow/scripts/figures/draw.py",
             code=code("workflow/scripts/figures/draw.py", *modules(FIGURE)),
-            files=[f"{RESULTS}/{path}" for path in FIGURE.sources(OPEN)],
+            files=sources(FIGURE),
         output:
             [
                 figure(

@@ -92,7 +92,7 @@ rule pareto:
     input:
         script="workflow/scripts/tables/pareto.py",
         code=code("workflow/scripts/tables/pareto.py", *PARETO_METHODS),
-        trials=expand(f"{RUN}/pareto/trials.csv", arch=ARCHITECTURES, seed=SEEDS),
+        trials=expand(f"{RUN}/pareto/trials.csv", arch=SEARCHING, seed=SEEDS),
     output:
         table("pareto"),
     log:
@@ -281,8 +281,10 @@ rule environments:
         code=code("workflow/scripts/tables/environments.py"),
         trained=variants("meta.json"),
         predicted=variants("predictions/provenance.json"),
-        exported=variants("export.json", DEPLOYED),
-        predicted_exported=variants("exported/provenance.json", DEPLOYED),
+        exported=variants("export.json", DEPLOYED, step=left_out.EXPORTS),
+        predicted_exported=variants(
+            "exported/provenance.json", DEPLOYED, step=left_out.EXPORTS
+        ),
     output:
         table("environments"),
     log:
@@ -296,6 +298,23 @@ rule environments:
         " --variants {params.variants:q}"
         " --exported {params.exported:q}"
         " --on-mixed {params.on_mixed}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule left_out:
+    input:
+        script="workflow/scripts/tables/left_out.py",
+        code=code("workflow/scripts/tables/left_out.py"),
+    output:
+        table("left_out"),
+    log:
+        f"{LOGS}/left_out.log",
+    params:
+        found=canonical(LEFT_OUT),
+    shell:
+        "python {input.script:q}"
+        " --found {params.found:q}"
         " --output {output:q}"
         " --log {log:q}"
 

@@ -48,8 +48,8 @@ rule probe:
             f"{Path(folder).parent.name}={folder}"
             for folder in folders(input.predictions)
         ],
-        perturb=PERTURBED,
-        explain=EXPLAINED,
+        perturb=lambda wc: having(wc.arch, PERTURBED),
+        explain=lambda wc: having(wc.arch, EXPLAINED, left_out.HEAT_MAPS),
         config=canonical(
             {
                 "perturbations": perturbations(CONFIG),
@@ -130,10 +130,12 @@ rule figure_gradcam:
                 output,
             )
         ],
+        left_out=lambda wc: list(LEFT_OUT[wc.arch]),
     shell:
         "python {input.script:q}"
         " --maps {input.maps:q}"
         " --packs {params.packs:q}"
+        " --left-out {params.left_out:q}"
         " --title '{wildcards.arch}, seed {wildcards.seed}'"
         " --sheets {params.sheets:q}"
         " --log {log:q}"

@@ -90,6 +90,16 @@ def main() -> None:
     look.add_argument("--config", type=Path, action="append", default=[], help="an overlay on config.yaml")
     look.set_defaults(command=doctor)
 
+    names = commands.add_parser(
+        "networks", help="list the networks that `architectures` takes, and what each costs"
+    )
+    names.add_argument(
+        "pattern", nargs="?", default="", help="part of a name, or 'mobilenet*'; default: all, over 1000"
+    )
+    names.add_argument("--size", type=_positive, help="pixels a side; default: images.size of the config")
+    names.add_argument("--config", type=Path, action="append", default=[], help="an overlay on config.yaml")
+    names.set_defaults(command=networks)
+
     serve_ = commands.add_parser("serve", help="a page and an API on this machine that judge images")
     serve_.add_argument("--model", type=Path, metavar="BUNDLE", help="or an ONNX file in one; default: the newest")
     serve_.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine alone")
@@ -185,6 +195,17 @@ def doctor(args: argparse.Namespace) -> None:
     from detector.cli.doctor import text
 
     job.say(text(args.config))
+
+
+def networks(args: argparse.Namespace) -> None:
+    """`detector networks`: list networks by name with their parameters and multiply-accumulates."""
+    extras.check("pipeline", "detector networks")
+    from detector.cli.doctor import config_of
+    from detector.cli.networks import lines, matching
+
+    names = matching(args.pattern)
+    for line in lines(names, args.size or config_of(Path(), args.config)["images"]["size"]):
+        job.say(line)
 
 
 def _positive(text: str) -> int:

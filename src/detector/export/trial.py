@@ -1,13 +1,13 @@
 """Trial of a network before anything is trained: whether each step that a config asks for works with it.
 
-`python -m detector.export.trial NAME SIZE [METHOD …]` prints one JSON object: what fails, by step. The rules run
-it once for each network that is not the study's, size and set of methods.
+`python -m detector.export.trial NAME SIZE [STEP …]` prints one JSON object: what fails, by step. The rules run it
+once for each network that is not the study's, size and set of steps (`experiment.left_out`).
 """
 
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,50 +16,37 @@ from torch import nn
 
 from detector.core.errors import DetectorError
 from detector.core.files import canonical
-from detector.export import onnx_model, runtimes
+from detector.experiment import left_out
+from detector.experiment.variants import Branch
+from detector.export import onnx_model, quantization, runtimes, sparse
 from detector.models import gradcam, networks
-from detector.pruning.channels import remove_channels
+from detector.pruning import channels
 
-SIDES = (
-    32,
-    48,
-    64,
-    96,
-    128,
-    160,
-    192,
-    224,
-    256,
-    288,
-    320,
-    384,
-    448,
-    512,
-)  # pixels, of images that a network may take
-TRIED = 0.2  # share of the parameters
+# pixels, of images that a network may take
+SIDES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 288, 320, 384, 448, 512)
 CHANNELS = "channels"
 
 
-def trial(name: str, size: int, methods: Sequence[str] = ()) -> dict[str, str]:
-    """What of the protocol fails for a network at a size, by step (`images`, `training` …), with the reason.
+def trial(name: str, size: int, steps: Sequence[str] = ()) -> dict[str, str]:
+    """What of the protocol fails for a network at a size, by step, with the reason.
 
-    `methods`: pruning methods that are wanted. Weights are random ones, so it is known of the steps whether they
-    work, and not what they are worth.
+    `steps`: those that are wanted beside images and training (`left_out.steps`). Weights are random ones, so it is
+    known of the steps whether they work, and not what they are worth.
     """
     try:
         network = _fits(name, size)
     except DetectorError as error:
-        return {"images": f"{error}; {_sizes(name, size)}"}
-    steps: dict[str, Callable[[], object]] = {
-        "training": partial(_trains, network, size),
-        **{f"method {one}": partial(_prunes, network, name, size, one) for one in methods},
-        "heat maps": partial(gradcam.check, network, size),
-        "export": partial(_exports, network, size),
+        return {left_out.IMAGES: f"{error}; {_sizes(name, size)}"}
+    smaller = _Smaller(network, name, size)
+    works: dict[str, Callable[[], object]] = {
+        left_out.TRAINING: partial(_trains, network, size),
+        left_out.HEAT_MAPS: partial(gradcam.check, network, size),
+        left_out.EXPORTS: partial(_exports, network, name, size),
     }
     found = {}
-    for step, work in steps.items():
+    for step in (left_out.TRAINING, *steps):
         try:
-            work()
+            works.get(step, partial(_prunes, network, smaller, step))()
         except Exception as error:  # of any library, about any network
             found[step] = (str(error).strip() or type(error).__name__).split("\n")[0][:300]
     return found
@@ -100,26 +87,51 @@ def _trains(network: nn.Module, size: int) -> None:
     network.eval()
 
 
-def _prunes(network: nn.Module, name: str, size: int, method: str) -> None:
+def _prunes(network: nn.Module, smaller: "_Smaller", step: str) -> None:
     if odd := {type(m).__name__ for m in network.modules() if "StdConv" in type(m).__name__}:
         raise DetectorError(f"its {odd.pop()} shifts weights before they are used: a zero would not stay one")
-    if method != CHANNELS:
-        return
-    smaller = remove_channels(network, TRIED).eval()
-    again = networks.load(name, smaller.state_dict(), size)
-    images = torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        if not torch.allclose(again(images), smaller(images), atol=1e-6):
-            raise DetectorError("its smaller weights alone do not say which network they are of")
+    if step.startswith(f"{CHANNELS}-") and (share := Branch.of(step).percent / 100) > smaller.most:
+        raise DetectorError(f"at most {smaller.most:.1%} of its parameters can go with channels, not {share:.0%}")
 
 
-def _exports(network: nn.Module, size: int) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+class _Smaller:
+    """A network without as many of its channels as can go, and which share of its parameters that is.
+
+    Not found by the bisection that a branch takes: to work out what hangs together takes seconds in some networks.
+    """
+
+    def __init__(self, network: nn.Module, name: str, size: int):
+        self._network, self._name, self._size = network, name, size
+
+    @cached_property
+    def most(self) -> float:
+        """The largest share that can be removed. Raises where what is left is no network, or cannot be loaded."""
+        smaller = channels.smallest(self._network).eval()
+        again = networks.load(self._name, smaller.state_dict(), self._size)
+        images = torch.rand(1, 3, self._size, self._size, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            if not torch.allclose(again(images), smaller(images), atol=1e-6):
+                raise DetectorError("its smaller weights alone do not say which network they are of")
+        return 1 - networks.parameter_count(smaller) / networks.parameter_count(self._network)
+
+
+def _exports(network: nn.Module, name: str, size: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        path = Path(folder) / "model.onnx"
+        path, rounded = Path(folder) / "model.onnx", Path(folder) / "model.int8.onnx"
         onnx_model.save_onnx(path, network, size, {})
         expected = onnx_model.FromBytes(network)(torch.from_numpy(images)).numpy()
         runtimes.parity(expected, runtimes.load(path, "onnxruntime", 1)(images), path, "random images")
+        onnx_model.save_half(rounded, path)
+        runtimes.load(rounded, "onnxruntime", 1)(images)
+        quantization.save_int8(rounded, path, images, partial(_gives_numbers, images), wanted=0.0)
+        for precision in ("fp16", "int8"):
+            sparse.save(Path(folder) / "model.sparse", network.state_dict(), precision, {})
+            networks.load(name, sparse.load(Path(folder) / "model.sparse")[0], size)
+
+
+def _gives_numbers(images: np.ndarray, path: Path) -> float:
+    return float(np.isfinite(runtimes.load(path, "onnxruntime", 1)(images)).mean())
 
 
 if __name__ == "__main__":

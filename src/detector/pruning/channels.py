@@ -55,6 +55,11 @@ def remove_channels(model: nn.Module, share: float) -> nn.Module:
     return best
 
 
+def smallest(model: nn.Module) -> nn.Module:
+    """Copy `model` without as many of its channels as `remove_channels` can remove."""
+    return _without(model, 1 - 2**-STEPS)
+
+
 def _of_attention(model: nn.Module) -> list[nn.Module]:
     """Layers that make queries, keys and values: their channels belong to heads, which stay as they are."""
     return [module for name, module in model.named_modules() if name.rpartition(".")[2] in ATTENTION]

@@ -87,8 +87,8 @@ if __name__ == "__main__":
     parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
-    parser.add_argument("--models", type=job.pair, nargs="+", required=True, help="BRANCH=model.safetensors")
-    parser.add_argument("--predictions", type=job.pair, nargs="+", required=True, help="BRANCH=folder of logits")
+    parser.add_argument("--models", type=job.pair, nargs="*", default=[], help="BRANCH=model.safetensors")
+    parser.add_argument("--predictions", type=job.pair, nargs="*", default=[], help="BRANCH=folder of logits")
     parser.add_argument("--perturb", nargs="*", default=[], help="branches that are shown perturbed images")
     parser.add_argument("--explain", nargs="*", default=[], help="branches whose maps are made")
     parser.add_argument(
