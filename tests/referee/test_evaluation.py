@@ -276,10 +276,12 @@ def test_a_source_of_a_config_has_the_splits_of_a_run_and_perturbations_their_na
 def test_a_program_that_writes_more_lines_than_it_was_given_is_not_believed(data, tmp_path):
     models = [
         "command:while read p; do echo 1; done; echo 2,name=more",
-        "command:while read p; do echo 1; done,name=one",
+        f"command:while read p; do echo 1; done # {tmp_path / 'mine.py'},name=one",
     ]
     assert evaluate(str(data), models, out=tmp_path / "out") == 1
     assert {row["model"] for row in rows(tmp_path / "out", "metrics")} == {"one"}
+    (row,) = rows(tmp_path / "out", "cost")
+    assert (row["images"], row["megabytes"]) == ("36", ""), "who knows what a program loads"
     assert "more lines than there were paths" in (tmp_path / "out/report.html").read_text()
 
 

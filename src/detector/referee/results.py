@@ -11,7 +11,7 @@ from scipy.special import logit as logodds
 
 from detector.core.labels import CLASSES, REAL
 from detector.data import splits
-from detector.referee.contenders import SCORES, Contender
+from detector.referee.contenders import COMMAND, SCORES, Contender
 from detector.referee.scoring import Score
 from detector.stats import decisions, metric_modules
 from detector.stats.auc import auc
@@ -356,12 +356,15 @@ def _adjust(rows: Sequence[dict], name: str) -> None:
 
 
 def cost(found: Iterable[Judged]) -> Iterator[dict]:
-    """Rows of cost.csv: time from question to answer, decoding included, and the size of what was asked."""
+    """Rows of cost.csv: time from question to answer, decoding included, and the size of what was asked.
+
+    What a program loads is not known, so nothing is said of its size.
+    """
     for model in found:
         row: dict = {"model": model.name, "images": int(model.scored.sum())}
         if model.contender.kind != SCORES:
             spent = 1000 * model.seconds[model.scored]
-            files = model.contender.files
+            files = model.contender.files if model.contender.kind != COMMAND else []
             row |= {"ms_per_image": spent.mean(), "ms_median": np.median(spent)} if len(spent) else {}
             row |= (
                 {"files": len(files), "megabytes": sum(file.stat().st_size for file in files) / 1e6}
