@@ -6,21 +6,26 @@ own scripts, each in a process of its own, and prints a Markdown table. Everythi
 
     python benchmarks/growth.py            10,000 and 100,000 images, some minutes
     python benchmarks/growth.py --full     1,000,000 as well: about 5 GB of disk
+    python benchmarks/growth.py --kind tar of another kind than folders
 
 What a stage costs before its first image (Python, imports) is measured by `--help` and taken off. Memory is the
 largest process of the stage, as the kernel counted it. Time an image is that of the CPU, which other work on the
 machine disturbs less than the clock. Exits with 1 where an image of a larger tree costs more than TOLERANCE times
 as much as one of the smallest tree, or where memory an image is above MAX_BYTES.
 
+With `--kind` the images are named by a list, or lie in Parquet or tar files of 1,000 each.
+
 Links share their inodes and their contents stay in memory: on a cold or distant disk, reading comes on top.
 """
 
 import argparse
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from dataclasses import dataclass
@@ -34,6 +39,9 @@ SIZES, FULL = (10_000, 100_000), 1_000_000
 STAGES = ("fingerprint", "scan", "pack", "split")
 DISTINCT = 256  # files that are no links; file systems allow some 65,000 links to one
 IN_FOLDER = 5_000
+KINDS = ("folder", "list", "parquet", "tar")
+IN_SHARD = 1_000
+LIST = "images.csv"
 GENERATORS = 4
 PACK_SIZE = 8  # pixels a side
 TOLERANCE = 1.5  # times the time an image of the smallest tree
@@ -54,22 +62,66 @@ class Cost:
     peak: float
 
 
-def make_tree(root: Path, count: int) -> None:
-    """`count` images in the layout of the source kind `folder`: half real, half fakes of four generators."""
+def make_tree(root: Path, count: int, kind: str = "folder") -> None:
+    """`count` images as a source of this kind has them: half real, half fakes of four generators."""
     models = root.parent / f"{root.name}-models"
     models.mkdir()
+    root.mkdir()
     pixels = np.random.default_rng(0)
     for number in range(DISTINCT):
         picture = Image.fromarray(pixels.integers(0, 256, (12, 16, 3), dtype=np.uint8))
         picture.save(models / f"{number}.jpg")
-    for number in range(count):
-        if number % IN_FOLDER == 0:
-            batch = number // IN_FOLDER
-            kind = "real" if batch % 2 == 0 else f"fake/generator{batch // 2 % GENERATORS}"
-            folder = root / kind / f"{batch:04d}"
-            folder.mkdir(parents=True)
-        os.link(models / f"{number % DISTINCT}.jpg", folder / f"{number:07d}.jpg")
+    if kind in ("folder", "list"):
+        link(root, count, models)
+    else:
+        write_shards(root, count, kind, models)
+    if kind == "list":
+        with open(root / LIST, "w", encoding="utf-8") as file:
+            print("path,label,generator", file=file)
+            for number in range(count):
+                place = place_of(number)
+                print(f"{place},{place.split('/')[0]},{'' if place[0] == 'r' else place.split('/')[1]}", file=file)
     shutil.rmtree(models)
+
+
+def place_of(number: int) -> str:
+    """The path of an image, by which it has its class and generator."""
+    batch = number // IN_FOLDER
+    kind = "real" if batch % 2 == 0 else f"fake/generator{batch // 2 % GENERATORS}"
+    return f"{kind}/{batch:04d}/{number:07d}.jpg"
+
+
+def link(root: Path, count: int, models: Path) -> None:
+    """Images as files of their own."""
+    for number in range(count):
+        path = root / place_of(number)
+        if number % IN_FOLDER == 0:
+            path.parent.mkdir(parents=True)
+        os.link(models / f"{number % DISTINCT}.jpg", path)
+
+
+def write_shards(root: Path, count: int, kind: str, models: Path) -> None:
+    """Images in shards, of which each holds some of all folders."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    content = [(models / f"{number}.jpg").read_bytes() for number in range(DISTINCT)]
+    shards = -(-count // IN_SHARD)
+    for shard in range(shards):
+        rows = [(place_of(number), content[number % DISTINCT]) for number in range(shard, count, shards)]
+        if kind == "tar":
+            with tarfile.open(root / f"{shard:05d}.tar", "w") as tar:
+                for path, image in rows:
+                    member = tarfile.TarInfo(path)
+                    member.size = len(image)
+                    tar.addfile(member, io.BytesIO(image))
+        else:
+            table = {
+                "image": [{"bytes": image, "path": path} for path, image in rows],
+                "label": [path.split("/")[0] for path, _ in rows],
+                "generator": [path.split("/")[1] if path[0] == "f" else None for path, _ in rows],
+            }
+            parquet.write_table(pa.table(table), root / f"{shard:05d}.parquet", row_group_size=100)
 
 
 def measure(command: list[str]) -> Cost:
@@ -91,10 +143,10 @@ def measure(command: list[str]) -> Cost:
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def commands(root: Path, out: Path, workers: int) -> dict[str, list[str]]:
+def commands(root: Path, out: Path, workers: int, kind: str = "folder") -> dict[str, list[str]]:
     """The command of each stage, as the rules run it."""
-    options = {"type": "folder", "root": str(root)}
-    script = ROOT / "workflow/scripts"
+    options = {"type": kind, "root": str(root)} | ({"list": LIST} if kind == "list" else {})
+    script = ROOT / "workflow/scripts/data"
     limits = ["--max-bad", "0", "--workers", str(workers)]
     how = json.dumps({"size": PACK_SIZE, "max_pixels": 10**8})
     return {
@@ -110,7 +162,7 @@ def commands(root: Path, out: Path, workers: int) -> dict[str, list[str]]:
         ],
         "split": [
             *(f"{script}/split.py", "--scans", f"grown={out}/scan.parquet", "--bad", f"grown={out}/bad.csv"),
-            *("--options", json.dumps({"grown": {"type": "folder"}}), "--fractions", "0.8", "0.1", "0.1"),
+            *("--options", json.dumps({"grown": {"type": kind}}), "--fractions", "0.8", "0.1", "0.1"),
             *("--seed", "0", "--splits", f"{out}/splits.parquet"),
         ],
     }
@@ -128,19 +180,20 @@ def main(args: argparse.Namespace) -> int:
     faults: list[str] = []
     rows: dict[tuple[str, int], tuple[float, float]] = {}
     print(
-        f"## Growth of a data set\n\nTiny JPEG files, packed at {PACK_SIZE} px, {args.workers} process(es). Time "
-        f"an image is of the CPU; the ratio is to the smallest tree, less than {GRAIN} µs counting as {GRAIN}.\n"
+        f"## Growth of a data set\n\nTiny JPEG files, kind `{args.kind}`, packed at {PACK_SIZE} px, "
+        f"{args.workers} process(es). Time an image is of the CPU; the ratio is to the smallest tree, less than "
+        f"{GRAIN} µs counting as {GRAIN}.\n"
     )
     print("| stage | images | s | CPU s | CPU µs an image | ratio | peak MiB | bytes an image |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     with tempfile.TemporaryDirectory(dir=args.folder, prefix="growth-") as name:
         folder = Path(name)
-        base = {stage: start_up(command) for stage, command in commands(folder, folder, 1).items()}
+        base = {stage: start_up(command) for stage, command in commands(folder, folder, 1, args.kind).items()}
         for size in sizes:
             root, out = folder / f"tree{size}", folder / f"out{size}"
-            make_tree(root, size)
+            make_tree(root, size, args.kind)
             out.mkdir()
-            for stage, command in commands(root, out, args.workers).items():
+            for stage, command in commands(root, out, args.workers, args.kind).items():
                 cost = measure(command)
                 each = (cost.cpu - base[stage].cpu) / size * 1e6
                 memory = (cost.peak - base[stage].peak) / size * 2**20
@@ -170,6 +223,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help=f"also {FULL:,} images")
     parser.add_argument("--images", type=int, nargs="+", help="other numbers of images")
+    parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help=f"of source (default {KINDS[0]})")
     parser.add_argument("--workers", type=int, default=1, help="processes that read files (default 1)")
     parser.add_argument("--folder", help="where the trees are made (default: the system's)")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help=f"default {TOLERANCE}")

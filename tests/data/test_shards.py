@@ -176,6 +176,27 @@ def test_packing_of_shards_resumes_and_is_the_same_with_workers(form, pictures, 
     assert packed(table, root, tmp_path / "two", workers=2) == of_folder[2]
 
 
+def test_a_state_of_other_shards_is_thrown_away(pictures, of_folder, tmp_path, monkeypatch):
+    """What was done is known by its place in the order of the shards."""
+    monkeypatch.setattr(packing, "CHUNK", 7)
+    root, load, loaded = written("tar", pictures, tmp_path / "data"), preprocessing.load, []
+
+    def dying(path, *args, **kwargs):
+        loaded.append(path)
+        if len(loaded) == 30:
+            raise KeyboardInterrupt
+        return load(path, *args, **kwargs)
+
+    table = scan("tar", root)
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "load", dying)
+        with pytest.raises(KeyboardInterrupt):
+            packed(table, root, tmp_path / "out")
+    for number in range(3):
+        write_tar(root / f"{number}.tar", facts(pictures)[::-1][number::3])
+    assert packed(scan("tar", root), root, tmp_path / "out")[0] == of_folder[2][0]
+
+
 # --- Parquet --------------------------------------------------------------------------------------
 
 ROW = {"path": "a.png", "label": "real", "content": b"x"}
@@ -433,6 +454,17 @@ def test_nested_headers_end_in_an_error(tmp_path):
     block = header.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")
     (tmp_path / "a.tar").write_bytes(block * 2_000)
     with pytest.raises(DetectorError, match="a.tar: found .*recursion.*, expected an uncompressed tar"):
+        module("tar").scan(tmp_path, {})
+
+
+def test_a_size_below_zero_is_refused(tmp_path):
+    """It would lead back to a header that was read before, and round for ever."""
+    header = bytearray(tarfile.TarInfo("real/a.png").tobuf())
+    header[124:136] = b"\xff" * 10 + b"\xfe\x00"  # -512, to the base of 256
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / "a.tar").write_bytes(bytes(header) * 2)
+    with pytest.raises(DetectorError, match="a.tar: found a header of -512 bytes"):
         module("tar").scan(tmp_path, {})
 
 
