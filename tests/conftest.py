@@ -19,7 +19,7 @@ ALONE = {
 # Files whose tests hold what torch computes: `make test` runs them once more as on a processor with AVX2 alone.
 NUMERIC = {
     *("models/test_batches", "models/test_perturbed", "workflow/test_bundle", "stats/test_decisions"),
-    *("export/test_onnx_model", "export/test_quantization", "export/test_sparse", "pruning/test_masks"),
+    *("export/test_onnx_model", "export/test_quantization", "models/test_sparse", "pruning/test_masks"),
     *("pruning/test_channels", "predict/test_model", "training/test_fit"),
 }
 

@@ -57,7 +57,7 @@ def pictures(tmp_path_factory) -> Path:
 # Modules that read files which people have, beside those of `data/sources`.
 READERS = (
     *("cli/predict", "imaging/decoding", "imaging/headers", "imaging/preprocessing", "imaging/video"),
-    *("predict/model", "predict/bundles", "export/runtimes", "export/sparse", "serve/app", "serve/uploads"),
+    *("predict/model", "predict/bundles", "export/runtimes", "models/sparse", "serve/app", "serve/uploads"),
 )
 ORDER = ["000.png", "040.png", "200.png", "bad.jpg", "b/010.png"]
 

@@ -1,6 +1,7 @@
 """config.yaml is the study, number for number, and whatever is wrong with a config is said in one error."""
 
 import copy
+import os
 import re
 
 import pytest
@@ -51,6 +52,8 @@ def test_the_plain_config_is_the_study(study):
             "augment": None,
             "crop": None,
         },
+        "freeze": 0,
+        "body_rate": 1.0,
         "gpus": 1,
     }
     assert full["prune"]["methods"] == {"l1": [0.1, 0.2, 0.3, 0.4]}
@@ -266,6 +269,38 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ({"train": {"crop": {"side": [0.0, 0.5]}}}, "train.crop.side.0: found 0.0, expected more than 0"),
         ({"train": {"crop": {"per_image": 0}}}, "train.crop.per_image: found 0, expected at least 1"),
         ({"train": {"crop": {"scale": [0.5, 1]}}}, "train.crop.scale: unknown key"),
+        (
+            {"architectures": ["resnet50@lite"], "inits": {"lite0": "w.pth"}},
+            "architectures: resnet50@lite: inits has no 'lite'; did you mean 'lite0'?",
+        ),
+        (
+            {"architectures": ["resnet50@"]},
+            "architectures: resnet50@: inits has no ''; expected one of pretrained",
+        ),
+        ({"architectures": ["resnet51@pretrained"]}, "no network is called 'resnet51'; did you mean resnet"),
+        ({"inits": {"pretrained": "w.pth"}}, "inits.pretrained: the name of the libraries' own weights"),
+        ({"inits": {"a@b": "w.pth"}}, 'inits: found "a@b", expected to match'),
+        ({"inits": {"mine": 3}}, "inits.mine: found 3, expected string or object"),
+        ({"inits": {"mine": {"mean": [0, 0, 0]}}}, "inits.mine: missing file"),
+        (
+            {"inits": {"mine": {"file": "w.pth", "std": [1, 1, 1]}}},
+            "inits.mine: found one of mean and std, expected both or neither",
+        ),
+        (
+            {"inits": {"mine": {"file": "w.pth", "std": [1, 0, 1]}}},
+            "inits.mine.std.1: found 0, expected more than 0",
+        ),
+        (
+            {"train": {"freeze": 2}},
+            "train.freeze: found 2, but every network is trained from scratch; name a start, such as "
+            "resnet50@pretrained",
+        ),
+        ({"train": {"body_rate": 0.1}}, "train.body_rate: found 0.1, but every network is trained from scratch"),
+        (
+            {"architectures": ["resnet50@pretrained"], "train": {"freeze": 101}},
+            "train.freeze: found 101, expected no more than train.epochs, found 100",
+        ),
+        ({"finetune": {"recipe": {"freeze": 1}}}, "finetune.recipe.freeze: unknown key"),
         ({"images": {"resize_to": "no"}}, 'images.resize_to: found "no", expected integer or null'),
         ({"images": {"preprocess": "crop"}}, "expected one of resize, center_crop, random_crop, texture_crop"),
         (
@@ -682,3 +717,14 @@ def test_windows_hold_in_trials_and_fine_tuning_unless_these_say_otherwise(study
     full = config.complete(study, SCHEMA)
     whole = {"side": [0.7, 1.0], "per_image": 1}
     assert [recipes.recipe(full, stage)["crop"] for stage in recipes.STAGES] == [whole, whole, None]
+
+
+def test_what_a_start_needs_is_told_to_the_first_training_alone(study):
+    own = {"architectures": ["resnet50", "resnet50@mine"], "inits": {"mine": "~/w.pth"}}
+    own["train"] = {"freeze": 2, "body_rate": 0.1}
+    full = config.complete(merge(study, own), SCHEMA)
+    assert full["inits"] == {"mine": os.path.expanduser("~/w.pth")}
+    asked = {stage: recipes.recipe(full, stage) for stage in recipes.STAGES}
+    assert not any({"freeze", "body_rate"} & knobs.keys() for knobs in asked.values())
+    started = recipes.recipe(full, "train", started=True)
+    assert started == {**asked["train"], "freeze": 2, "body_rate": 0.1}

@@ -10,6 +10,7 @@ import torch
 
 from detector.core.errors import DetectorError
 from detector.export import onnx_model, runtimes
+from detector.imaging.normalisation import IMAGENET, KEY, Normalisation
 from detector.models import networks
 from detector.models.batches import Batches
 
@@ -32,12 +33,12 @@ def pictures(count=9, size=SIZE):
     return np.random.default_rng(0).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
 
 
-def logits(model, images):
+def logits(model, images, normalisation=IMAGENET):
     """What the pipeline's own batches and the network make of packed images."""
-    count = len(images)
-    batches = Batches([images], np.zeros(count, int), np.arange(count), np.zeros(count), torch.device("cpu"))
+    rows, none = np.arange(len(images)), np.zeros(len(images), int)
+    batches = Batches([images], none, rows, none, torch.device("cpu"), normalisation=normalisation)
     with torch.inference_mode():
-        return model(batches.images(np.arange(count))).squeeze(1).numpy()
+        return model(batches.images(rows)).squeeze(1).numpy()
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,16 @@ def test_the_logits_are_torch_s_for_any_number_of_images(exported, runtime):
         assert found.dtype == np.float32
         assert found.shape == (count,)
         np.testing.assert_allclose(found, logits(trained(), images), atol=1e-5, rtol=0)
+
+
+def test_another_normalisation_is_part_of_the_file(tmp_path):
+    """The same pixels and weights give other logits, those that torch has with batches normalised so."""
+    other = Normalisation((0.5, 0.4, 0.3), (0.5, 0.25, 0.2), "bicubic")
+    onnx_model.save_onnx(tmp_path / "m.onnx", trained(), SIZE, {**FACTS, **other.facts()})
+    found = runtimes.load(tmp_path / "m.onnx", "onnxruntime", 1)(pictures())
+    np.testing.assert_allclose(found, logits(trained(), pictures(), other), atol=1e-5, rtol=0)
+    assert np.abs(found - logits(trained(), pictures())).max() > 0.01
+    assert Normalisation.of({KEY: json.loads(runtimes.facts(tmp_path / "m.onnx")[KEY])}) == other
 
 
 @pytest.mark.long

@@ -8,8 +8,9 @@ from torchvision.transforms import v2
 
 from detector.core.errors import DetectorError
 from detector.imaging import perturbations
+from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.models import devices
-from detector.models.batches import DIRECT, MEAN, PREFETCHED, RESIDENT, STD, Batches, epoch_order
+from detector.models.batches import DIRECT, PREFETCHED, RESIDENT, Batches, epoch_order
 
 CPU = torch.device("cpu")
 
@@ -32,11 +33,17 @@ def table():
     )
 
 
-def test_pixels_are_torchvision_s(stores, table):
-    batches = Batches.of(table, stores, CPU)
+OTHER = Normalisation((0.5, 0.4, 0.3), (0.5, 0.25, 0.2), "bicubic")
+
+
+@pytest.mark.parametrize("normalisation", [IMAGENET, OTHER], ids=["ImageNet's", "other"])
+def test_pixels_are_torchvision_s(stores, table, normalisation):
+    batches = Batches.of(table, stores, CPU, normalisation=normalisation)
     flip = np.array([True, False, True, False, True, False, False])
     got = batches.images(np.arange(7), flip)
-    transform = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)])
+    transform = v2.Compose(
+        [v2.ToDtype(torch.float32, scale=True), v2.Normalize(normalisation.mean, normalisation.std)]
+    )
     for i, row in enumerate(table.itertuples()):
         image = torch.from_numpy(stores[row.source][row.row]).permute(2, 0, 1)
         expected = transform(v2.functional.horizontal_flip(image) if flip[i] else image)

@@ -151,3 +151,48 @@ def test_settings_differ_where_the_teacher_does(tmp_path):
     table = written(ablation(predictions, metas, 0.005), tmp_path)
     same = table[table["branch"] == "l1-40"].groupby("control")["same_settings"].unique()
     assert [list(same[control]) for control in ("l1-00", "matched-40")] == [["no"], ["yes"]]
+
+
+def started(predictions, metas):
+    """The study once more, from weights: `wrong` images less in each of its networks."""
+    more = {
+        Variant(f"{variant.arch}@lite", variant.seed, variant.branch): {
+            name: images(max(0, WRONG[variant.branch] - 30), variant.seed) if name == "faces" else table
+            for name, table in sets.items()
+        }
+        for variant, sets in predictions.items()
+        if variant.branch != "matched-40"
+    }
+    facts = {variant: metas[Variant("resnet18", variant.seed, variant.branch)] for variant in more}
+    return predictions | more, metas | facts
+
+
+def test_a_start_is_compared_with_the_same_branch_from_scratch(tmp_path):
+    predictions, metas = started(*study(3))
+    table = written(ablation(predictions, metas, 0.005), tmp_path)
+    rows = table[table["part"] == "start"]
+    assert set(rows["arch"]) == {"resnet18@lite"}
+    assert set(rows["control"]) == {"resnet18"}
+    assert rows["branch"].unique().tolist() == ["baseline", "l1-00", "l1-40", "l1-90"], "that both have"
+    assert rows["seed"].unique().tolist() == ["0", "1", "2", "all"]
+    assert rows["difference"].to_numpy() == pytest.approx(30 / 400)
+    assert rows["same_settings"].tolist() == [""] * 8 + ["yes"] * 24
+    one = rows[(rows["seed"] == "1") & (rows["branch"] == "baseline") & (rows["testset"] == "faces")].iloc[0]
+    first, second = (
+        right(predictions[Variant(arch, 1, "baseline")]["faces"]) for arch in ("resnet18", "resnet18@lite")
+    )
+    assert (one["images_low"], one["images_high"]) == pytest.approx(paired_interval(first, second), rel=1e-5)
+    every = rows[(rows["seed"] == "all") & (rows["branch"] == "l1-40")].iloc[0]
+    assert (every["seeds"], every["verdict"]) == (3, "better")
+    assert table[table["arch"] == "resnet18"].equals(written(ablation(*study(3), 0.005), tmp_path))
+
+
+def test_a_start_without_the_same_from_scratch_has_no_row_and_other_settings_are_said(tmp_path):
+    predictions, metas = started(*study(2))
+    metas[Variant("resnet18@lite", 1, "l1-40")] = {"hyperparameters": SGD}
+    rows = pd.DataFrame(ablation(predictions, metas, 0.005)).query("part == 'start' and testset == 'faces'")
+    said = rows[rows["branch"] == "l1-40"].set_index("seed")["same_settings"]
+    assert said.to_dict() == {0: "yes", 1: "no", "all": "no"}
+    alone = {variant: sets for variant, sets in predictions.items() if variant.arch != "resnet18"}
+    table = pd.DataFrame(ablation(alone, {variant: metas[variant] for variant in alone}, 0.005))
+    assert "start" not in set(table["part"])

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.models import devices
+from detector.models.batches import Batches
 from detector.models.networks import prunable
 from detector.pruning import masks
-from detector.training.distillation import Teacher, divergence
+from detector.training.distillation import Teacher, divergence, renormalised
 from detector.training.fit import fit
 from detector.training.resume import ResumeState
 from tests.training.test_fit import PLAN, RECIPE, equal, make_batches, small_net, timeless
@@ -93,6 +95,22 @@ def test_a_training_is_the_same_both_ways(size, crop):
     )
     losses = [[row.train_loss for row in found.history] for found in (looked_up, asked)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_teacher_sees_its_own_normalisation(data):
+    """Logits of a teacher that expects other pixels are those it has of batches normalised for it."""
+    other = Normalisation((0.5, 0.4, 0.3), (0.5, 0.25, 0.2))
+    model, rows = teacher()._model.eval(), np.arange(20)
+    theirs = make_batches(61, 0)
+    theirs = Batches(
+        theirs._stores, theirs._store, theirs._row, theirs.labels, PLAN.torch_device, normalisation=other
+    )
+    given = renormalised(model, IMAGENET, other)
+    with torch.no_grad():
+        expected, found = model(theirs.images(rows)), given(data[0].images(rows))
+        assert (model(data[0].images(rows)) - expected).abs().max() > 0.01
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    assert renormalised(model, other, other) is model
 
 
 def test_once_means_two_passes_over_the_images_and_no_gradient(data):

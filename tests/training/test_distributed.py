@@ -106,6 +106,7 @@ SGD = {"optimizer": "SGD", "momentum": 0.9, "nesterov": True, "learning_rate": 0
 RECIPES = (
     {},
     {**SGD, "schedule": "one_cycle", "clip": 0.3, "balance": "weights", "ema": 0.7, "select": "auc"},
+    {**SGD, "freeze": 2, "body_rate": 0.5, "ema": 0.7},
     {
         **SGD,
         "schedule": "cosine",

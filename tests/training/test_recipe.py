@@ -310,6 +310,57 @@ def test_the_columns_of_validation_are_scikit_learn_s(data):
     assert len({*found.values()}) == 5, "a column that repeats another proves nothing"
 
 
+HEAD = ("5.weight", "5.bias")  # of `small_net`
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"weight_decay": 0.1, "ema": 0.5}, {"clip": 0.01, "body_rate": 0.5}], ids=str
+)
+def test_while_the_body_is_frozen_only_the_head_changes(data, more):
+    """Not even statistics of norms, by which the features would be others; from the next epoch on all learn."""
+    recipe = replace(RECIPE, epochs=2, freeze=2, learning_rate=0.01, **more)
+    before = small_net().state_dict()
+    frozen = fit(small_net(), *data, recipe, PLAN)
+    changed = {name for name, value in frozen.weights.items() if not torch.equal(value, before[name])}
+    assert changed == set(HEAD)
+    after, seen = small_net(), []
+    fit(after, *data, replace(recipe, epochs=3, freeze=1), PLAN, after_epoch=lambda row: seen.append(row.epoch))
+    assert seen == [1, 2, 3]
+    assert all(
+        not torch.equal(value, before[name]) for name, value in after.state_dict().items() if "num" not in name
+    )
+    assert all(weight.requires_grad for weight in after.parameters())
+
+
+def test_the_first_step_of_a_frozen_training_is_that_of_the_head_alone(data):
+    model = small_net().eval()
+    logits = model(data[0].images(np.arange(61))).squeeze(1)
+    nn.functional.binary_cross_entropy_with_logits(logits, data[0].labels).backward()
+    _, found = trained(data, replace(SGD, freeze=1))
+    gradients = {name: weight.grad for name, weight in model.named_parameters()}
+    assert_changes(found, lambda name, _: -0.1 * gradients[name] * (name in HEAD))
+
+
+@pytest.mark.parametrize("optimizer", ["Adam", "AdamW", "SGD"])
+def test_the_body_learns_at_its_share_of_the_rate(data, optimizer):
+    recipe = replace(ONE, optimizer=optimizer, weight_decay=0.1)
+    (_, full), (_, slow) = (trained(data, replace(recipe, body_rate=share)) for share in (1.0, 0.25))
+    for name, before in small_net().named_parameters():
+        share = 1.0 if name in HEAD else 0.25
+        torch.testing.assert_close(
+            slow[name] - before, share * (full[name] - before), rtol=1e-3, atol=1e-6, msg=name
+        )
+
+
+def test_frozen_epochs_are_no_reason_to_stop(data):
+    rows = [epoch(i + 1, valid_accuracy=0.9 - i / 10) for i in range(6)]
+    recipe = replace(RECIPE, epochs=9, patience=2)
+    assert [_finished(rows[:count], recipe) for count in (2, 3, 4)] == [False, True, True]
+    recipe = replace(recipe, freeze=3)
+    assert [_finished(rows[:count], recipe) for count in (3, 4, 5)] == [False, False, True]
+    assert _best(rows, recipe).epoch == 1, "what is kept may be of any epoch"
+
+
 SELECTED = [
     ("accuracy", "valid_accuracy", max),
     ("balanced_accuracy", "valid_balanced_accuracy", max),
@@ -380,14 +431,21 @@ GRID = [
     for (optimizer, schedule), knobs in zip(
         itertools.product(("Adam", "AdamW", "SGD"), ("constant", "cosine", "one_cycle")),
         (
-            {"clip": 0.3, "select": "loss"},
-            {"ema": 0.9, "label_smoothing": 0.1, "select": "auc"},
+            {"clip": 0.3, "select": "loss", "freeze": 2},
+            {"ema": 0.9, "label_smoothing": 0.1, "select": "auc", "freeze": 1, "body_rate": 0.3},
             {"weight_decay": 0.1, "balance": "sampling", "select": "balanced_accuracy", "crop": CROP},
             {"ema": 0.5, "warmup": 1.5},
             {"clip": 0.3, "balance": "weights", "weight_decay": 0.1},
             {"label_smoothing": 0.1, "ema": 0.9, "clip": 0.3, "augment": NOISY, "crop": CROP},
             {"momentum": 0.9, "nesterov": True, "ema": 0.9, "balance": "sampling"},
-            {"momentum": 0.9, "weight_decay": 0.1, "warmup": 0.5, "balance": "weights"},
+            {
+                "momentum": 0.9,
+                "weight_decay": 0.1,
+                "warmup": 0.5,
+                "balance": "weights",
+                "freeze": 2,
+                "body_rate": 0.3,
+            },
             {"momentum": 0.9, "nesterov": True, "clip": 0.3, "ema": 0.9, "balance": "sampling", "augment": NOISY},
         ),
         strict=True,

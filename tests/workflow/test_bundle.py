@@ -25,10 +25,10 @@ from detector.core import parquet
 from detector.core.files import sha256, write_json
 from detector.data import manifest, packing, scanning
 from detector.experiment.formats import EXPORTED, FILES
-from detector.export import card, onnx_model, quantization, runtimes, sparse
+from detector.export import card, onnx_model, quantization, runtimes
 from detector.imaging import decoding, preprocessing, windows
 from detector.imaging.preprocessing import Preprocessing
-from detector.models import checkpoints, devices, inference, networks
+from detector.models import checkpoints, devices, inference, networks, sparse
 from detector.models.dataset import Images
 from detector.predict.model import Model
 from detector.stats.calibration import temperature

@@ -6,7 +6,10 @@ import json
 import re
 
 import pytest
+import torch
 
+from detector.core.files import sha256
+from detector.models import networks
 from tests.support import ROOT
 from tests.support.rules import FILES, rules
 from tests.support.workspace import TINY, Workspace
@@ -129,3 +132,29 @@ def test_what_does_not_work_with_a_network_is_left_out_for_it_alone(tmp_path):
     refused = study.snakemake("--dry-run")
     assert refused.returncode == 1
     assert "nothing was started: architectures: convnext_atto: images: takes none of 16 px" in refused.stdout
+
+
+@pytest.mark.long
+def test_a_baseline_is_told_the_file_that_it_starts_from_and_what_it_holds(tmp_path):
+    """From scratch it is told none; a file that is missing, or of another network, stops the plan."""
+    study, path = Workspace(tmp_path / "study"), tmp_path / "study/data/w.pth"
+    named = {"architectures": ["resnet18", "resnet18@mine"], "inits": {"mine": "data/w.pth"}}
+    study.configure({**TINY, **named})
+    run = "results/tiny/runs"
+    wanted = [f"{run}/{name}/seed0/baseline/model.safetensors" for name in named["architectures"]]
+    told = []
+    for seed in (1, 2):
+        torch.save(networks.build("resnet18", seed).state_dict(), path)
+        plan = study.snakemake("--dry-run", "--printshellcmds", *wanted).stdout
+        commands = dict(re.findall(r"training/baseline.py --arch (\S+) (.*)", plan))
+        assert "--start" not in commands["resnet18"]
+        assert re.search(r"--start data/w\.pth ", commands["resnet18@mine"]), plan
+        assert sha256(path) in commands["resnet18@mine"]
+        told.append(commands["resnet18@mine"])
+    assert told[0] != told[1]
+    torch.save(networks.build("resnet10").state_dict(), path)
+    refused = study.snakemake("--dry-run")
+    assert refused.returncode == 1
+    assert "nothing was started: architectures: resnet18@mine: data/w.pth does not hold" in refused.stdout
+    path.unlink()
+    assert "nothing was started: inits: data/w.pth is not there" in study.snakemake("--dry-run").stdout

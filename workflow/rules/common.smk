@@ -2,6 +2,7 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from functools import cache
@@ -14,7 +15,7 @@ from detector.core import dependencies, extras, locks, signals, undo
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, clean_states, replacing, sha256
 from detector.data import fingerprints, kinds
-from detector.experiment import architectures, left_out, methods, teachers
+from detector.experiment import architectures, inits, left_out, methods, teachers
 from detector.experiment import resources as growth
 from detector.experiment.branches import (
     UNPRUNED,
@@ -137,33 +138,59 @@ except DetectorError as error:
 NOTED = Path(".snakemake/detector")
 
 
+def learned(module, name, arguments, why, holds=lambda found: True):
+    """What a module of the library prints about a network; noted, because to find out takes a while.
+
+    `why`: for the log; `holds`: whether what was noted is still so.
+    """
+    path = ROOT / f"src/{module.replace('.', '/')}.py"
+    code = dependencies.key(path, modules=architectures.modules(name))
+    of = canonical([module, name, *arguments, code]).encode()
+    note = NOTED / f"{hashlib.sha256(of).hexdigest()}.{module.rpartition('.')[2]}"
+    if note.exists() and holds(found := json.loads(note.read_text())):
+        return found
+    logger.info(why)
+    command = [sys.executable, "-m", module, name, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise WorkflowError(f"{name} could not be tried:\n{done.stderr[-2000:]}")
+    found = json.loads(done.stdout)
+    if "problem" in found:
+        raise WorkflowError(f"nothing was started: {found['problem']}")
+    with replacing(note) as temporary:
+        temporary.write_text(done.stdout)
+    return found
+
+
 def failing_with(name):
-    """What fails for a network that is not the study's, by step; noted, because to find out takes a while."""
-    command = [
-        *(sys.executable, "-m", "detector.export.trial", name),
-        *(str(CONFIG["images"]["size"]), *left_out.steps(CONFIG)),
-    ]
-    of = [
-        command[2:],
-        dependencies.key(
-            ROOT / "src/detector/export/trial.py", modules=[architectures.module(name)]
-        ),
-    ]
-    note = NOTED / f"{hashlib.sha256(canonical(of).encode()).hexdigest()}.trial"
-    if not note.exists():
-        logger.info(f"Trying every step with {name}, once, before anything is trained")
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise WorkflowError(f"{name} could not be tried:\n{done.stderr[-2000:]}")
-        with replacing(note) as temporary:
-            temporary.write_text(done.stdout)
-    return json.loads(note.read_text())
+    """What fails for a network that is not the study's, by step."""
+    return learned(
+        "detector.export.trial",
+        name,
+        [str(CONFIG["images"]["size"]), *left_out.steps(CONFIG)],
+        f"Trying every step with {name}, once, before anything is trained",
+    )
+
+
+def start_of(name):
+    """What an architecture starts from: a file, its checksum, what it holds; None from scratch."""
+    if architectures.start(name) is None:
+        return None
+    return learned(
+        architectures.STARTS,
+        name,
+        [str(CONFIG["images"]["size"]), canonical(inits.entry(CONFIG, name))],
+        f"Trying what {name} starts from",
+        lambda found: Path(found["file"]).is_file()
+        and sha256(found["file"]) == found["sha256"],
+    )
 
 
 FAILING = {
-    name: failing_with(name)
+    name: failing_with(architectures.network(name))
     for name in ARCHITECTURES
-    if name not in architectures.STUDY and "--lint" not in sys.argv
+    if architectures.network(name) not in architectures.STUDY
+    and "--lint" not in sys.argv
 }
 if useless := [
     f"architectures: {name}: {step}: {found[step]}"
@@ -195,9 +222,14 @@ def having(arch, branch, step=None):
     return [name for name in asked if name not in without and step not in without]
 
 
+STARTS = (
+    {} if "--lint" in sys.argv else {name: start_of(name) for name in ARCHITECTURES}
+)
+
+
 wildcard_constraints:
     source="|".join(SOURCES),
-    arch="|".join(ARCHITECTURES),
+    arch="|".join(map(re.escape, ARCHITECTURES)),
     seed=r"\d+",
     branch="|".join(["baseline", *BRANCHES]),
 
@@ -351,6 +383,22 @@ def teacher_of(wildcards):
         ]
     # Contents count, not times: the parameters have their checksum.
     return [ancient(name), ancient(str(Path(name).with_name("meta.json")))]
+
+
+def start_file(wildcards):
+    """The weights that an architecture starts from, none from scratch: they count by what they hold."""
+    start = STARTS.get(wildcards.arch)
+    return [ancient(start["file"])] if start else []
+
+
+def first_training(arch):
+    """What the first training of an architecture is, as its script takes it."""
+    start = STARTS.get(arch)
+    more = {key: value for key, value in (start or {}).items() if key != "file"}
+    return {
+        "recipe": recipe(CONFIG, "train", started=start is not None),
+        **({"start": more} if start else {}),
+    }
 
 
 def distill(branch):
@@ -564,6 +612,7 @@ def results_key():
     facts = {
         "config": CONFIG,
         "data": {source: fingerprint(source) for source in SOURCES},
+        "weights": [TEACHER, STARTS],
         "code": {
             str(f.relative_to(ROOT)): sha256(f)
             for f in files

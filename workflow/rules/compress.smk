@@ -45,6 +45,7 @@ rule search:
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
+        meta=f"{RUN}/baseline/meta.json",
     output:
         best=f"{HPO}/best.json",
         trials=f"{HPO}/trials.csv",
@@ -117,6 +118,7 @@ rule search_pareto:
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
+        meta=f"{RUN}/baseline/meta.json",
     output:
         trials=f"{RUN}/pareto/trials.csv",
     log:
@@ -181,6 +183,7 @@ rule finetune:
         manifest=MANIFEST,
         packs=packed(),
         baseline=f"{RUN}/baseline/model.safetensors",
+        meta=f"{RUN}/baseline/meta.json",
         best=found_by,
         teacher=teacher_of,
     output:

@@ -14,6 +14,7 @@ rule predict:
         manifest=MANIFEST,
         packs=packed(),
         model=f"{VARIANT}/model.safetensors",
+        meta=f"{VARIANT}/meta.json",
     output:
         predictions=expand(
             f"{VARIANT}/predictions/{{testset}}.parquet",

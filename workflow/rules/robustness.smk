@@ -22,6 +22,7 @@ rule probe:
         manifest=MANIFEST,
         packs=packed(),
         models=run_variants("model.safetensors", PROBED),
+        metas=run_variants("meta.json", PROBED),
         predictions=lambda wc: [
             path
             for source in SOURCES

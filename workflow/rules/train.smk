@@ -1,4 +1,4 @@
-# Baselines: one network from scratch for each architecture and seed.
+# Baselines: one network for each architecture and seed, from scratch or from weights.
 #
 # needs   data/manifest.parquet and the packed images
 # gives   runs/{arch}/seed{seed}/baseline/{model.safetensors, meta.json, history.csv}
@@ -9,11 +9,12 @@ rule baseline:
         script="workflow/scripts/training/baseline.py",
         code=lambda wc: code(
             "workflow/scripts/training/baseline.py",
-            LIBRARY_OF[wc.arch],
+            *architectures.modules(wc.arch),
             *STEPS_OF["train"],
         ),
         manifest=MANIFEST,
         packs=packed(),
+        start=start_file,
     output:
         model=f"{RUN}/baseline/model.safetensors",
         meta=f"{RUN}/baseline/meta.json",
@@ -30,9 +31,10 @@ rule baseline:
         runtime=1440,  # goes on from its resume state
     params:
         packs=lambda wc, input: folders(input.packs),
-        config=section(
-            recipe=recipe(CONFIG, "train"), runtime={**RUNTIME, "memory": TRAINING_MB}
+        config=lambda wc: section(
+            **first_training(wc.arch), runtime={**RUNTIME, "memory": TRAINING_MB}
         ),
+        start=lambda wc, input: ["--start", *input.start] if input.start else [],
         state=f"{STATE}/baseline-{{arch}}-seed{{seed}}",
     shell:
         "python {input.script:q}"
@@ -41,6 +43,7 @@ rule baseline:
         " --config {params.config:q}"
         " --manifest {input.manifest:q}"
         " --packs {params.packs:q}"
+        " {params.start:q}"
         " --threads {threads}"
         " --gpus {resources.gpu}"
         " --state {params.state:q}"

@@ -1,10 +1,17 @@
 """Networks by name: the library that has each, and which names there are. Nothing is imported for it.
 
-A library is a module of `detector.models.libraries`, found by its name, with
+An architecture is NETWORK, or NETWORK@INIT where it starts from weights (`detector.experiment.inits`). A library
+is a module of `detector.models.libraries`, found by the network's name, with
 
 * `create(name, size)`: the network with one logit for images of `size` pixels, its weights drawn from torch's
   generator;
-* `synchronised(model)`: the network with batch normalisation over all processes on CUDA.
+* `synchronised(model)`: the network with batch normalisation over all processes on CUDA;
+* `head(model)`: names of the layers that make logits of features;
+* `described(name)`: `mean`, `std`, `interpolation` and `licence` of the library's weights, as far as it says;
+* `PACKAGES`: packages that hold weights, below `models/`, by network;
+* `address(name)`: where the library's weights can be had, None where it has none;
+* `converted(name, size, weights)`: weights of a file by the names of the network, with whatever head they have, or
+  none; torch's `RuntimeError` where one is missing, left over or of another shape.
 
 A stage depends on the library of its own network alone (`code` in the rules, `dependencies.key`).
 """
@@ -17,20 +24,39 @@ from pathlib import Path
 
 from detector.core import extras
 
-PACKAGE, WHAT, CONTRACT = "detector.models.libraries", "library of networks", ("create", "synchronised")
+PACKAGE, WHAT = "detector.models.libraries", "library of networks"
+CONTRACT = ("create", "synchronised", "head", "described", "PACKAGES", "address", "converted")
+AT = "@"  # between a network and what it starts from
+STARTS = "detector.models.starts"  # the module that reads start weights, imported by name
 STUDY = ("resnet10", "resnet18", "resnet34", "resnet50")  # torchvision's, also where timm has the name too
 # The library's own mark of a network; its list of names takes a second, and torch.
 _REGISTERED = re.compile(r"^@register_model[^\n]*\ndef (\w+)\(", re.MULTILINE)
 
 
+def network(name: str) -> str:
+    """The network of an architecture, without what it starts from."""
+    return name.partition(AT)[0]
+
+
+def start(name: str) -> str | None:
+    """What an architecture starts from, by name; None from scratch."""
+    _, at, init = name.partition(AT)
+    return init if at else None
+
+
 def library(name: str) -> str:
-    """Name of the library, and of its module, that a network comes from."""
-    return "torchvision" if name in STUDY else "timm"
+    """Name of the library, and of its module, that the network of an architecture comes from."""
+    return "torchvision" if network(name) in STUDY else "timm"
 
 
 def module(name: str) -> str:
-    """Name of the module that creates a network, which a stage imports by name."""
+    """Name of the module that creates the network of an architecture, which a stage imports by name."""
     return f"{PACKAGE}.{library(name)}"
+
+
+def modules(name: str) -> list[str]:
+    """Names of the modules that the first training of an architecture imports by name."""
+    return [module(name), *([STARTS] if start(name) is not None else [])]
 
 
 def known() -> tuple[str, ...]:
@@ -39,7 +65,8 @@ def known() -> tuple[str, ...]:
 
 
 def problem(name: str) -> str | None:
-    """A sentence on a name that is no network's: what is near, what to do; None for one that is."""
+    """A sentence on a name of no known network: what is near, what to do; None for one that is."""
+    name = network(name)
     if name in STUDY or name in _timm():
         return None
     if not _timm():

@@ -16,7 +16,7 @@ import yaml
 
 from detector.core.errors import DetectorError, listing
 from detector.data import groups, kinds, labelling
-from detector.experiment import architectures, methods, recipes, spaces, teachers
+from detector.experiment import architectures, inits, methods, recipes, spaces, teachers
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
 from detector.imaging import augmentation, perturbations
@@ -116,10 +116,16 @@ def _expand_home(config: dict) -> None:
     tuning = config.get("finetune")
     distill = tuning.get("distill") if isinstance(tuning, dict) else None
     of_teacher = [(distill, "teacher")] if isinstance(distill, dict) else []
+    started = config.get("inits")
+    of_starts: list[tuple[dict, str]] = []
+    if isinstance(started, dict):
+        of_starts += [(started, name) for name in started]
+        of_starts += [(how, "file") for how in started.values() if isinstance(how, dict)]
     for section, key in [
         (config, "results"),
         *((source, k) for source in of_sources for k in ("root", "pairs")),
         *of_teacher,
+        *of_starts,
     ]:
         if isinstance(section.get(key), str):
             section[key] = os.path.expanduser(section[key])
@@ -188,6 +194,7 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
                 f"data.sources.{name}.split: found {options['split']!r}, expected one of {', '.join(known)}"
             )
     problems += [f"architectures: {why}" for why in map(architectures.problem, config["architectures"]) if why]
+    problems += inits.problems(config)
     problems += _image_checks(config["images"])
     problems += _batch_checks(config)
     of_search = schema["properties"]["search"]["properties"]

@@ -9,6 +9,7 @@ STAGES = ("train", "search", "finetune")
 OWN = ("batch_size", "epochs", "patience")  # each stage has its own, beside its `recipe`
 # How many GPUs or jobs share the work, and whether branches share a search: no reason to do one again.
 SHARING = ("gpus", "workers", "share")
+STARTING = ("freeze", "body_rate")  # of a training that starts from weights, the first one of an `@`
 
 
 def searched(config: Mapping) -> tuple[str, ...]:
@@ -16,14 +17,15 @@ def searched(config: Mapping) -> tuple[str, ...]:
     return tuple(spaces.space(config))
 
 
-def recipe(config: Mapping, stage: str) -> dict[str, Any]:
+def recipe(config: Mapping, stage: str, *, started: bool = False) -> dict[str, Any]:
     """Knobs of a stage by name, as `detector.training.recipe.Recipe` takes them.
 
     `stage`: one of `STAGES`. Those of `train` hold in all of them, unless the stage's `recipe` says otherwise; in
     trials and fine-tuning SGD's momentum is `search.momentum` unless there is a `search.space`. What the search
-    chooses is left out.
+    chooses is left out. `started`: whether the network starts from weights, as it can in the stage `train` alone.
     """
-    knobs = {name: value for name, value in config["train"].items() if name not in SHARING}
+    left_out = SHARING if started else (*SHARING, *STARTING)
+    knobs = {name: value for name, value in config["train"].items() if name not in left_out}
     if stage == "train":
         return knobs
     section = config[stage]

@@ -17,6 +17,7 @@ from detector.data import kinds
 from detector.experiment import methods
 from detector.experiment.formats import FILES
 from detector.experiment.variants import BASELINE
+from detector.imaging.normalisation import Normalisation
 from detector.stats import decisions
 from detector.stats.classification import confusion, measure
 from detector.stats.intervals import wilson
@@ -213,12 +214,15 @@ def _training(meta: Mapping) -> dict[str, object]:
         "learning_rate": f"{meta['recipe']['learning_rate']:.3g}",
         "selected": SELECTED[meta["recipe"]["select"]],
         "knobs": _knobs(meta["recipe"]),
+        "normalised": str(Normalisation.of(meta)),
+        "start": _start(meta.get("start")),
     }
     if meta["branch"] == BASELINE:
+        way = "from weights" if meta.get("start") else "from scratch"
         return common | {
-            "origin": "It is the baseline of its run: trained from scratch, nothing pruned.",
+            "origin": f"It is the baseline of its run: trained {way}, nothing pruned.",
             "removed": "nothing, this is the baseline",
-            "stage": "Training from scratch",
+            "stage": f"Training {way}",
             "found": "",
             "chosen": "Epoch",
         }
@@ -249,6 +253,17 @@ def _taught(teacher: Mapping | None) -> str:
         ", and with the logits of a teacher beside the labels ({arch}, seed {seed}, {branch}; their share of the "
         "loss is {weight:g}, the temperature {temperature:g})"
     ).format(**whose, weight=teacher["weight"], temperature=teacher["temperature"])
+
+
+def _start(start: Mapping | None) -> str:
+    """What a run began with, in words: a line of its own; "" from scratch."""
+    if not start:
+        return ""
+    licence = start["licence"] or "not known: look it up before you pass the model on"
+    return (
+        f"\n- **Start:** all but the last layer began as {_code(start['name'])}, weights from "
+        f"{_code(start['source'])} (SHA-256 {start['sha256']}). Their licence: {licence}."
+    )
 
 
 def _knobs(recipe: Mapping) -> str:

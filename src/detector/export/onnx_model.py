@@ -12,7 +12,8 @@ from onnx import helper, numpy_helper
 from torch import nn
 
 from detector.core.files import replacing
-from detector.models.batches import MEAN, STD
+from detector.imaging.normalisation import IMAGENET, Normalisation
+from detector.models.batches import affine
 
 INPUT, OUTPUT = "image", "logit"
 OPSET = 20
@@ -22,12 +23,12 @@ SMALL = 1024  # values; smaller tensors are not worth a rounding
 class FromBytes(nn.Module):
     """The network with the last step of its preprocessing in front: uint8 (n, size, size, 3) to float32 (n,)."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, normalisation: Normalisation = IMAGENET):
         super().__init__()
         self.network = network
-        std = torch.tensor(STD).view(1, 3, 1, 1)
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("shift", -torch.tensor(MEAN).view(1, 3, 1, 1) / std)
+        scale, shift = affine(normalisation)
+        self.register_buffer("scale", scale)
+        self.register_buffer("shift", shift)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits float32 (n,) of images uint8 (n, size, size, 3)."""
@@ -38,14 +39,15 @@ class FromBytes(nn.Module):
 def save_onnx(path: Path, network: nn.Module, image_size: int, facts: Mapping) -> None:
     """Write `network` as ONNX in fp32, for any number of images at a time.
 
-    `image_size`: pixels a side. `facts` go into the file's metadata, text as it is, anything else as JSON. Equal
-    networks and facts give equal bytes.
+    `image_size`: pixels a side. `facts` go into the file's metadata, text as it is, anything else as JSON; the
+    normalisation that they name is what the file does (`imaging.normalisation`). Equal networks and facts give
+    equal bytes.
     """
     example = torch.zeros(2, image_size, image_size, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about its own code
         program = torch.onnx.export(
-            *(FromBytes(network).eval(), (example,)),
+            *(FromBytes(network, Normalisation.of(facts)).eval(), (example,)),
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=({0: torch.export.Dim("batch")},),

@@ -18,8 +18,8 @@ from detector.core.errors import DetectorError
 from detector.core.files import canonical
 from detector.experiment import left_out
 from detector.experiment.variants import Branch
-from detector.export import onnx_model, quantization, runtimes, sparse
-from detector.models import gradcam, networks
+from detector.export import onnx_model, quantization, runtimes
+from detector.models import gradcam, networks, sparse
 from detector.pruning import channels
 
 # pixels, of images that a network may take

@@ -13,14 +13,18 @@ import torch
 
 from detector.core.errors import DetectorError
 from detector.imaging import augmentation, perturbations, windows
+from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.models import devices
-
-MEAN = (0.485, 0.456, 0.406)  # ImageNet, as in the study
-STD = (0.229, 0.224, 0.225)
 
 DIRECT, PREFETCHED, RESIDENT = "direct", "prefetched", "resident"  # how pixels reach the device
 AHEAD = 2  # batches that are gathered while the device works
 UPLOAD = 256  # images copied at a time when all are taken to the device
+
+
+def affine(normalisation: Normalisation) -> tuple[torch.Tensor, torch.Tensor]:
+    """Scale and shift, float32 (1, 3, 1, 1) each, that bring pixels from 0 to 255 to (x/255 - mean) / std."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (normalisation.mean, normalisation.std))
+    return 1 / (255 * std), -mean / std
 
 
 def epoch_order(
@@ -56,7 +60,7 @@ class Batches:
     it, int (count,); `label`: 1 = real, 0 = fake, (count,). `seeds`: what the degradations and windows of each
     image depend on beside seed, stage and epoch, int (count,) of at least 0; None is its number. `size`: side of
     what the network sees, None for all of an image: where it is smaller, training sees a window drawn for each
-    epoch (`cropped`), and everything else the middle.
+    epoch (`cropped`), and everything else the middle. `normalisation`: what its network expects.
 
     `feed`: how the bytes reach the device; it changes no number. DIRECT reads each batch when it is asked for,
     PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the device as
@@ -75,6 +79,7 @@ class Batches:
         feed: str | None = None,
         seeds: np.ndarray | None = None,
         size: int | None = None,
+        normalisation: Normalisation = IMAGENET,
     ):
         self._stores = [np.asarray(array) for array in stores]  # views of a map cost more than those of an array
         self._store, self._row = np.asarray(store), np.asarray(row)
@@ -87,12 +92,11 @@ class Batches:
         self._seen = [windows.middle(array, size) for array in self._stores]
         layout = torch.channels_last if devices.channels_last(device.type, size) else torch.contiguous_format
         self._layout = layout
-        # (x/255 - mean) / std as one multiplication and one addition; a line long, so that both run over memory
-        # in one piece in either layout
-        std = torch.tensor(STD).view(1, 3, 1, 1)
+        self.normalisation = normalisation
+        # One multiplication and one addition; a line long, so that both run over memory in one piece in either
+        # layout
         line = torch.empty((1, 3, 1, size), device=device).to(memory_format=layout)
-        self._scale = line.clone().copy_(1 / (255 * std))
-        self._shift = line.clone().copy_(-torch.tensor(MEAN).view(1, 3, 1, 1) / std)
+        self._scale, self._shift = (line.clone().copy_(part) for part in affine(normalisation))
 
     @classmethod
     def of(
@@ -101,6 +105,7 @@ class Batches:
         stores: Mapping[str, np.ndarray],
         device: torch.device,
         size: int | None = None,
+        normalisation: Normalisation = IMAGENET,
     ) -> "Batches":
         """Batches of the rows of a manifest, in its order; `stores`: the packed store of each source by name.
 
@@ -114,8 +119,8 @@ class Batches:
         number = images["source"].map({name: i for i, name in enumerate(names)})
         named = zip(images["source"], images["path"], strict=True)
         seeds = np.array([perturbations.seed_of(source, path) for source, path in named])
-        label = images["label"]
-        return cls([stores[n] for n in names], number, images["row"], label, device, seeds=seeds, size=size)
+        arrays, rows, labels = [stores[n] for n in names], images["row"], images["label"]
+        return cls(arrays, number, rows, labels, device, None, seeds, size, normalisation)
 
     def cropped(self, crop: Mapping[str, Any] | None) -> "Batches":
         """The same images for training by a recipe's `crop` (`imaging.windows`): `per_image` windows in an epoch.

@@ -12,20 +12,25 @@ import torch
 from detector.core import parquet
 from detector.core.files import read_json
 from detector.data.store import open_store, verify
+from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.imaging.preprocessing import Preprocessing
 from detector.models.batches import Batches
 
 
 @dataclass(frozen=True)
 class Images:
-    """The manifest with the packed stores and the preprocessing of its sources."""
+    """The manifest with the packed stores and the preprocessing of its sources.
+
+    `normalisation`: of their batches, what the network at hand expects.
+    """
 
     table: pd.DataFrame
     stores: Mapping[str, np.ndarray]
     preprocessing: Mapping
+    normalisation: Normalisation = IMAGENET
 
     @classmethod
-    def open(cls, manifest_file: Path, packs: Sequence[Path]) -> "Images":
+    def open(cls, manifest_file: Path, packs: Sequence[Path], normalisation: Normalisation = IMAGENET) -> "Images":
         """Open the manifest and packed stores; `packs`: a folder for each source, with images.npy and images.json.
 
         Raises `DetectorError` where a store is not what its index says. The first job on a store reads every byte
@@ -37,7 +42,7 @@ class Images:
             index = read_json(folder / "images.json")
             stores[index["source"]] = open_store(folder / "images.npy", folder / "images.json")
             preprocessing[index["source"]] = index["preprocessing"]
-        return cls(parquet.read(manifest_file), stores, preprocessing)
+        return cls(parquet.read(manifest_file), stores, preprocessing, normalisation)
 
     @property
     def size(self) -> int:
@@ -51,7 +56,7 @@ class Images:
 
     def batches(self, rows: pd.DataFrame, device: torch.device) -> Batches:
         """Batches of these rows of the manifest. Raises `DetectorError` where there are none."""
-        return Batches.of(rows, self.stores, device, self.size)
+        return Batches.of(rows, self.stores, device, self.size, self.normalisation)
 
     def fingerprint(self) -> str:
         """SHA-256, in hex, of what training sees: the training and validation images and their preprocessing.

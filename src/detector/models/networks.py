@@ -36,19 +36,21 @@ class Origin:
 def build(architecture: str, seed: int = 0, size: int = SIZE) -> nn.Module:
     """Build a network with fresh weights drawn from `seed`; maps images (n, 3, h, w) to logits (n, 1), floats.
 
-    `size`: of the images, pixels a side; the study's ResNets are the same for any, transformers are not. The
-    global random state is left as it was. Raises `DetectorError` for an unknown name, and for a network that
-    cannot be built for this size.
+    What an architecture starts from, after an `@`, makes no difference here (`models.starts`). `size`: of the
+    images, pixels a side; the study's ResNets are the same for any, transformers are not. The global random state
+    is left as it was. Raises `DetectorError` for an unknown name, and for a network that cannot be built for this
+    size.
     """
     if problem := architectures.problem(architecture):
         raise DetectorError(problem)
+    architecture = architectures.network(architecture)
     # Not imported at the top: with torchvision comes torch's compiler, as much time again as torch; a command line
     # that is only read, or found to be wrong, need not wait for it.
-    library = _library(architecture)
+    made_by = library_of(architecture)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         try:
-            model = library.create(architecture, size)
+            model = made_by.create(architecture, size)
         except (AssertionError, RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:
             if wants_memory(error):
                 raise
@@ -78,7 +80,8 @@ def load(architecture: str, weights: Mapping[str, torch.Tensor], size: int = SIZ
 def described(architecture: str) -> dict[str, str]:
     """What meta.json says of a network: its `library`, `name` and the library's installed `version`."""
     library = architectures.library(architecture)
-    return {"library": library, "name": architecture, "version": importlib.metadata.version(library)}
+    name = architectures.network(architecture)
+    return {"library": library, "name": name, "version": importlib.metadata.version(library)}
 
 
 def synchronised(model: nn.Module) -> nn.Module:
@@ -86,8 +89,17 @@ def synchronised(model: nn.Module) -> nn.Module:
     origin = getattr(model, "origin", None)
     if origin is None:  # not of `build`: torch's own layers
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    synchronised: nn.Module = _library(origin.name).synchronised(model)
+    synchronised: nn.Module = library_of(origin.name).synchronised(model)
     return synchronised
+
+
+def head(model: nn.Module) -> tuple[str, ...]:
+    """Names of the layers that make a logit of a network's features."""
+    origin = getattr(model, "origin", None)
+    if origin is None:  # not of `build`: its last linear layer
+        return tuple(name for name, module in model.named_modules() if isinstance(module, nn.Linear))[-1:]
+    names: tuple[str, ...] = library_of(origin.name).head(model)
+    return names
 
 
 def example(model: nn.Module) -> torch.Tensor:
@@ -97,7 +109,8 @@ def example(model: nn.Module) -> torch.Tensor:
     return torch.zeros(1, 3, size, size)
 
 
-def _library(architecture: str) -> ModuleType:
+def library_of(architecture: str) -> ModuleType:
+    """Import the library of an architecture's network; `experiment.architectures` says what it defines."""
     named = (
         architectures.PACKAGE,
         architectures.library(architecture),

@@ -60,7 +60,8 @@ def perturbed_logits(
             for change, steps in table.items():
                 changed = list(pool.map(perturbations.apply, clean, repeat(steps), [seeds[i] for i in chunk]))
                 stores, at = [np.stack(changed)], plan.torch_device
-                batch = Batches(stores, none, chunk - start, none, at, size=images.size)
+                seen = images.size, images.normalisation
+                batch = Batches(stores, none, chunk - start, none, at, None, None, *seen)
                 for name, model in models.items():
                     found[name][change][chunk] = logits(model, batch, plan)
                 bar.update(len(chunk))

@@ -33,9 +33,9 @@ class Block(nn.Module):
 
 
 class ResNet10(nn.Module):
-    """Network with one logit: float (n, 3, h, w) to (n, 1)."""
+    """Network with one logit, or as many as `classes`: float (n, 3, h, w) to (n, classes)."""
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int = 1) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, WIDTHS[0], 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(WIDTHS[0])
@@ -46,7 +46,7 @@ class ResNet10(nn.Module):
         self.layer3 = nn.Sequential(Block(WIDTHS[1], WIDTHS[2], 2))
         self.layer4 = nn.Sequential(Block(WIDTHS[2], WIDTHS[3], 2))
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(WIDTHS[3], 1)
+        self.fc = nn.Linear(WIDTHS[3], classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from detector.experiment import architectures
 from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Branch, Variant
 from detector.stats import crossed_effects
 from detector.stats.predictions import check, right, with_combined
@@ -40,8 +41,10 @@ def ablation(
 
     `more training` is control less baseline, `pruning` branch less control: they add up to `total`. The controls
     are the dense control and each matched one that had the branch's own settings, all that its search found and
-    its teacher, in all seeds that the row is about. Rows of each seed, then of all together. Raises
-    `DetectorError` where two models saw other images, or a logit is no number.
+    its teacher, in all seeds that the row is about. Rows of each seed, then of all together. A network that starts
+    from weights (NETWORK@INIT), beside the same from scratch, has further rows: `start` is each branch less that
+    branch from scratch, whose network `control` names. Raises `DetectorError` where two models saw other images,
+    or a logit is no number.
     """
     check(predictions)
     right_of = {
@@ -67,7 +70,36 @@ def ablation(
                         taught = _teacher([metas[Variant(arch, run, branch)] for run in runs])
                         how = {"control": control, "same_settings": same, "teacher": taught}
                         rows.append({**row, **how, **_numbers(before, after, margin)})
+        rows += _starts(right_of, metas, arch, margin)
     return rows
+
+
+def _starts(
+    right_of: Mapping[tuple[Variant, str], np.ndarray], metas: Mapping[Variant, Mapping], arch: str, margin: float
+) -> Iterator[dict]:
+    """Rows of what an architecture's start gains, for each branch and seed that there is from scratch too."""
+    scratch = architectures.network(arch)
+    pairs = {
+        variant: Variant(scratch, variant.seed, variant.branch)
+        for variant in metas
+        if variant.arch == arch != scratch and Variant(scratch, variant.seed, variant.branch) in metas
+    }
+    for branch in dict.fromkeys(variant.branch for variant in pairs):
+        seeds = [variant.seed for variant in pairs if variant.branch == branch]
+        for testset in dict.fromkeys(name for _, name in right_of):
+            for seed, runs in (*((seed, [seed]) for seed in seeds), (ALL, seeds)):
+                first, second = ([Variant(name, run, branch) for run in runs] for name in (scratch, arch))
+                same = ""
+                if branch != BASELINE:
+                    settings = [[_settings(metas[one]) for one in side] for side in (first, second)]
+                    same = "yes" if settings[0] == settings[1] else "no"
+                before, after = ([right_of[one, testset] for one in side] for side in (first, second))
+                yield {
+                    **{"arch": arch, "seed": seed, "branch": branch, "testset": testset, "part": "start"},
+                    **{"control": scratch, "same_settings": same},
+                    "teacher": _teacher([metas[one] for one in second]),
+                    **_numbers(before, after, margin),
+                }
 
 
 def _parts(

@@ -17,7 +17,8 @@ from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from detector.core import progress
-from detector.models.batches import Batches
+from detector.imaging.normalisation import Normalisation
+from detector.models.batches import Batches, affine
 from detector.models.devices import Plan
 from detector.models.networks import Passes, evaluation_batch
 from detector.training import distributed
@@ -35,6 +36,17 @@ def divergence(
     target = torch.sigmoid(soft)
     crossed, own = (binary_cross_entropy_with_logits(z, target, weight) for z in (ours, soft))
     return (crossed - own) * temperature**2
+
+
+def renormalised(model: nn.Module, given: Normalisation, expected: Normalisation) -> nn.Module:
+    """A network for pixels that are normalised as `given`, made of one that expects another normalisation."""
+    if given.alike(expected):
+        return model
+    (scale, shift), (own_scale, own_shift) = affine(given), affine(expected)
+    first = nn.utils.skip_init(nn.Conv2d, 3, 3, 1, groups=3).requires_grad_(False)  # draws no random numbers
+    first.weight.copy_((own_scale / scale).view(3, 1, 1, 1))
+    first.bias.copy_((own_shift - shift * own_scale / scale).flatten())
+    return nn.Sequential(first, model)
 
 
 class Teacher:

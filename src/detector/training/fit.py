@@ -17,7 +17,7 @@ from detector.core.errors import DetectorError, DivergedError
 from detector.core.labels import CLASSES, FAKE, REAL
 from detector.models.batches import Batches
 from detector.models.devices import Plan
-from detector.models.networks import Passes, evaluation_batch, prunable
+from detector.models.networks import Passes, evaluation_batch, head, prunable
 from detector.pruning import masks as pruning
 from detector.stats import decisions
 from detector.stats.auc import auc
@@ -29,6 +29,8 @@ from detector.training.resume import ResumeState
 from detector.training.schedule import rate
 
 log = logging.getLogger(__name__)
+
+SHARE = "share"  # key of an optimizer's group: its share of the learning rate
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,22 @@ class Fit:
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """Optimizer of a recipe, fused into one kernel per step, otherwise with PyTorch's defaults.
 
-    Weight decay spares biases and the parameters of norms: all that have one dimension. Raises `DetectorError` for
-    a name that is none of Adam, AdamW and SGD.
+    Weight decay spares biases and the parameters of norms: all that have one dimension. Where the body learns at a
+    rate of its own, its groups have the share of the rate as `SHARE`. Raises `DetectorError` for a name that is
+    none of Adam, AdamW and SGD.
     """
     decay = recipe.weight_decay
     groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
     if decay:
         parts = [[w for w in model.parameters() if (w.ndim > 1) is large] for large in (True, False)]
         groups = [{"params": part, "weight_decay": d} for part, d in zip(parts, (decay, 0.0), strict=True) if part]
+    if recipe.body_rate != 1:
+        groups = [
+            {**group, "params": part, SHARE: share}
+            for group in groups
+            for side, share in zip(_sides(model), (1.0, recipe.body_rate), strict=True)
+            if (part := [weight for weight in group["params"] if any(weight is one for one in side)])
+        ]
     rate = recipe.learning_rate
     if recipe.optimizer == "Adam":
         return torch.optim.Adam(groups, lr=rate, fused=True)
@@ -86,6 +96,13 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         nesterov = recipe.nesterov and momentum > 0  # a search may draw the one without the other
         return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
     raise DetectorError(f"unknown optimizer {recipe.optimizer!r}; expected Adam, AdamW or SGD")
+
+
+def _sides(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters of the layers that make a logit of features, and all others, those of the body."""
+    last = {id(weight) for name in head(model) for weight in model.get_submodule(name).parameters()}
+    heads, body = ([w for w in model.parameters() if (id(w) in last) is side] for side in (True, False))
+    return heads, body
 
 
 def fit(
@@ -125,6 +142,7 @@ def fit(
             if after_epoch is not None and row.epoch >= run.first:
                 after_epoch(row)
             signals.check()
+    run.freeze(False)
     model.load_state_dict(run.best)
     if wrong := run.violations():
         raise RuntimeError(f"{title}: {wrong} pruned weights are not zero after training; this is a bug")
@@ -152,7 +170,9 @@ def _best(history: Sequence[Epoch], recipe: Recipe, first: int = 1) -> Epoch | N
 
 def _finished(history: Sequence[Epoch], recipe: Recipe, first: int = 1) -> bool:
     best = _best(history, recipe, first)
-    early = best is not None and recipe.patience is not None and len(history) - best.epoch >= recipe.patience
+    # While the body is frozen there is no reason to stop: what comes then is another training.
+    since = None if best is None else len(history) - max(best.epoch, recipe.freeze)
+    early = since is not None and recipe.patience is not None and since >= recipe.patience
     return early or len(history) >= recipe.epochs
 
 
@@ -210,6 +230,7 @@ class _Run:
         self._teacher = teacher
         if teacher is not None and not _finished(self.history, recipe, self.first):
             teacher.prepare(train, recipe, plan, title)
+        self._frozen = False
         self._network = self._team.wrap(self._model)
 
     @property
@@ -233,6 +254,16 @@ class _Run:
             return max(0, wanted - zeros)
         return 0 if self._kept is None else pruning.violations(self._weights, self._kept)
 
+    def freeze(self, frozen: bool) -> None:
+        """Let the body learn nothing from now on, or again."""
+        if frozen is self._frozen:
+            return
+        self._frozen = frozen
+        for weight in _sides(self._model)[1]:
+            weight.requires_grad_(not frozen)
+        self._network = self._model  # what the team had wrapped, which waits for other gradients, goes
+        self._network = self._team.wrap(self._model)
+
     def _keep(self, masks: Sequence[torch.Tensor]) -> None:
         self._kept = pruning.like(self._weights, masks)
         pruning.apply(self._weights, self._kept)
@@ -249,6 +280,7 @@ class _Run:
         number = len(self.history) + 1
         if self._gradual is not None and (number <= self._gradual.epochs or self._kept is None):
             self._keep(self._gradual.masks(self._weights, number))
+        self.freeze(number <= self._recipe.freeze)
         begun = time.perf_counter() - self._partial.seconds
         self._steps(number, begun)
         self._team.sum(self._partial.loss_sum, self._partial.correct)
@@ -285,7 +317,11 @@ class _Run:
     def _steps(self, number: int, begun: float) -> None:
         """The training steps that this epoch still lacks; loss and accuracy count as the model was at each."""
         recipe, team, partial = self._recipe, self._team, self._partial
-        self._network.train()
+        self._network.train(not self._frozen)
+        if self._frozen:  # norms of the body keep their statistics: features are those that the weights came with
+            inner = getattr(self._network, "module", self._network)
+            for name in head(self._model):
+                inner.get_submodule(name).train()
         steps = self._train.steps(recipe.batch_size, team.size)
         batches = self._train.train(
             *(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream),
@@ -342,10 +378,12 @@ class _Run:
         recipe = self._recipe
         if recipe.clip is not None:
             if self._kept is not None:  # weights that are not there count for nothing in the norm
-                pruning.apply([grad for w in self._weights if (grad := w.grad) is not None], self._kept)
+                pairs = [(w.grad, kept) for w, kept in zip(self._weights, self._kept, strict=True)]
+                there = [(grad, kept) for grad, kept in pairs if grad is not None]  # none of a frozen body
+                pruning.apply([grad for grad, _ in there], [kept for _, kept in there])
             nn.utils.clip_grad_norm_(self._model.parameters(), recipe.clip)
         for group in self._optimizer.param_groups:
-            group["lr"] = self._rate(number, step)
+            group["lr"] = self._rate(number, step) * group.get(SHARE, 1.0)
         self._optimizer.step()
         if self._kept is not None:
             pruning.apply(self._weights, self._kept)

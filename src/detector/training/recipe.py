@@ -20,11 +20,12 @@ class Recipe:
 
     `patience`: epochs without a better validation score, None trains every epoch; `flip`: the probability that an
     image is mirrored; `momentum` and `nesterov` are SGD's and ignored by others; `warmup`: in epochs; `clip`: the
-    largest norm of a step's gradients, None leaves them; `ema`: decay of the moving average of weights, None
-    takes none; `augment`: `share`, `rounds` and `steps` of `imaging.augmentation`, None leaves images as they
-    are; `crop`: `side` and `per_image` of `imaging.windows`, None for one window in its own pixels where packed
-    images are larger. `stream` separates the order, flips, degradations and windows of a stage from those of other
-    stages with the same seed.
+    largest norm of a step's gradients, None leaves them; `ema`: decay of the moving average of weights, None takes
+    none; `augment`: `share`, `rounds` and `steps` of `imaging.augmentation`, None leaves images as they are;
+    `crop`: `side` and `per_image` of `imaging.windows`, None for one window in its own pixels where packed images
+    are larger; `freeze`: epochs at first that train the network's last layers alone; `body_rate`: share of the
+    learning rate that all other layers have. `stream` separates the order, flips, degradations and windows of a
+    stage from those of other stages with the same seed.
     """
 
     optimizer: str
@@ -46,6 +47,8 @@ class Recipe:
     select: str = "accuracy"
     augment: Mapping[str, Any] | None = None
     crop: Mapping[str, Any] | None = None
+    freeze: int = 0
+    body_rate: float = 1.0
     stream: Stream = Stream.BASELINE
 
 

@@ -15,6 +15,7 @@ from detector.core import tabular
 from detector.core.errors import DetectorError
 from detector.core.files import finish_state, write_json
 from detector.experiment import spaces
+from detector.imaging.normalisation import KEY, Normalisation
 from detector.models import devices, networks
 from detector.models.batches import Batches
 from detector.models.checkpoints import save_weights
@@ -66,14 +67,14 @@ class Outputs:
 
 
 def prepare(
-    manifest: Path, packs: Sequence[Path], threads: int, runtime: Mapping[str, Any]
+    manifest: Path, packs: Sequence[Path], threads: int, runtime: Mapping[str, Any], normalisation: Normalisation
 ) -> tuple[Images, Plan, Batches, Batches]:
     """Images, where to compute, training and validation batches.
 
-    `packs`: folders of packed images; `threads`: of the CPU; `runtime`: that section of the config. Raises
-    `DetectorError` as `Images.open` and `devices.plan` do.
+    `packs`: folders of packed images; `threads`: of the CPU; `runtime`: that section of the config;
+    `normalisation`: what the network expects. Raises `DetectorError` as `Images.open` and `devices.plan` do.
     """
-    images = Images.open(manifest, packs)
+    images = Images.open(manifest, packs, normalisation)
     plan = devices.plan(threads=threads, image_size=images.size, **runtime)
     log.info("%s on %d threads (%s)", plan.device, plan.threads, plan.why)
     distributed.join(plan.device)
@@ -127,6 +128,7 @@ def write_variant(
         {
             "image_size": images.size,
             "preprocessing": dict(images.preprocessing),
+            KEY: images.normalisation.record(),
             "data_fingerprint": images.fingerprint(),
             "epochs": len(fit.history),
             "best_epoch": fit.best.epoch,

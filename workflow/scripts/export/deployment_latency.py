@@ -11,8 +11,8 @@ import torch
 
 from detector.core import job, machine, tabular
 from detector.experiment.formats import FILES, KEY, LATENCY_COLUMNS, TRAINED, file
-from detector.export import runtimes, sparse
-from detector.models import checkpoints, latency, networks
+from detector.export import runtimes
+from detector.models import checkpoints, latency, networks, sparse
 
 
 def main(args: argparse.Namespace) -> None:

@@ -13,8 +13,9 @@ import torch
 from detector.core import job, parquet, provenance
 from detector.core.files import read_json, sha256, write_json
 from detector.experiment.formats import EXPORTED, FILES
-from detector.export import onnx_model, quantization, runtimes, sparse
-from detector.models import checkpoints, devices, inference, networks
+from detector.export import onnx_model, quantization, runtimes
+from detector.imaging.normalisation import Normalisation
+from detector.models import checkpoints, devices, inference, networks, sparse
 from detector.models.dataset import Images
 from detector.stats import calibration, decisions
 from detector.stats.predictions import require_numbers, require_same_images
@@ -25,7 +26,8 @@ THRESHOLD = 0.5  # of the probability that an image is real
 def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
     settings, meta = json.loads(args.config), read_json(args.meta)
-    images = Images.open(args.manifest, args.packs)
+    seen = Normalisation.of(meta)
+    images = Images.open(args.manifest, args.packs, seen)
     weights = checkpoints.load_weights(args.model)
     network = networks.load(args.arch, weights, images.size)
     valid = parquet.read(args.predictions)
@@ -36,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
     reference = float(decisions.right(label, logit).mean())
     facts = {
         **{key: meta[key] for key in ("arch", "seed", "branch", "image_size", "preprocessing", "labels")},
+        **seen.facts(),
         "logit": "above 0 means real; P(real) = 1 / (1 + exp(-logit / temperature))",
         "threshold": THRESHOLD,
         "temperature": calibration.temperature(label, logit),

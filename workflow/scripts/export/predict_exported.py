@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,9 @@ from torch import nn
 from detector.core import job, parquet, provenance
 from detector.core.files import write_json
 from detector.experiment.formats import FILES, exported
-from detector.export import runtimes, sparse
-from detector.models import devices, inference, networks
+from detector.export import runtimes
+from detector.imaging.normalisation import Normalisation
+from detector.models import devices, inference, networks, sparse
 from detector.models.dataset import Images
 from detector.stats.predictions import require_numbers, require_same_images
 
@@ -32,7 +34,8 @@ def main(args: argparse.Namespace) -> None:
         runtime, name = place.split("/")
         path = args.bundle / FILES[name]
         if runtime == "torch":
-            weights, _ = sparse.load(path)
+            weights, facts = sparse.load(path)
+            images = replace(images, normalisation=Normalisation.of(facts))
             model = networks.load(args.arch, weights, images.size)
         else:
             model = runtimes.load(path, runtime, args.threads)

@@ -9,6 +9,7 @@ import numpy as np
 
 from detector.core import job, parquet, provenance
 from detector.core.files import write_json
+from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, devices, inference, networks
 from detector.models.dataset import Images
 from detector.stats.predictions import require_numbers
@@ -16,7 +17,7 @@ from detector.stats.predictions import require_numbers
 
 def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
-    images = Images.open(args.manifest, args.packs)
+    images = Images.open(args.manifest, args.packs, Normalisation.beside(args.model))
     where = devices.plan(
         precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import nn
 
 from detector.core import job, parquet
+from detector.imaging.normalisation import Normalisation
 from detector.imaging.perturbations import CLEAN
 from detector.models import checkpoints, devices, gradcam
 from detector.models import networks as networks_module
@@ -20,7 +21,8 @@ from detector.stats.predictions import require_numbers
 
 def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
-    images = Images.open(args.manifest, args.packs)
+    # All are of one run, and so of one start.
+    images = Images.open(args.manifest, args.packs, Normalisation.beside(args.models[0][1]))
     where = devices.plan(precision="fp32", threads=args.threads, image_size=images.size, **settings["runtime"])
     networks = {
         name: networks_module.load(args.arch, checkpoints.load_weights(path), images.size)

@@ -1,13 +1,22 @@
-"""Train one network from scratch: the baseline of an architecture and seed."""
+"""Train one network, from scratch or from weights: the baseline of an architecture and seed."""
 
 import argparse
+import importlib
 import json
+import logging
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
+
+from torch import nn
 
 from detector.core import dependencies, job, provenance
+from detector.core.errors import DetectorError
+from detector.core.files import sha256
 from detector.experiment import architectures
 from detector.experiment.variants import BASELINE
 from detector.imaging import augmentation
+from detector.imaging.normalisation import Normalisation
 from detector.models import networks
 from detector.training import distributed, stage
 from detector.training.fit import fit
@@ -20,23 +29,38 @@ def main(args: argparse.Namespace) -> None:
         return
     origin = provenance.record()
     settings = json.loads(args.config)
-    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
+    started = settings.get("start")
+    seen = Normalisation.of(started or {})
+    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"], seen)
     model = networks.build(args.arch, args.seed, images.size)
+    if started:
+        begin(model, args.start, args.arch, started)
     recipe = Recipe(**settings["recipe"], seed=args.seed, stream=Stream.BASELINE)
     processes = distributed.team().size
     key = dependencies.key(
         *(__file__, args.arch, settings, args.seed, processes, plan.arithmetic, images.fingerprint()),
-        modules=[architectures.module(args.arch), *augmentation.modules(recipe.augment)],
+        modules=[*architectures.modules(args.arch), *augmentation.modules(recipe.augment)],
     )
     state = ResumeState(args.state / key)
     result = fit(model, train, valid, recipe, plan, state=state, title=f"baseline {args.arch} seed {args.seed}")
     outputs = stage.Outputs(args.model, args.meta, args.history)
     facts = {"branch": BASELINE, "sparsity": 0.0, "config": settings, "recipe": asdict(recipe), **origin}
-    stage.write_variant(*(outputs, state, model, result, images, plan), arch=args.arch, seed=args.seed, **facts)
+    facts |= {"arch": args.arch, "seed": args.seed, "start": started}
+    stage.write_variant(outputs, state, model, result, images, plan, **facts)
+
+
+def begin(model: nn.Module, file: Path, arch: str, started: Mapping) -> None:
+    """Put the weights that a network starts from into it; all but its head, which stays new."""
+    if sha256(file) != started["sha256"]:
+        raise DetectorError(f"{file}: changed since the run began; start snakemake again")
+    # By name, so that a training from scratch does not depend on it.
+    left_out = importlib.import_module(architectures.STARTS).begin(model, file, arch)
+    logging.info("starts from %s, but for %s, which is new; left out: %s", file, networks.head(model), left_out)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     stage.add_arguments(parser)
+    parser.add_argument("--start", type=Path, help="file of the weights to start from; none from scratch")
     stage.add_outputs(parser)
     job.run(main, parser)

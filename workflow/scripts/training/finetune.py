@@ -9,10 +9,11 @@ from detector.core import dependencies, job, provenance
 from detector.core.files import read_json, sha256
 from detector.experiment import architectures, methods, teachers
 from detector.imaging import augmentation
+from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import distributed, resume, stage
-from detector.training.distillation import Teacher
+from detector.training.distillation import Teacher, renormalised
 from detector.training.fit import fit
 from detector.training.recipe import Recipe, Stream, found
 
@@ -23,7 +24,8 @@ def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     best = read_json(args.best)
-    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
+    seen = Normalisation.beside(args.baseline)
+    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"], seen)
     baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size)
     model, kept = start.start(baseline, pruning, args.seed)
     recipe = Recipe(**{**settings["recipe"], **found(best)}, seed=args.seed, stream=Stream.FINETUNE)
@@ -33,6 +35,7 @@ def main(args: argparse.Namespace) -> None:
         taught |= {knob: distill[knob] for knob in ("weight", "temperature")}
         taught |= teachers.facts(args.teacher, images.size)
         network = networks.load(taught["arch"], checkpoints.load_weights(args.teacher), images.size)
+        network = renormalised(network, seen, Normalisation.beside(args.teacher))
         once = recipe.augment is None  # else no epoch's images are those of another one
         teacher = Teacher(network, distill["weight"], distill["temperature"], once=once)
     processes = distributed.team().size
@@ -60,6 +63,7 @@ def main(args: argparse.Namespace) -> None:
         recipe=asdict(recipe),
         hyperparameters=best,
         baseline_sha256=parent,
+        start=read_json(args.baseline.with_name("meta.json")).get("start"),
         teacher=taught,
         **origin,
     )

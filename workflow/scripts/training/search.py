@@ -12,6 +12,7 @@ from detector.core import dependencies, job, tabular
 from detector.core.files import finish_state, sha256, write_json
 from detector.experiment import architectures, methods
 from detector.imaging import augmentation
+from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, networks
 from detector.pruning import start
 from detector.training import resume, search, stage
@@ -22,7 +23,8 @@ from detector.training.study import Report
 
 def main(args: argparse.Namespace) -> None:
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
-    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
+    seen = Normalisation.beside(args.baseline)
+    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"], seen)
     pruned, kept = start.start(
         networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size), pruning, args.seed
     )

@@ -13,9 +13,9 @@ from detector.core import dependencies, job, tabular
 from detector.core.errors import DetectorError
 from detector.core.files import finish_state, sha256
 from detector.experiment import architectures, methods
-from detector.export import sparse
 from detector.imaging import augmentation
-from detector.models import checkpoints, latency, networks
+from detector.imaging.normalisation import Normalisation
+from detector.models import checkpoints, latency, networks, sparse
 from detector.models.devices import Plan
 from detector.pruning import start
 from detector.training import pareto, resume, search, stage
@@ -28,7 +28,8 @@ def main(args: argparse.Namespace) -> None:
     space = settings["pareto"]
     if space["goal"] is None:
         raise DetectorError("search.goals: found null, expected two, such as [accuracy, parameters]")
-    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"])
+    seen = Normalisation.beside(args.baseline)
+    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"], seen)
     baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size)
     degradations = space["space"].get("augment") or [settings["recipe"]["augment"]]
     # How many trials there are does not change one of them, and workers on unlike machines share one study.

@@ -18,8 +18,7 @@ from safetensors import torch as safetensors
 
 from detector.core.errors import DetectorError
 from detector.core.files import canonical
-from detector.export import sparse
-from detector.models import checkpoints, networks
+from detector.models import checkpoints, networks, sparse
 from detector.pruning import masks
 from tests.support import ROOT
 
@@ -124,7 +123,7 @@ def test_files_are_as_small_as_promised(draw, tmp_path):
 
 def test_equal_input_gives_equal_bytes_whatever_the_order_and_the_process(tmp_path):
     sparse.save(tmp_path / "here", network(), "fp16", FACTS)
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from tests.export import test_sparse as t; "
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from tests.models import test_sparse as t; "
     code += "t.sparse.save(sys.argv[2], dict(reversed(t.network().items())), 'fp16', t.FACTS)"
     subprocess.run([sys.executable, "-c", code, ROOT, tmp_path / "there"], check=True)
     assert (tmp_path / "here").read_bytes() == (tmp_path / "there").read_bytes()

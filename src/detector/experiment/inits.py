@@ -1,0 +1,45 @@
+"""Starts by name: what comes after the `@` of an architecture, and whether the config has it. No torch."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from detector.experiment import architectures
+
+PRETRAINED = "pretrained"  # the weights that the network's library offers itself
+
+
+def entry(config: Mapping, name: str) -> str | dict[str, Any] | None:
+    """What `inits` says of an architecture's start; None for the library's own weights."""
+    init = architectures.start(name)
+    found: str | dict[str, Any] | None = None if init == PRETRAINED else config["inits"][init]
+    return found
+
+
+def problems(config: Mapping) -> list[str]:
+    """What is wrong with the starts of a config beyond what a schema can say, without a look at files."""
+    known, lines = [PRETRAINED, *config["inits"]], []
+    if PRETRAINED in config["inits"]:
+        lines.append(f"inits.{PRETRAINED}: the name of the libraries' own weights; choose another")
+    for name in config["architectures"]:
+        if (init := architectures.start(name)) is None or init in known:
+            continue
+        near = difflib.get_close_matches(init, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+        lines.append(f"architectures: {name}: inits has no {init!r}; {hint}")
+    for name, how in config["inits"].items():
+        if isinstance(how, Mapping) and (how["mean"] is None) != (how["std"] is None):
+            lines.append(f"inits.{name}: found one of mean and std, expected both or neither")
+    train = config["train"]
+    if not any(map(architectures.start, config["architectures"])):
+        lines += [
+            f"train.{knob}: found {train[knob]}, but every network is trained from scratch; name a start, such as "
+            f"{config['architectures'][0]}@{PRETRAINED} in architectures, or set it to {default}"
+            for knob, default in (("freeze", 0), ("body_rate", 1))
+            if train[knob] != default
+        ]
+    if train["freeze"] > train["epochs"]:
+        lines.append(
+            f"train.freeze: found {train['freeze']}, expected no more than train.epochs, found {train['epochs']}"
+        )
+    return lines
