@@ -2,6 +2,7 @@
 of code or library version gives another name; logs, comments, another card or other paths do not."""
 
 import argparse
+import ast
 import importlib.util
 import json
 import shutil
@@ -120,6 +121,27 @@ def test_another_version_of_a_library_that_computes_is_another_key(stage, shapes
             dependencies, "_version", lambda other, name=name: "0.0" if other == name else real(other)
         )
         assert dependencies.key(script, modules=modules) != before, name
+
+
+def test_an_import_is_found_wherever_a_statement_may_stand():
+    places = (
+        "def f():\n    class C:\n        async def g(self):\n            {}",
+        "if x:\n    pass\nelif y:\n    {}\nelse:\n    {}",
+        "for x in y:\n    {}\nelse:\n    {}",
+        "while x:\n    {}\nelse:\n    {}",
+        "try:\n    {}\nexcept E:\n    {}\nelse:\n    {}\nfinally:\n    {}",
+        "try:\n    {}\nexcept* E:\n    {}",
+        "with x:\n    {}",
+        "async def h():\n    async with x:\n        {}\n    async for y in z:\n        {}",
+        "match x:\n    case 1:\n        {}\n    case _:\n        {}",
+    )
+    expected, blocks = [], []
+    for place in places:
+        for _ in range(place.count("{}")):
+            expected.append(f"module{len(expected)}")
+            place = place.replace("{}", f"import {expected[-1]}", 1)
+        blocks.append(place)
+    assert list(dependencies._imported(ast.parse("\n".join(blocks)))) == expected
 
 
 def test_versions_are_those_installed():
