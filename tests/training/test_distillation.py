@@ -103,7 +103,7 @@ def test_a_teacher_sees_its_own_normalisation(data):
     model, rows = teacher()._model.eval(), np.arange(20)
     theirs = make_batches(61, 0)
     theirs = Batches(
-        theirs._stores, theirs._store, theirs._row, theirs.labels, PLAN.torch_device, normalisation=other
+        theirs._stores, theirs._store, theirs._row, theirs.labels.numpy(), PLAN.torch_device, normalisation=other
     )
     given = renormalised(model, IMAGENET, other)
     with torch.no_grad():
