@@ -126,7 +126,7 @@ def _exports(network: nn.Module, name: str, size: int) -> None:
         onnx_model.save_half(rounded, path)
         runtimes.load(rounded, "onnxruntime", 1)(images)
         quantization.save_int8(rounded, path, images, partial(_gives_numbers, images), wanted=0.0)
-        # The start of each tensor says whether a file can be made: to compress 134 million weights takes minutes.
+        # The start of each tensor says whether a file can be made, without a wait for large networks.
         some = {key: tensor[:ROWS] if tensor.dim() else tensor for key, tensor in network.state_dict().items()}
         for precision in ("fp16", "int8"):
             sparse.save(Path(folder) / "model.sparse", some, precision, {})
