@@ -102,7 +102,10 @@ def _unmap(shown: torch.Tensor, out: torch.Tensor, model: nn.Module) -> torch.Te
 
 
 def check(model: nn.Module, size: int) -> None:
-    """Make one map. Raises what it raises for a network of which none can be made."""
+    """Make one map of noise.
+
+    Raises what it raises for a network of which none can be made, and `DetectorError` for maps of another shape.
+    """
     plan = devices.plan("cpu", "fp32", 1, size)
     found = heat_maps(model, torch.rand(1, 3, size, size), np.ones(1), plan)
     if found.ndim != 3:

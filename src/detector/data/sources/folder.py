@@ -99,7 +99,10 @@ def group_of(path: str) -> str:
 
 
 def placed(root: Path, tree: Iterable[tuple[str, list[str], list[str]]], options: Mapping) -> list[Record]:
-    """The records of a tree: each folder's path below `root`, its subfolders' and its files' names; see `scan`."""
+    """The records of a tree: each folder's path below `root`, its subfolders' and its files' names.
+
+    Raises `DetectorError` as `scan` does.
+    """
     records: list[Record] = []
     places: dict[str, _Place] = {}  # of folders of a class and in one
     used: dict[str, _Place] = {}  # of those with images
