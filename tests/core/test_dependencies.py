@@ -190,6 +190,7 @@ def images():
 def baseline_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("baseline") / "model.safetensors"
     path.write_bytes(b"weights")
+    path.with_name("meta.json").write_text("{}")
     return path
 
 
@@ -197,6 +198,7 @@ def baseline_file(tmp_path_factory):
 def named(tmp_path, config, images, baseline_file, monkeypatch):
     """named(stage, …): what the state of that stage is named by, with some of its inputs replaced."""
     (tmp_path / "best.json").write_text(json.dumps({"optimizer": "Adam", "learning_rate": 1e-4}))
+    (tmp_path / "meta.json").write_text("{}")  # beside what tests put there
 
     def settings(stage: str) -> dict:
         """As the rules give them (`section` in common.smk)."""

@@ -69,7 +69,7 @@ def test_a_commit_made_while_it_trains_is_not_the_one_that_trained(checkout, mon
         (checkout / "src/library.py").write_text("two")
         return commit(checkout)
 
-    images = where = SimpleNamespace(arithmetic={}, fingerprint=lambda: "")
+    images = where = SimpleNamespace(arithmetic={}, fingerprint=lambda: "", size=8)
     train = {"optimizer": "SGD", "learning_rate": 0.1, "batch_size": 1, "epochs": 1, "patience": None, "flip": 0}
     monkeypatch.setattr(script.stage, "prepare", lambda *_: (images, where, None, None))
     monkeypatch.setattr(script.networks, "build", lambda *_: None)
@@ -93,7 +93,7 @@ NOTING = [
 
 
 @pytest.mark.parametrize("name", NOTING)
-def test_each_stage_that_notes_it_reads_it_before_it_opens_an_image(name, monkeypatch):
+def test_each_stage_that_notes_it_reads_it_before_it_opens_an_image(name, monkeypatch, tmp_path):
     """Checking the store can take minutes."""
     read = []
 
@@ -110,6 +110,8 @@ def test_each_stage_that_notes_it_reads_it_before_it_opens_an_image(name, monkey
     if hasattr(script, "read_json"):
         monkeypatch.setattr(script, "read_json", lambda path: {})
     given = {"gpus": 0, "threads": 1, "pruning": "{}", "config": '{"runtime": {}}'}
+    given |= dict.fromkeys(("model", "baseline"), tmp_path / "model.safetensors")
+    (tmp_path / "meta.json").write_text("{}")
     with pytest.raises(Opened):
         script.main(argparse.Namespace(**given, **dict.fromkeys(("best", "meta", "manifest", "packs"))))
     assert read == ["read"]

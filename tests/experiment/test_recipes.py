@@ -52,7 +52,8 @@ def test_each_knob_of_the_config_is_one_of_a_recipe_and_each_stage_can_set_it():
     train = set(schema["properties"]["train"]["properties"]) - set(recipes.SHARING)
     knobs = {field.name for field in fields(Recipe)} - {"seed", "stream"}
     assert train == knobs
-    assert set(schema["$defs"]["recipe"]["properties"]) == knobs - {*recipes.OWN, "learning_rate"}
+    others = {*recipes.OWN, *recipes.STARTING, "learning_rate"}
+    assert set(schema["$defs"]["recipe"]["properties"]) == knobs - others
 
 
 def test_a_space_stands_in_place_of_the_three_keys_of_a_search():
@@ -81,7 +82,8 @@ def test_a_space_stands_in_place_of_the_three_keys_of_a_search():
 def test_every_knob_can_be_searched_but_how_long_and_by_what_trials_are_judged():
     schema = config.schema_of()
     can = set(schema["properties"]["search"]["properties"]["space"]["properties"])
-    assert can == {field.name for field in fields(Recipe)} - {"seed", "stream", "epochs", "patience", "select"}
+    cannot = {"seed", "stream", "epochs", "patience", "select", *recipes.STARTING}
+    assert can == {field.name for field in fields(Recipe)} - cannot
 
 
 def test_whole_numbers_of_the_schema_are_those_of_the_recipe():

@@ -141,10 +141,13 @@ def test_nothing_is_saved_of_a_network_that_gives_no_number(tmp_path, monkeypatc
     monkeypatch.setattr(inference, "logits", lambda *_: values)
     runtime = '{"device": "cpu"}'
     args = {"manifest": None, "packs": None, "arch": "resnet18", "runtime": runtime, "threads": 1}
-    args |= {"model": Path("runs/resnet18/seed3/l1-40/model.safetensors"), "folder": tmp_path}
+    args |= {"model": tmp_path / "seed3/l1-40/model.safetensors", "folder": tmp_path / "predictions"}
+    args["folder"].mkdir()
+    args["model"].parent.mkdir(parents=True)
+    args["model"].with_name("meta.json").write_text("{}")
     with pytest.raises(DetectorError, match=r"seed3/l1-40/model\.safetensors, valid: found nan .*sub/2\.png"):
         script.main(argparse.Namespace(**args))
-    assert list(tmp_path.iterdir()) == []
+    assert list(args["folder"].iterdir()) == []
 
 
 def test_counts_of_what_is_no_number_are_none():

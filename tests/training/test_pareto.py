@@ -147,6 +147,7 @@ def test_what_a_network_costs(script):
 def test_what_cannot_be_searched_is_an_error_before_the_first_trial(goal, said, script, tmp_path, monkeypatch):
     """A network that cannot lose the highest share would otherwise end the search at some later trial."""
     (tmp_path / "baseline").write_bytes(b"weights")
+    (tmp_path / "meta.json").write_text("{}")
     space = {"goal": goal, "space": {}, "methods": {"l1": {}, "channels": {}}, "percent": [30, 95], "trials": 2}
     images = argparse.Namespace(fingerprint=lambda: "", size=8)
     monkeypatch.setattr(script.stage, "prepare", lambda *_: (images, argparse.Namespace(device="cpu"), None, None))
