@@ -1,6 +1,8 @@
 """What is saved of perturbed images is what each network says of each, whatever the chunks and threads; examples
 are drawn as told; and a heat map is Grad-CAM by its formula, of a layer that has something to show."""
 
+import argparse
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
+from detector.core import parquet
 from detector.imaging import perturbations
 from detector.models import devices, gradcam, inference, perturbed
 from detector.models.batches import Batches
+from detector.models.dataset import Images
 from detector.models.networks import build
+from tests.support.samples import load_script
 
 SIZE = 32
 TABLE = {"jpeg-50": [{"jpeg": 50}], "grain": [{"scale": 0.5}, {"noise": 9}]}
@@ -55,6 +60,19 @@ def test_logits_are_those_of_each_image_perturbed(world, where, monkeypatch, chu
         for name, model in networks.items():
             assert found[name][change] == pytest.approx(inference.logits(model, batch, where), abs=1e-5)
             assert found[name][change].dtype == np.float32
+
+
+def test_a_network_of_which_all_that_was_asked_for_is_left_out_has_empty_tables(world, tmp_path, monkeypatch):
+    stores, rows, _ = world
+    script = load_script("inference/probe")
+    images = Images(rows.assign(split="test"), stores, {"a": {"size": SIZE, "preprocess": "resize"}})
+    monkeypatch.setattr(script.Images, "open", lambda *_: images)
+    settings = {"perturbations": TABLE, "images": 5, "seed": 0, "runtime": {"device": "cpu"}}
+    out = {"perturbed": tmp_path / "perturbed.parquet", "maps": tmp_path / "maps.parquet"}
+    none = {"models": [], "predictions": [], "perturb": [], "explain": [], "manifest": None, "packs": []}
+    script.main(argparse.Namespace(arch="resnet18", config=json.dumps(settings), threads=1, **none, **out))
+    assert list(parquet.read(out["perturbed"]).columns) == ["branch", *perturbed.IMAGE_COLUMNS, "clean", *TABLE]
+    assert all(parquet.read(path).empty for path in out.values())
 
 
 def test_larger_images_are_perturbed_before_the_network_sees_their_middle(world, where):

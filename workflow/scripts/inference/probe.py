@@ -21,8 +21,9 @@ from detector.stats.predictions import require_numbers
 
 def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
-    # All are of one run, and so of one start.
-    images = Images.open(args.manifest, args.packs, Normalisation.beside(args.models[0][1]))
+    # All are of one run, and so of one start. There is none where all that was asked for is left out of it.
+    seen = [Normalisation.beside(path) for _, path in args.models[:1]]
+    images = Images.open(args.manifest, args.packs, *seen)
     where = devices.plan(precision="fp32", threads=args.threads, image_size=images.size, **settings["runtime"])
     networks = {
         name: networks_module.load(args.arch, checkpoints.load_weights(path), images.size)
