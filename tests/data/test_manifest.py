@@ -438,3 +438,10 @@ def test_a_folder_without_photographs_is_named(photographs, tiny_tree):
     photographs.mkdir()
     with pytest.raises(DetectorError, match=r"data\.sources\.synth\.pairs: found no image below"):
         scan("synth", "synthbuster", root, options={"pairs": str(photographs)})
+
+
+def test_a_folder_of_one_s_own_called_as_photographs_are_in_the_manifest_is_refused(tmp_path):
+    for label in ("real", "fake"):
+        samples.write_picture(tmp_path / "@pairs" / label / "a.jpg")
+    with pytest.raises(DetectorError, match="expected no path that begins with @pairs/.*rename the folder"):
+        scan("mine", "folder", tmp_path)
