@@ -20,7 +20,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from benchmarks import common
 from detector.models import devices, networks
 from detector.models.batches import Batches
-from detector.training.fit import make_optimizer
+from detector.training.optimizer import make_optimizer
 from detector.training.recipe import Recipe
 
 RATE, RATE_SIZE = 300, 224  # degraded images a second, and the side in pixels that the target is about

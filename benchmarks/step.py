@@ -20,7 +20,7 @@ from benchmarks import common, naive
 from detector.imaging import preprocessing
 from detector.models import devices, networks
 from detector.models.batches import Batches
-from detector.training.fit import make_optimizer
+from detector.training.optimizer import make_optimizer
 from detector.training.recipe import Recipe
 
 TARGET, FEEDING_TARGET = 2.5, 1.05

@@ -24,13 +24,12 @@ from detector.stats.auc import auc
 from detector.training import distributed
 from detector.training.average import Average
 from detector.training.distillation import Teacher
+from detector.training.optimizer import SHARE, make_optimizer, sides
 from detector.training.recipe import Recipe
 from detector.training.resume import ResumeState
 from detector.training.schedule import rate
 
 log = logging.getLogger(__name__)
-
-SHARE = "share"  # key of an optimizer's group: its share of the learning rate
 
 
 @dataclass(frozen=True)
@@ -65,44 +64,6 @@ class Fit:
     weights: dict[str, torch.Tensor]
     history: list[Epoch]
     best: Epoch
-
-
-def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """Optimizer of a recipe, fused into one kernel per step, otherwise with PyTorch's defaults.
-
-    Weight decay spares biases and the parameters of norms: all that have one dimension. Where the body learns at a
-    rate of its own, its groups have the share of the rate as `SHARE`. Raises `DetectorError` for a name that is
-    none of Adam, AdamW and SGD.
-    """
-    decay = recipe.weight_decay
-    groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
-    if decay:
-        parts = [[w for w in model.parameters() if (w.ndim > 1) is large] for large in (True, False)]
-        groups = [{"params": part, "weight_decay": d} for part, d in zip(parts, (decay, 0.0), strict=True) if part]
-    if recipe.body_rate != 1:
-        groups = [
-            {**group, "params": part, SHARE: share}
-            for group in groups
-            for side, share in zip(_sides(model), (1.0, recipe.body_rate), strict=True)
-            if (part := [weight for weight in group["params"] if any(weight is one for one in side)])
-        ]
-    rate = recipe.learning_rate
-    if recipe.optimizer == "Adam":
-        return torch.optim.Adam(groups, lr=rate, fused=True)
-    if recipe.optimizer == "AdamW":
-        return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=True)
-    if recipe.optimizer == "SGD":
-        momentum = recipe.momentum
-        nesterov = recipe.nesterov and momentum > 0  # a search may draw the one without the other
-        return torch.optim.SGD(groups, lr=rate, momentum=momentum, nesterov=nesterov, fused=True)
-    raise DetectorError(f"unknown optimizer {recipe.optimizer!r}; expected Adam, AdamW or SGD")
-
-
-def _sides(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters of the layers that make a logit of features, and all others, those of the body."""
-    last = {id(weight) for name in head(model) for weight in model.get_submodule(name).parameters()}
-    heads, body = ([w for w in model.parameters() if (id(w) in last) is side] for side in (True, False))
-    return heads, body
 
 
 def fit(
@@ -259,7 +220,7 @@ class _Run:
         if frozen is self._frozen:
             return
         self._frozen = frozen
-        for weight in _sides(self._model)[1]:
+        for weight in sides(self._model)[1]:
             weight.requires_grad_(not frozen)
         self._network = self._model  # what the team had wrapped, which waits for other gradients, goes
         self._network = self._team.wrap(self._model)
