@@ -124,10 +124,9 @@ def _version() -> str:
 
 def demo_data(args: argparse.Namespace) -> None:
     """`detector demo-data`: write the demo's data sets."""
+    extras.check("pipeline", "this command")  # of which its workers would hear when half of the images are made
     # imported here: `detector summary` need not wait for what this needs
     from detector.demo.generate import make_demo
-
-    extras.check("pipeline", "this command")  # of which its workers would hear when half of the images are made
 
     make_demo(args.root, seed=args.seed, scale=args.scale)
 
