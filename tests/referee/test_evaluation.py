@@ -18,6 +18,7 @@ from detector.core.errors import DetectorError
 from detector.data import manifest, scanning
 from detector.predict.model import Model
 from detector.referee import contenders, scoring
+from tests.data import test_shards
 from tests.predict.test_model import brightness
 from tests.support import ROOT
 from tests.support.figures import texts
@@ -271,6 +272,38 @@ def test_a_source_of_a_config_has_the_splits_of_a_run_and_perturbations_their_na
         evaluate("other", models, **options)
     with pytest.raises(DetectorError, match="found 'ghost', expected STEP=NUMBER.*worn"):
         evaluate("mine", models, perturb=["ghost"], **options)
+
+
+@pytest.mark.parametrize("form", ["parquet", "tar"])
+def test_images_in_shards_are_judged_as_files_are(form, data, tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(
+        f"data: {{use: [mine], sources: {{mine: {{type: {form}, root: shards}}}}}}"
+    )
+    pictures = sorted(data.rglob("*.png"))
+    found = []
+    for path in pictures[::-1]:
+        name = path.relative_to(data)
+        label, *generator, _ = name.parts
+        row = {"path": str(name), "label": label, "generator": "".join(generator), "content": path.read_bytes()}
+        found.append(row | {"group": ""})
+    write = {"parquet": test_shards.write_parquet, "tar": test_shards.write_tar}[form]
+    for number in range(2):
+        write(tmp_path / f"shards/{number}.{form}", found[number::2])
+    monkeypatch.chdir(tmp_path)
+    for where, config in (("data", ()), ("mine", (Path("mine.yaml"),))):
+        models = ["python:mine:level,threshold=0.2", f"scores:{where}.csv,name=lengths"]
+        base = data if where == "data" else tmp_path / "shards"
+        lines = [f"{base / row['path']},{len(row['content'])}" for row in found]
+        (tmp_path / f"{where}.csv").write_text("\n".join(["path,score", *lines]))
+        evaluate(where, models, out=tmp_path / "out" / where, config=config, perturb=["jpeg=50"])
+    for name in ("metrics", "per_generator", "comparisons", "scores", "robustness", "errors"):
+        assert rows(tmp_path / "out/mine", name) == rows(tmp_path / "out/data", name), name
+    assert {row["path"] for row in rows(tmp_path / "out/mine", "errors")} == {"real/bad.png"}
+    asked = (tmp_path / "asked").read_text().split()
+    copies = [Path(path) for path in asked if not Path(path).is_relative_to(data)]
+    assert copies
+    assert not any(path.exists() for path in copies), "nothing is unpacked for good"
 
 
 def test_a_program_that_writes_more_lines_than_it_was_given_is_not_believed(data, tmp_path):

@@ -46,9 +46,15 @@ def content(root: Path, path: str, shard: str, at: int) -> Content | None:
     """
     if not shard:
         return None
-    file, column, name = shard.rpartition(COLUMN)
-    found = _of_parquet(root / f"{file}{archives.PARQUET}", name, at) if column else _of_tar(root / shard, at)
+    _, column, name = shard.rpartition(COLUMN)
+    found = _of_parquet(root / file(shard), name, at) if column else _of_tar(root / shard, at)
     return Content(found, root / path)
+
+
+def file(shard: str) -> str:
+    """The file of a shard, below the root; "" where an image lies in none."""
+    path, column, _ = shard.rpartition(COLUMN)
+    return f"{path}{archives.PARQUET}" if column else shard
 
 
 def order(table: pd.DataFrame) -> np.ndarray:

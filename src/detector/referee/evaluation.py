@@ -16,6 +16,7 @@ from detector.core.errors import DetectorError
 from detector.core.files import canonical
 from detector.core.labels import CLASSES, REAL
 from detector.core.tabular import write_csv
+from detector.data import shards
 from detector.figures import drawing, reliability, robustness, roc
 from detector.figures.scores import Scored
 from detector.imaging import perturbations
@@ -52,7 +53,7 @@ def evaluate(
     Returns whether every contender scored every image. Raises `DetectorError` where no image can be read, and
     where no contender gave a score.
     """
-    found, hashes = inspection.inspect(data.table, data.root, out / "state" / "images")
+    found, hashes = inspection.inspect(data, out / "state" / "images")
     images = pd.concat([data.table, found.rename(columns={"error": "bad"})], axis=1)
     images["pixels"] = hashes.pixels
     fine = (images["bad"] == "").to_numpy()
@@ -109,7 +110,8 @@ def _ask(
         paths=data.table["path"].tolist(),
         threads=threads,
     )
-    pairs = list(zip(images["path"], images["sha256"], strict=True))
+    in_turn = images.iloc[shards.order(images)]
+    pairs = list(zip(in_turn["path"], in_turn["sha256"], strict=True))
     found: dict[str, Judged] = {}
     files = []
     try:
@@ -121,8 +123,9 @@ def _ask(
             files.append(scoring.journal(out / "state" / "scores", contender, variant))
 
             def located(path: str, steps: Steps = steps) -> contextlib.AbstractContextManager[Path]:
-                whole = data.root / path
-                return perturbed.file(data.root, path, steps) if steps else contextlib.nullcontext(whole)
+                if contender.kind == contenders.SCORES:  # looked up by the path, nothing is read
+                    return contextlib.nullcontext(data.root / path)
+                return perturbed.file(data, path, steps) if steps else data.file(path)
 
             scores = scoring.score(
                 asker, pairs, located, files[-1], f"{contender.name}{f', {name}' * bool(steps)}"

@@ -1,17 +1,20 @@
 """Labelled images to evaluate on: a folder by class, a list, or a source of a config."""
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from detector.core.errors import DetectorError
 from detector.core.labels import SPLIT_NAMES
-from detector.data import kinds, lists
+from detector.data import kinds, lists, shards
 from detector.data.records import Record, by_path
 
-COLUMNS = ("path", "label", "generator", "group", "split", "date")
+COLUMNS = ("path", "label", "generator", "group", "split", "date", "shard", "at")
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,27 @@ class Data:
 
     name: str
     root: Path  # what paths are relative to
-    table: pd.DataFrame
+    table: pd.DataFrame  # `shard` and `at`: where an image lies that is no file of its own (`data.shards`)
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[str, int]]:
+        return dict(zip(self.table["path"], zip(self.table["shard"], self.table["at"], strict=True), strict=True))
+
+    def content(self, path: str) -> Path | shards.Content:
+        """The file of an image, or its bytes where it lies in a shard. Raises as `shards.content` does."""
+        return shards.content(self.root, path, *self._places[path]) or self.root / path
+
+    @contextlib.contextmanager
+    def file(self, path: str) -> Iterator[Path]:
+        """Context in which there is a file of an image; of one in a shard a copy, with the name of its path."""
+        content = self.content(path)
+        if isinstance(content, Path):
+            yield content
+            return
+        with tempfile.TemporaryDirectory(prefix="detector-evaluate-") as folder:
+            made = Path(folder) / Path(path).name
+            made.write_bytes(content.getvalue())
+            yield made
 
 
 def read(path: Path, split: str | None = None) -> Data:
@@ -56,8 +79,6 @@ def of_source(name: str, config: Mapping, split: str | None = None) -> Data:
     records = by_path(source.scan(root, options))
     if any(record.frame is not None for record in records):
         raise DetectorError(f"{name}: found videos, expected images; save the frames and list them")
-    if any(record.shard for record in records):
-        raise DetectorError(f"{name}: found images inside archives, expected files, which any detector can open")
     strategy = options.get("split") or source.SPLITS[0]
     names = source.split(records, strategy, tuple(config["data"]["fractions"]), config["data"]["seed"])
     return _data(name, root, records, split, names)
@@ -74,6 +95,8 @@ def _data(
             "group": [record.group for record in records],
             "split": [record.official for record in records] if names is None else list(names),
             "date": [record.date for record in records],
+            "shard": [record.shard for record in records],
+            "at": [record.at for record in records],
         }
     )
     if split is not None:

@@ -17,6 +17,7 @@ from detector.core.errors import DetectorError
 from detector.imaging import perturbations
 from detector.imaging.perturbations import Steps
 from detector.imaging.preprocessing import decoded
+from detector.referee.images import Data
 from detector.referee.inspection import MAX_PIXELS
 
 
@@ -48,9 +49,9 @@ def steps_of(text: str, known: Mapping[str, Steps]) -> Steps:
 
 
 @contextlib.contextmanager
-def file(root: Path, path: str, steps: Steps) -> Iterator[Path]:
+def file(data: Data, path: str, steps: Steps) -> Iterator[Path]:
     """Context in which there is a PNG of the perturbed image, with the name of its file in a folder of its own."""
-    image = np.asarray(decoded(root / path, MAX_PIXELS))
+    image = np.asarray(decoded(data.content(path), MAX_PIXELS))
     changed = perturbations.apply(image, steps, perturbations.seed_of("", path))
     with tempfile.TemporaryDirectory(prefix="detector-evaluate-") as folder:
         made = Path(folder) / f"{Path(path).stem[:100]}.png"
