@@ -19,18 +19,21 @@ from detector.experiment import architectures
 from detector.experiment.left_out import EXPORTS, HEAT_MAPS
 from detector.export.trial import trial
 from detector.models import networks
+from detector.models.attention import HEAD_WIDTH, SelfAttention
+from detector.models.gram import GramBlock
 from detector.pruning import channels
 from detector.training.distributed import _convert
 from tests.support import ROOT
 
 # docs/networks.md says the same of each.
 WORKS = ("convnext_atto", "mobilenetv2_100", "vit_tiny_patch16_224", "botnet26t_256", "tf_efficientnet_lite0")
-LARGE = ("legacy_xception", "vgg16_bn")
+LARGE = ("legacy_xception", "vgg16_bn", "resnet18_attention", "resnet18_gram")
 STEPS = ("channels-40", "gradual", "l1", "random", HEAT_MAPS, EXPORTS)
 
 
 def test_the_names_are_those_of_the_library_and_are_read_without_it():
-    assert set(architectures.known()) == {*timm.list_models(), *architectures.STUDY}
+    assert set(architectures.known()) == {*timm.list_models(), *architectures.STUDY, *architectures.OWN}
+    assert not {*timm.list_models()} & {*architectures.OWN}
     asked = "import sys; from detector.experiment import architectures as a; a.problem('resnet51')"
     loaded = f"{asked}; print([name for name in ('timm', 'torch') if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
@@ -104,8 +107,65 @@ def test_nothing_is_dropped_at_random():
     assert torch.equal(network.train()(images), network(images))
 
 
-def test_every_step_works_with_a_network_of_timm():
-    assert trial("convnext_atto", 32, STEPS) == {}
+@pytest.mark.parametrize("name", ["convnext_atto", "small_cnn_attention"])
+def test_every_step_works_with_a_network_of_timm_and_one_of_ours(name):
+    assert trial(name, 32, STEPS) == {}
+
+
+def attention(channels):
+    """Parameters of self-attention: a norm, queries, keys and values, the projection."""
+    return 2 * channels + (channels + 1) * 3 * channels + (channels + 1) * channels
+
+
+def convolution(inputs, outputs):
+    """Parameters of a convolution of 3 x 3 and of its normalisation."""
+    return 9 * inputs * outputs + 2 * outputs
+
+
+SMALL = sum(convolution(*pair) for pair in ((3, 32), (32, 64), (64, 128), (128, 256))) + 257
+GRAMS = sum(convolution(c, 32) + convolution(1, 16) + convolution(16, 32) for c in (3, 64, 64, 64, 128, 256))
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "more"),
+    [
+        ("small_cnn", None, SMALL),
+        ("small_cnn_attention", "small_cnn", attention(256)),
+        ("resnet18_attention", "resnet18", attention(512)),
+        ("resnet18_gram", "resnet18", GRAMS + 6 * 32),
+    ],
+)
+def test_parameters_of_our_networks_are_those_of_their_layers(name, body, more):
+    assert architectures.library(name) == "detector"
+    assert set(networks.described(name)) == {"library", "name", "version"}
+    below = networks.parameter_count(networks.build(body)) if body else 0
+    assert networks.parameter_count(networks.build(name)) == below + more
+
+
+def test_self_attention_is_that_of_torch():
+    """Heads, their scale and their order are those of torch's own module with the same weights."""
+    torch.manual_seed(0)
+    ours, maps = SelfAttention(2 * HEAD_WIDTH), torch.rand(2, 2 * HEAD_WIDTH, 3, 4)
+    theirs = nn.MultiheadAttention(2 * HEAD_WIDTH, 2, batch_first=True)
+    theirs.in_proj_weight, theirs.in_proj_bias = ours.qkv.weight, ours.qkv.bias
+    theirs.out_proj.weight, theirs.out_proj.bias = ours.proj.weight, ours.proj.bias
+    tokens = ours.norm(maps.flatten(2).transpose(1, 2))
+    expected = maps + theirs(tokens, tokens, tokens)[0].transpose(1, 2).reshape(maps.shape)
+    torch.testing.assert_close(ours(maps), expected)
+
+
+def test_a_gram_block_sees_which_channels_go_together_and_not_where():
+    torch.manual_seed(0)
+    block, maps = GramBlock(5).eval(), torch.rand(2, 5, 6, 6)
+    block.align = nn.Sequential(nn.Conv2d(5, 32, 1))  # no neighbours: any order of positions is one image
+    mixed = maps.flatten(2)[:, :, torch.randperm(36)].unflatten(2, (6, 6))
+    torch.testing.assert_close(block(maps), block(mixed))
+    seen = []
+    block.refine.register_forward_hook(lambda _, inputs, out: seen.append(inputs[0]))
+    block(maps)
+    aligned = block.align(maps).flatten(2)
+    expected = torch.stack([one @ one.T for one in aligned]).unsqueeze(1) / (32 * 36)
+    torch.testing.assert_close(seen[0], expected)
 
 
 @pytest.mark.long

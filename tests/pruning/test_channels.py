@@ -115,3 +115,11 @@ def test_macs_are_counted_as_by_hand():
     assert networks.macs(model, 5) == 5 * 5 * 4 * 3 * 9 + 4
     # 4.09 G is what the ResNet paper's layers cost with 1,000 classes (He et al. 2016 round it to 3.8 G).
     assert networks.macs(networks.build("resnet50"), 224) == pytest.approx(4.087e9, rel=1e-3)
+
+
+def test_a_module_that_multiplies_channels_with_each_other_stays_and_its_inputs_go_along():
+    smaller = channels.smallest(networks.build("resnet18_gram", 0, 32)).eval()
+    assert {gram.align[0].out_channels for gram in smaller.grams} == {32}
+    assert [gram.align[0].in_channels for gram in smaller.grams] == [3, 8, 8, 8, 8, 8]
+    again, images = networks.load("resnet18_gram", smaller.state_dict(), 32), torch.rand(1, 3, 32, 32)
+    assert torch.allclose(again(images), smaller(images), atol=1e-6)

@@ -29,6 +29,7 @@ CONTRACT = ("create", "synchronised", "head", "described", "PACKAGES", "address"
 AT = "@"  # between a network and what it starts from
 STARTS = "detector.models.starts"  # the module that reads start weights, imported by name
 STUDY = ("resnet10", "resnet18", "resnet34", "resnet50")  # torchvision's, also where timm has the name too
+OWN = ("resnet18_attention", "resnet18_gram", "small_cnn", "small_cnn_attention")  # that no library has
 # The library's own mark of a network; its list of names takes a second, and torch.
 _REGISTERED = re.compile(r"^@register_model[^\n]*\ndef (\w+)\(", re.MULTILINE)
 
@@ -46,6 +47,8 @@ def start(name: str) -> str | None:
 
 def library(name: str) -> str:
     """Name of the library, and of its module, that the network of an architecture comes from."""
+    if network(name) in OWN:
+        return "detector"
     return "torchvision" if network(name) in STUDY else "timm"
 
 
@@ -60,19 +63,20 @@ def modules(name: str) -> list[str]:
 
 
 def known() -> tuple[str, ...]:
-    """Names of all networks, the study's first; those alone where timm is not installed."""
-    return (*STUDY, *sorted(_timm() - set(STUDY)))
+    """Names of all networks, the study's first, then our own; those alone where timm is not installed."""
+    return (*STUDY, *OWN, *sorted(_timm() - {*STUDY, *OWN}))
 
 
 def problem(name: str) -> str | None:
     """A sentence on a name of no known network: what is near, what to do; None for one that is."""
     name = network(name)
-    if name in STUDY or name in _timm():
+    ours = (*STUDY, *OWN)
+    if name in ours or name in _timm():
         return None
     if not _timm():
-        return f"{name!r} is none of {', '.join(STUDY)}; for another network, {extras.missing('timm', 'it')}"
+        return f"{name!r} is none of {', '.join(ours)}; for another network, {extras.missing('timm', 'it')}"
     near = difflib.get_close_matches(name, known(), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(STUDY)}, or of timm's"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(ours)}, or of timm's"
     return f"no network is called {name!r}; {hint} docs/networks.md says which there are"
 
 

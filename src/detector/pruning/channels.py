@@ -65,14 +65,43 @@ def _of_attention(model: nn.Module) -> list[nn.Module]:
     return [module for name, module in model.named_modules() if name.rpartition(".")[2] in ATTENTION]
 
 
+class _Closed(torch_pruning.BasePruningFunc):
+    """Removal of channels around a module that says itself what it takes (`inputs`), and keeps what it gives."""
+
+    def prune_in_channels(self, layer: nn.Module, idxs: list[int]) -> nn.Module:
+        torch_pruning.prune_conv_in_channels(layer.inputs(), idxs)
+        return layer
+
+    def prune_out_channels(self, layer: nn.Module, idxs: list[int]) -> nn.Module:
+        return layer
+
+    def get_in_channels(self, layer: nn.Module) -> int:
+        return int(layer.inputs().in_channels)
+
+    def get_out_channels(self, layer: nn.Module) -> int:
+        return int(layer.outputs)
+
+
+def _closed(model: nn.Module) -> dict[type[nn.Module], _Closed]:
+    """Modules whose inside no channels are taken from, such as products of channels with each other, by type."""
+    return {type(module): _Closed() for module in model.modules() if hasattr(module, "inputs")}
+
+
+def _within_closed(model: nn.Module) -> list[nn.Module]:
+    closed = tuple(_closed(model))
+    return [inner for module in model.modules() if isinstance(module, closed) for inner in module.modules()]
+
+
 def _without(model: nn.Module, ratio: float) -> nn.Module:
     """A copy without about that share of its channels."""
     smaller = copy.deepcopy(model).cpu().eval()
     logit = [module for module in smaller.modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of parameters outside layers, whose last dimension is the channels here
-        graph = torch_pruning.DependencyGraph().build_dependency(smaller, example(smaller))
-    kept = [logit, *_of_attention(smaller)]
+        graph = torch_pruning.DependencyGraph().build_dependency(
+            smaller, example(smaller), customized_pruners=_closed(smaller)
+        )
+    kept = [logit, *_of_attention(smaller), *_within_closed(smaller)]
     groups = list(graph.get_all_groups(ignored_layers=kept, root_module_types=[nn.Conv2d, nn.Linear]))
     importance = torch_pruning.importance.GroupMagnitudeImportance(p=2)
     scores = [importance(group) for group in groups]
