@@ -1,16 +1,28 @@
-"""prior_work.csv, Table 7: accuracies that the study compares itself with, then those of this run."""
+"""prior_work.csv, Table 7: accuracies that the study compares itself with, each with what this run measured.
 
+The variants of this run follow. paper.yaml says which of them stand for which system of others.
+"""
+
+import fnmatch
 from collections.abc import Mapping
 
 import pandas as pd
 
-COLUMNS = ("model", "train_test", "accuracy", "source")
+from detector.experiment.variants import BASELINE, COMBINED
+
+COLUMNS = (
+    *("model", "train_test", "accuracy", "source"),
+    *("family", "measured_system", "testset", "measured_accuracy", "measured_low", "measured_high"),
+)
+TESTED = "faces140k"  # the source that the study's Table 5 is about; without it, all test images together
 
 
 def prior_work(accuracy: pd.DataFrame, manifest: pd.DataFrame, paper: Mapping) -> list[dict]:
-    """Rows of Table 7: the study's prior work, then this run's variants on each test set.
+    """Rows of Table 7: the study's prior work with what was measured of it, then this run's variants.
 
-    `accuracy`: final_accuracy.csv. Only rows with the same `train_test` are about the same images.
+    `accuracy`: final_accuracy.csv, whose bounds are the measured ones. A quoted row stands as often as it has
+    variants here, each of a seed; once, with nothing measured, where it has none. Only what was measured is of the
+    same images, splits and search.
     """
     trained_on = " + ".join(manifest.loc[manifest["split"] == "train", "source"].unique())
     ours = [
@@ -22,4 +34,27 @@ def prior_work(accuracy: pd.DataFrame, manifest: pd.DataFrame, paper: Mapping) -
         }
         for row in accuracy.itertuples()
     ]
-    return [*paper["prior_work"], *ours]
+    testset = TESTED if TESTED in set(accuracy["testset"]) else COMBINED
+    tested = accuracy[accuracy["testset"] == testset]
+    quoted = [row for one in (*paper["prior_work"], *paper["named"]) for row in _beside(one, tested)]
+    return [*quoted, *ours]
+
+
+def _beside(quoted: Mapping, tested: pd.DataFrame) -> list[dict]:
+    """A quoted row beside each variant that stands for it, by its patterns, then as in `tested`."""
+    row = {name: value for name, value in quoted.items() if name != "measured_by"}
+    by = quoted.get("measured_by", {})
+    found = tested[tested["branch"] == by.get("branch", BASELINE)]
+    measured = [
+        {
+            "measured_system": f"{one.arch} ({one.branch}, seed {one.seed})",
+            "testset": one.testset,
+            "measured_accuracy": one.accuracy,
+            "measured_low": one.accuracy_low,
+            "measured_high": one.accuracy_high,
+        }
+        for pattern in by.get("arch", ())
+        for one in found.itertuples()
+        if fnmatch.fnmatchcase(one.arch, pattern)
+    ]
+    return [row | of for of in measured] or [row]
