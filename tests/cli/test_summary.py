@@ -22,6 +22,7 @@ def begun(tmp_path):
     (results / "data/splits.parquet").touch()
     run = results / "runs/resnet18/seed10"
     write_json(run / "baseline/meta.json", {"epochs": 12, "valid_accuracy": 0.91234})
+    write_json(results / "runs/waves/seed10/baseline/meta.json", {"valid_accuracy": 0.75})
     (run / "baseline/predictions").mkdir()
     (run / "baseline/predictions/valid.parquet").touch()
     write_json(run / "l1-00/hpo/best.json", {"trials": 5})
@@ -55,6 +56,7 @@ def test_a_run_that_is_not_finished_says_how_far_it_is(begun):
         "  all sources: split",
         "  resnet18 seed 10 baseline: trained (12 epochs, validation accuracy 0.9123), tested",
         "  resnet18 seed 10 l1-00: searched (5 trials)",
+        "  waves seed 10 baseline: fitted (a system, validation accuracy 0.7500)",
         "under way",
         "  stopped: pack others: 512 of 4096 files, 80 files/s",
         "  at work: search l1-40 seed 10 trial 3: epoch 7/10  loss 0.6  accuracy 0.6; "

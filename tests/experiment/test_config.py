@@ -12,7 +12,7 @@ from snakemake import cli
 
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, write_json
-from detector.experiment import branches, config, recipes, teachers
+from detector.experiment import branches, config, recipes, systems, teachers
 from detector.imaging.preprocessing import Preprocessing
 from detector.models import networks
 from tests.support import ROOT
@@ -301,6 +301,63 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "train.freeze: found 101, expected no more than train.epochs, found 100",
         ),
         ({"finetune": {"recipe": {"freeze": 1}}}, "finetune.recipe.freeze: unknown key"),
+        (
+            {"systems": {"one": {"features": "resnet15", "classifier": "svm"}}},
+            "systems.one.features: 'resnet15' is not among the architectures, whose baselines a run trains; did "
+            "you mean 'resnet50'?",
+        ),
+        (
+            {"systems": {"one": {"features": "resnet18", "classifier": "svm"}}},
+            "systems.one.features: 'resnet18' is not among the architectures",
+        ),
+        (
+            {"systems": {"one": {"features": "fourier", "classifier": "mlp"}}},
+            "systems.one.features: 'fourier' is not among the architectures, whose baselines a run trains; "
+            "expected one of spectrum, resnet50, or NETWORK@INIT",
+        ),
+        (
+            {"systems": {"one": {"features": "spectrum", "classifier": "forest"}}},
+            'systems.one.classifier: found "forest", expected one of logistic, mlp, svm',
+        ),
+        (
+            {"systems": {"one": {"features": "resnet51@pretrained", "classifier": "svm"}}},
+            "systems.one.features: no network is called 'resnet51'; did you mean resnet",
+        ),
+        (
+            {"systems": {"one": {"features": "resnet50@lite", "classifier": "svm"}}, "inits": {"lite0": "w.pth"}},
+            "systems.one.features: inits has no 'lite'; did you mean 'lite0'?",
+        ),
+        ({"systems": {"one": {"mean_of": "resnet51", "parts": 3}}}, "systems.one.mean_of: no network is called"),
+        (
+            {"systems": {"one": {"mean_of": "resnet18", "parts": 1}}},
+            "systems.one.parts: found 1, expected at least 2",
+        ),
+        (
+            {"systems": {"one": {"mean_of": "resnet18", "parts": 3, "images": 9}}},
+            "systems.one.images: networks see all images of their part; take it out",
+        ),
+        *(
+            ({"systems": {"one": how}}, f"systems.one: found {', '.join(how) or 'nothing'}, expected features and")
+            for how in (
+                {},
+                {"features": "spectrum"},
+                {"classifier": "svm"},
+                {"parts": 3},
+                {"features": "spectrum", "classifier": "svm", "parts": 3},
+                {"features": "spectrum", "classifier": "svm", "mean_of": "resnet18", "parts": 3},
+            )
+        ),
+        *(
+            (
+                {"systems": {name: {"features": "spectrum", "classifier": "svm"}}},
+                f"systems.{name}: {name} is the name of",
+            )
+            for name in ("resnet50", "resnet18", "vgg16_bn")
+        ),
+        (
+            {"systems": {"a@b": {"features": "spectrum", "classifier": "svm"}}},
+            'systems: found "a@b", expected to match',
+        ),
         ({"images": {"resize_to": "no"}}, 'images.resize_to: found "no", expected integer or null'),
         ({"images": {"preprocess": "crop"}}, "expected one of resize, center_crop, random_crop, texture_crop"),
         (
@@ -728,3 +785,26 @@ def test_what_a_start_needs_is_told_to_the_first_training_alone(study):
     assert not any({"freeze", "body_rate"} & knobs.keys() for knobs in asked.values())
     started = recipes.recipe(full, "train", started=True)
     assert started == {**asked["train"], "freeze": 2, "body_rate": 0.1}
+
+
+def test_systems_name_the_networks_that_they_need(study):
+    """Those beside the config's own; features of weights that nothing trains are told from those of a baseline."""
+    study["systems"] = {
+        "waves": {"features": "spectrum", "classifier": "mlp"},
+        "trained": {"features": "resnet50", "classifier": "svm", "images": 500},
+        "still": {"features": "resnet18@mine", "classifier": "logistic"},
+        "several": {"mean_of": "resnet34@mine", "parts": 3},
+    }
+    study |= {"inits": {"mine": "w.pth"}, "train": {"freeze": 1}}
+    full = config.complete(study, SCHEMA)
+    assert full["systems"] == study["systems"], "no default is filled in"
+    assert systems.classifiers(full) == ["waves", "trained", "still"]
+    assert systems.ensembles(full) == ["several"]
+    assert systems.networks(full) == ["resnet18@mine", "resnet34@mine"]
+    found = {name: (systems.network(how), systems.frozen(how)) for name, how in full["systems"].items()}
+    assert found == {
+        "waves": (None, False),
+        "trained": ("resnet50", False),
+        "still": ("resnet18@mine", True),
+        "several": ("resnet34@mine", False),
+    }

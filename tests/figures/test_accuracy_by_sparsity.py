@@ -33,6 +33,16 @@ def points(rows):
     return found.set_index("branch")
 
 
+def test_what_has_a_baseline_alone_is_no_panel(tmp_path):
+    """But where nothing has more, it is drawn all the same."""
+    system = table({"baseline": 0.7}).assign(arch="spectrum_mlp")
+    path = tmp_path / "x.svg"
+    accuracy_by_sparsity.accuracy_by_sparsity(path, pd.concat([table(DENSE), system]))
+    assert not any("spectrum_mlp" in text for text in texts(path))
+    accuracy_by_sparsity.accuracy_by_sparsity(path, system)
+    assert any("spectrum_mlp" in text for text in texts(path))
+
+
 def test_one_seed_has_an_interval_over_images():
     row = points(table(DENSE)).loc["l1-40"]
     assert (row["low"] / 100, row["high"] / 100) == pytest.approx(wilson(0.905, 1000))

@@ -73,7 +73,7 @@ def results(tmp_path):
 
 def run(results: Path, on_mixed: str) -> subprocess.CompletedProcess:
     variants = sorted((results / "runs/resnet18/seed0").iterdir())
-    arguments = ["--variants", *variants, "--on-mixed", on_mixed]
+    arguments = ["--trained", *variants, "--predicted", *variants, "--on-mixed", on_mixed]
     arguments += ["--output", results / "tables/environments.csv"]
     return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
 

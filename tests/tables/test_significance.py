@@ -11,6 +11,7 @@ from detector.stats.intervals import paired_interval
 from detector.stats.significance import equivalence, holm, mcnemar
 from detector.tables.significance import COLUMNS, significance
 from tests.support.tables import written
+from tests.tables.conftest import turned
 
 
 def test_comparisons(predictions, tmp_path):
@@ -77,6 +78,35 @@ def test_without_a_dense_control_the_baseline_is_the_only_reference(predictions)
 def test_another_run_is_no_reference(predictions):
     moved = {Variant("resnet18", 1, v.branch) if v.branch == "l1-40" else v: s for v, s in predictions.items()}
     assert {row["seed"] for row in significance(moved, 0.01)} == {0}
+
+
+def test_systems_are_compared_with_the_baseline_of_each_network_of_their_seed(predictions):
+    """And corrected for how many there are; the rows of the networks stay as they are."""
+    baseline = predictions[Variant("resnet18", 0, "baseline")]
+    alone = significance(predictions, 0.05)
+    more = {Variant("resnet50", seed, "baseline"): baseline for seed in (0, 1)}
+    more |= {Variant(f"system-{count}", 0, "baseline"): turned_all(baseline, count) for count in (9, 300)}
+    rows = significance({**predictions, **more}, 0.05, ["system-9", "system-300"])
+    assert rows[: len(alone)] == alone
+    found = pd.DataFrame(rows[len(alone) :])
+    assert set(found["arch"]) == {"system-9", "system-300"}
+    assert set(found["branch"]) == {"baseline"}
+    families = found.groupby(["testset", "reference"], sort=False)
+    assert list(families.groups) == [
+        (name, network) for network in ("resnet18", "resnet50") for name in ("faces", "made", "combined")
+    ]
+    for _, family in families:
+        assert family["arch"].tolist() == ["system-9", "system-300"]
+        assert family["mcnemar_p_holm"].tolist() == pytest.approx(holm(family["mcnemar_p"]))
+    worse = found.set_index(["arch", "testset", "reference"]).loc[("system-300", "faces", "resnet18")]
+    turned = predictions[Variant("resnet18", 0, "l1-90")]["faces"]
+    own, theirs = (predictions_stats.right(table) for table in (turned, baseline["faces"]))
+    assert worse["difference"] == pytest.approx(own.mean() - theirs.mean())
+    assert worse["verdict"] == "worse"
+
+
+def turned_all(sets, count):
+    return {name: turned(table, count if name == "faces" else 0) for name, table in sets.items()}
 
 
 @pytest.mark.parametrize("change", [lambda t: t.iloc[:-1], lambda t: t.iloc[::-1], lambda t: t.assign(source="x")])

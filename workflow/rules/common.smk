@@ -15,7 +15,14 @@ from detector.core import dependencies, extras, locks, signals, undo
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, clean_states, replacing, sha256
 from detector.data import fingerprints, kinds
-from detector.experiment import architectures, inits, left_out, methods, teachers
+from detector.experiment import (
+    architectures,
+    inits,
+    left_out,
+    methods,
+    systems,
+    teachers,
+)
 from detector.experiment import resources as growth
 from detector.experiment.branches import (
     UNPRUNED,
@@ -59,6 +66,11 @@ BRANCHES = branches(CONFIG)
 # The searches of each run, with their folders below the run's: one of each branch, or a shared one.
 SEARCHES = searches(CONFIG)
 ARCHITECTURES = CONFIG["architectures"]
+# Beside them, with a baseline alone; and the networks that these need beside the config's.
+CLASSIFIERS = systems.classifiers(CONFIG)
+SYSTEMS = list(CONFIG["systems"])
+MEASURED = [*ARCHITECTURES, *SYSTEMS]
+NETWORKS = [*ARCHITECTURES, *systems.networks(CONFIG)]
 SEEDS = CONFIG["seeds"]
 TESTSETS = ["valid", *SOURCES]
 # Of one source alone, all test images together would be the same figure again.
@@ -79,6 +91,7 @@ AHEAD = 1
 
 RUN = f"{RESULTS}/runs/{{arch}}/seed{{seed}}"
 VARIANT = f"{RUN}/{{branch}}"
+SYSTEM = f"{RESULTS}/runs/{{system}}/seed{{seed}}"
 DATA = f"{RESULTS}/data/{{source}}"
 SPLITS = f"{RESULTS}/data/splits.parquet"
 AUDIT = f"{RESULTS}/data/audit"
@@ -216,15 +229,15 @@ if any(LEFT_OUT.values()) and workflow.exec_mode == ExecMode.DEFAULT:
 
 
 def having(arch, branch, step=None):
-    """Those of these branches that an architecture has, and that take `step` where that works with its network."""
+    """Those of these branches that an architecture or a system has, and that take `step` where that works with it."""
     asked = [branch] if isinstance(branch, str) else branch
+    if arch in SYSTEMS:
+        return [name for name in asked if name == "baseline" and step is None]
     without = LEFT_OUT[arch]
     return [name for name in asked if name not in without and step not in without]
 
 
-STARTS = (
-    {} if "--lint" in sys.argv else {name: start_of(name) for name in ARCHITECTURES}
-)
+STARTS = {} if "--lint" in sys.argv else {name: start_of(name) for name in NETWORKS}
 
 
 wildcard_constraints:
@@ -264,7 +277,7 @@ STEPS_OF = {
     stage: augmentation.modules(*degradations(CONFIG, stage))
     for stage in ("train", "search", "finetune")
 }
-LIBRARY_OF = {name: architectures.module(name) for name in ARCHITECTURES}
+LIBRARY_OF = {name: architectures.module(name) for name in NETWORKS}
 METHOD_MODULES = sorted({module for found in METHOD_OF.values() for module in found})
 
 
@@ -391,14 +404,45 @@ def start_file(wildcards):
     return [ancient(start["file"])] if start else []
 
 
+def started_by(arch):
+    """What an architecture starts from, as scripts take it: its file goes by its checksum; None from scratch."""
+    start = STARTS.get(arch)
+    return start and {key: value for key, value in start.items() if key != "file"}
+
+
 def first_training(arch):
     """What the first training of an architecture is, as its script takes it."""
-    start = STARTS.get(arch)
-    more = {key: value for key, value in (start or {}).items() if key != "file"}
+    start = started_by(arch)
     return {
         "recipe": recipe(CONFIG, "train", started=start is not None),
-        **({"start": more} if start else {}),
+        **({"start": start} if start else {}),
     }
+
+
+def features_of(wildcards):
+    """The weights that a classifier's features are taken from; with meta.json, if they were trained; none of spectra."""
+    how = CONFIG["systems"][wildcards.system]
+    name = systems.network(how)
+    if name is None:
+        return []
+    if systems.frozen(how):
+        return [ancient(STARTS[name]["file"])]
+    return [
+        path
+        for file in ("model.safetensors", "meta.json")
+        for path in variants(file, "baseline", name, wildcards.seed)
+    ]
+
+
+def told_features(wildcards, input):
+    """The argument of a script that names them."""
+    return ["--network", input.network[0]] if input.network else []
+
+
+def library_of_system(wildcards):
+    """Modules of the library that a system's network is of."""
+    name = systems.network(CONFIG["systems"][wildcards.system])
+    return [] if name is None else [LIBRARY_OF[name]]
 
 
 def distill(branch):
@@ -536,6 +580,13 @@ def left_open(*archs):
 OPEN = left_open(*ARCHITECTURES)
 
 
+def runs_of(drawn):
+    """The architectures and systems that a figure of a run is drawn for: systems where predictions are enough."""
+    files = drawn.inputs.values()
+    told = drawn.per_run and all("/predictions/" in file for file in files)
+    return [*in_tables(files), *(SYSTEMS if told else [])]
+
+
 def in_tables(files):
     """The architectures that all tables among these files have rows of."""
     of = {"tables/deployment.csv": EXPORTING, "tables/pareto.csv": SEARCHING}
@@ -563,9 +614,7 @@ FIGURES = [
             if file.startswith("tables/")
         )
         for file in drawn.files(OPEN)
-        for path in expand(
-            f"{FIGURE_DIR}/{file}", arch=in_tables(drawn.inputs.values()), seed=SEEDS
-        )
+        for path in expand(f"{FIGURE_DIR}/{file}", arch=runs_of(drawn), seed=SEEDS)
     ),
     *expand(
         f"{FIGURE_DIR}/gradcam_{RUN_NAME}_{{branch}}_{{source}}.png",

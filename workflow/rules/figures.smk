@@ -77,6 +77,8 @@ for FIGURE in DRAWN.values():
             ],
         log:
             f"{LOGS}/figure_{FIGURE.name}{f'-{RUN_NAME}' if FIGURE.per_run else ''}.log",
+        wildcard_constraints:
+            arch="|".join(map(re.escape, runs_of(FIGURE))) or "-",
         params:
             figure=FIGURE.name,
             # a function: braces in it are no wildcards

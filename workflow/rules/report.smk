@@ -31,7 +31,8 @@ rule baseline_performance:
         code=code("workflow/scripts/tables/baseline_performance.py"),
         paper=PAPER,
         predictions=expand(
-            variants("predictions/{{testset}}.parquet", ["baseline"]), testset=TESTSETS
+            variants("predictions/{{testset}}.parquet", ["baseline"], MEASURED),
+            testset=TESTSETS,
         ),
     output:
         table("baseline_performance"),
@@ -116,7 +117,8 @@ rule final_accuracy:
         alike=ALIKE,
         paper=PAPER,
         predictions=expand(
-            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+            variants("predictions/{{testset}}.parquet", arch=MEASURED),
+            testset=TESTSETS,
         ),
     output:
         table("final_accuracy"),
@@ -140,7 +142,8 @@ rule significance:
         code=code("workflow/scripts/tables/significance.py"),
         alike=ALIKE,
         predictions=expand(
-            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+            variants("predictions/{{testset}}.parquet", arch=MEASURED),
+            testset=TESTSETS,
         ),
     output:
         table("significance"),
@@ -150,9 +153,11 @@ rule significance:
         variants=lambda wc, input: folders(folders(input.predictions)),
         sets=TESTSETS,
         margin=CONFIG["statistics"]["margin"],
+        systems=lambda wc: ["--systems", *SYSTEMS] if SYSTEMS else [],
     shell:
         "python {input.script:q}"
         " --variants {params.variants:q}"
+        " {params.systems:q}"
         " --sets {params.sets:q}"
         " --margin {params.margin}"
         " --output {output:q}"
@@ -191,7 +196,8 @@ rule metrics:
         code=code("workflow/scripts/tables/metrics.py", *metric_modules()),
         alike=ALIKE,
         predictions=expand(
-            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+            variants("predictions/{{testset}}.parquet", arch=MEASURED),
+            testset=TESTSETS,
         ),
     output:
         table("metrics"),
@@ -214,7 +220,8 @@ rule per_generator:
         code=code("workflow/scripts/tables/per_generator.py"),
         alike=ALIKE,
         predictions=expand(
-            variants("predictions/{{testset}}.parquet"), testset=TESTSETS
+            variants("predictions/{{testset}}.parquet", arch=MEASURED),
+            testset=TESTSETS,
         ),
     output:
         table("per_generator"),
@@ -280,7 +287,8 @@ rule environments:
         script="workflow/scripts/tables/environments.py",
         code=code("workflow/scripts/tables/environments.py"),
         trained=variants("meta.json"),
-        predicted=variants("predictions/provenance.json"),
+        fitted=variants("meta.json", arch=CLASSIFIERS),
+        predicted=variants("predictions/provenance.json", arch=MEASURED),
         exported=variants("export.json", DEPLOYED, step=left_out.EXPORTS),
         predicted_exported=variants(
             "exported/provenance.json", DEPLOYED, step=left_out.EXPORTS
@@ -290,12 +298,16 @@ rule environments:
     log:
         f"{LOGS}/environments.log",
     params:
-        variants=lambda wc, input: folders(input.trained),
+        trained=lambda wc, input: folders(input.trained),
+        fitted=lambda wc, input: folders(input.fitted),
+        predicted=lambda wc, input: folders(folders(input.predicted)),
         exported=lambda wc, input: folders(input.exported),
         on_mixed=CONFIG["statistics"]["on_mixed"],
     shell:
         "python {input.script:q}"
-        " --variants {params.variants:q}"
+        " --trained {params.trained:q}"
+        " --fitted {params.fitted:q}"
+        " --predicted {params.predicted:q}"
         " --exported {params.exported:q}"
         " --on-mixed {params.on_mixed}"
         " --output {output:q}"

@@ -53,7 +53,8 @@ def _variants(results: Path) -> Iterator[str]:
             done.append(f"searched ({read_json(best)['trials']} trials)")
         if (folder / "meta.json").is_file():
             meta = read_json(folder / "meta.json")
-            done.append(f"trained ({meta['epochs']} epochs, validation accuracy {meta['valid_accuracy']:.4f})")
+            how = f"trained ({meta['epochs']} epochs" if "epochs" in meta else "fitted (a system"
+            done.append(f"{how}, validation accuracy {meta['valid_accuracy']:.4f})")
         for name, pattern in (("tested", "predictions/*.parquet"), ("exported", "export.json")):
             done += [name] * any(folder.glob(pattern))
         done += ["bundled"] * (folder / "bundle/SHA256SUMS").is_file()

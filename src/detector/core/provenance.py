@@ -11,7 +11,7 @@ from pathlib import Path
 
 PACKAGES = (
     *("torch", "torchvision", "torch-pruning", "optuna", "numpy", "pandas", "pillow", "safetensors"),
-    *("onnx", "onnxruntime"),
+    *("onnx", "onnxruntime", "scikit-learn"),
 )
 OPTIONAL = ("openvino",)  # another runtime for exported models
 

@@ -16,7 +16,7 @@ import yaml
 
 from detector.core.errors import DetectorError, listing
 from detector.data import groups, kinds, labelling
-from detector.experiment import architectures, inits, methods, recipes, spaces, teachers
+from detector.experiment import architectures, inits, methods, recipes, spaces, systems, teachers
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
 from detector.imaging import augmentation, perturbations
@@ -197,6 +197,7 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
             )
     problems += [f"architectures: {why}" for why in map(architectures.problem, config["architectures"]) if why]
     problems += inits.problems(config)
+    problems += systems.problems(config)
     problems += _image_checks(config["images"])
     problems += _batch_checks(config)
     of_search = schema["properties"]["search"]["properties"]

@@ -16,22 +16,29 @@ def entry(config: Mapping, name: str) -> str | dict[str, Any] | None:
     return found
 
 
+def unknown(config: Mapping, name: str) -> list[str]:
+    """What is wrong with the name of an architecture's start: a sentence, or none."""
+    known, init = [PRETRAINED, *config["inits"]], architectures.start(name)
+    if init is None or init in known:
+        return []
+    near = difflib.get_close_matches(init, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
+    return [f"inits has no {init!r}; {hint}"]
+
+
 def problems(config: Mapping) -> list[str]:
     """What is wrong with the starts of a config beyond what a schema can say, without a look at files."""
-    known, lines = [PRETRAINED, *config["inits"]], []
+    lines = []
     if PRETRAINED in config["inits"]:
         lines.append(f"inits.{PRETRAINED}: the name of the libraries' own weights; choose another")
     for name in config["architectures"]:
-        if (init := architectures.start(name)) is None or init in known:
-            continue
-        near = difflib.get_close_matches(init, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(known)}"
-        lines.append(f"architectures: {name}: inits has no {init!r}; {hint}")
+        lines += [f"architectures: {name}: {why}" for why in unknown(config, name)]
     for name, how in config["inits"].items():
         if isinstance(how, Mapping) and (how["mean"] is None) != (how["std"] is None):
             lines.append(f"inits.{name}: found one of mean and std, expected both or neither")
     train = config["train"]
-    if not any(map(architectures.start, config["architectures"])):
+    members = (how["mean_of"] for how in config["systems"].values() if "mean_of" in how)
+    if not any(map(architectures.start, [*config["architectures"], *members])):
         lines += [
             f"train.{knob}: found {train[knob]}, but every network is trained from scratch; name a start, such as "
             f"{config['architectures'][0]}@{PRETRAINED} in architectures, or set it to {default}"

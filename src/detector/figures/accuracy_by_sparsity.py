@@ -69,6 +69,9 @@ def accuracy_by_sparsity(path: Path | str, table: pd.DataFrame, title: str = "Ac
         method=[part.method or None for part in parts],
         percent=[float(part.percent) if part.method else np.nan for part in parts],
     )
+    # Systems have a baseline alone: nothing to draw against.
+    pruned = table.groupby("arch", sort=False)["percent"].transform("count") > 0
+    table = table[pruned] if pruned.any() else table
     methods = [name for name in drawing.METHODS if name in set(table["method"])]
     methods += sorted(set(table["method"].dropna()) - {*methods, MATCHED})
     several = table["seed"].nunique() > 1

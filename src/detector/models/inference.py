@@ -1,29 +1,41 @@
 """Inference: logits of a network for packed images. All accuracies are computed from these later."""
 
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
-from detector.core import progress
+from detector.core import parquet, progress
+from detector.experiment.variants import VALID
 from detector.models import networks
 from detector.models.batches import Batches
+from detector.models.dataset import Images
 from detector.models.devices import Plan
+from detector.stats.predictions import require_numbers
 
 PREDICTION_COLUMNS = ("path", "source", "generator", "group", "label", "logit")
 
 
-@torch.inference_mode()
 def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> np.ndarray:
     """Logits of all images, float32 (n,), in the order of `batches`; above 0 = real.
 
     Always in fp32, whatever precision training used: exported models are compared with these.
     """
+    return outputs(model, batches, plan, title).squeeze(1)
+
+
+@torch.inference_mode()
+def outputs(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> np.ndarray:
+    """What a network makes of all images, float32 (n, k), in the order of `batches`; k = 1 for logits."""
     model = plan.place(model).eval()
     batch, passes, parts = networks.evaluation_batch(model, batches.size, plan), networks.Passes(model), []
     with progress.bar(len(batches), title) as bar:
         for images, labels in batches.evaluate(batch):
-            parts.append(passes(images).squeeze(1).float().cpu())
+            parts.append(passes(images).float().cpu())
             bar.update(len(labels))
     return torch.cat(parts).numpy()
 
@@ -31,3 +43,22 @@ def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> n
 def predictions(images: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
     """Table of predictions to save: manifest rows with their logits, columns `PREDICTION_COLUMNS`."""
     return images.assign(logit=values.astype(np.float32))[list(PREDICTION_COLUMNS)].reset_index(drop=True)
+
+
+def write(folder: Path, images: Images, who: str, found: Callable[[pd.DataFrame, str], np.ndarray]) -> None:
+    """Write the predictions of a variant: valid.parquet and one file for each source's test images.
+
+    `found`: logits of rows of the manifest, at least one, and the name of their set; `who`: the variant, for
+    errors. Raises `DetectorError` where a logit is no number.
+    """
+    sets = {VALID: images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
+    for name, rows in sets.items():
+        values = np.empty(0, np.float32)
+        if rows.empty:
+            logging.warning("%s: no images; its numbers will be empty", name)
+        else:
+            values = found(rows, name)
+        table = predictions(rows, values)
+        require_numbers(table, f"{who}, {name}")
+        parquet.write(table, folder / f"{name}.parquet")
+        logging.info("%s: %d images", name, len(rows))

@@ -7,6 +7,7 @@ from detector.experiment.variants import Variant
 # The libraries that shape what a stage computes; another version of one of the others changes no number.
 LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "trained": ("torch", "torchvision", "numpy"),
+    "fitted": ("scikit-learn", "torch", "torchvision", "numpy"),
     "predicted": ("torch", "torchvision", "numpy"),
     "exported": ("torch", "onnx", "onnxruntime", "numpy"),
     "predicted_exported": ("onnxruntime", "openvino", "torch", "numpy"),

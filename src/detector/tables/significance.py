@@ -5,6 +5,8 @@ label and logit, and gives the rows of one table. It raises `DetectorError` wher
 saw other images. Selection looks at `valid` alone; test images are only counted.
 """
 
+from collections.abc import Collection, Iterator
+
 import numpy as np
 
 from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Variant, names
@@ -26,25 +28,25 @@ COLUMNS = (
 )
 
 
-def significance(predictions: Predictions, margin: float) -> list[dict]:
+def significance(predictions: Predictions, margin: float, systems: Collection[str] = ()) -> list[dict]:
     """Rows of significance.csv: each branch against its run's baseline and dense control, on each test set.
 
-    `margin`: the difference of accuracies, as a fraction, from which on it matters. p are corrected over the
-    branches of one run, test set and reference.
+    `margin`: the difference of accuracies, as a fraction, from which on it matters. `systems`: names that stand in
+    place of an architecture but have a baseline alone, which is compared with the baseline of each network of the
+    same seed; `reference` is that network's name. p are corrected over the branches of one run, test set and
+    reference, and over the systems of one seed, test set and reference.
     """
     check(predictions)
     families: dict[tuple, list[dict]] = {}
     for variant, sets in predictions.items():
-        for reference in (BASELINE, DENSE_CONTROL):
-            other = Variant(*variant.run, reference)
-            if variant.branch in (BASELINE, reference) or other not in predictions:
-                continue
+        for other, reference in _references(variant, predictions, systems):
             theirs = with_combined(predictions[other])
             for name, table in with_combined(sets).items():
                 if name != VALID:
                     row = _comparison(right(theirs[name]), right(table), margin)
                     row |= {**names(variant), "testset": name, "reference": reference}
-                    families.setdefault((*variant.run, name, reference), []).append(row)
+                    of = variant.run if variant.arch not in systems else ("", variant.seed)
+                    families.setdefault((*of, name, reference), []).append(row)
     for family in families.values():
         for column in ("mcnemar_p", "equivalence_p"):
             for row, p in zip(family, holm([row[column] for row in family]), strict=True):
@@ -54,6 +56,20 @@ def significance(predictions: Predictions, margin: float) -> list[dict]:
             p = row["mcnemar_p_holm"], row["equivalence_p_holm"]
             row["verdict"] = verdict(row["difference"], *p, enough)
     return [row for family in families.values() for row in family]
+
+
+def _references(
+    variant: Variant, known: Collection[Variant], systems: Collection[str]
+) -> Iterator[tuple[Variant, str]]:
+    """What a variant is compared with, and what the table calls it."""
+    if variant.arch in systems:
+        for other in known:
+            if other.arch not in systems and (other.seed, other.branch) == (variant.seed, BASELINE):
+                yield other, other.arch
+    elif variant.branch != BASELINE:
+        for reference in (BASELINE, DENSE_CONTROL):
+            if variant.branch != reference and (other := Variant(*variant.run, reference)) in known:
+                yield other, reference
 
 
 def _comparison(reference: np.ndarray, branch: np.ndarray, margin: float) -> dict:

@@ -2,17 +2,16 @@
 
 import argparse
 import json
-import logging
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from detector.core import job, parquet, provenance
+from detector.core import job, provenance
 from detector.core.files import write_json
 from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, devices, inference, networks
 from detector.models.dataset import Images
-from detector.stats.predictions import require_numbers
 
 
 def main(args: argparse.Namespace) -> None:
@@ -22,17 +21,11 @@ def main(args: argparse.Namespace) -> None:
         precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
     )
     model = networks.load(args.arch, checkpoints.load_weights(args.model), images.size)
-    sets = {"valid": images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
-    for name, rows in sets.items():
-        values = np.empty(0, np.float32)
-        if rows.empty:
-            logging.warning("%s: no images; its numbers will be empty", name)
-        else:
-            values = inference.logits(model, images.batches(rows, where.torch_device), where, name)
-        table = inference.predictions(rows, values)
-        require_numbers(table, f"{args.model}, {name}")
-        parquet.write(table, args.folder / f"{name}.parquet")
-        logging.info("%s: %d images", name, len(rows))
+
+    def found(rows: pd.DataFrame, name: str) -> np.ndarray:
+        return inference.logits(model, images.batches(rows, where.torch_device), where, name)
+
+    inference.write(args.folder, images, str(args.model), found)
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
 
 

@@ -12,6 +12,7 @@ from detector.tables import environments
 
 FILES = {
     "trained": "meta.json",
+    "fitted": "meta.json",
     "predicted": "predictions/provenance.json",
     "exported": "export.json",
     "predicted_exported": "exported/provenance.json",
@@ -19,7 +20,7 @@ FILES = {
 
 
 def main(args: argparse.Namespace) -> None:
-    folders = {"trained": args.variants, "predicted": args.variants}
+    folders = {"trained": args.trained, "fitted": args.fitted, "predicted": args.predicted}
     folders |= {"exported": args.exported, "predicted_exported": args.exported}
     noted = {
         (Variant.of(folder), stage): read_json(folder / FILES[stage])
@@ -38,7 +39,9 @@ def main(args: argparse.Namespace) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--variants", type=Path, nargs="+", required=True, help="folders of variants")
+    parser.add_argument("--trained", type=Path, nargs="+", required=True, help="folders of networks")
+    parser.add_argument("--fitted", type=Path, nargs="*", default=[], help="folders of classifiers on features")
+    parser.add_argument("--predicted", type=Path, nargs="+", required=True, help="folders of all variants")
     parser.add_argument("--exported", type=Path, nargs="*", default=[], help="folders of those that are exported")
     parser.add_argument(
         "--on-mixed", choices=("warn", "fail"), required=True, help="what to do where they are mixed"

@@ -1,0 +1,73 @@
+"""Features of images for classifiers: radial spectra, or what a network makes its logit of."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from detector.core import progress
+from detector.experiment import architectures
+from detector.models import checkpoints, inference, networks, starts
+from detector.models.batches import Batches
+from detector.models.devices import Plan
+from detector.stats.spectra import spectrum
+
+CHUNK = 512  # images whose pixels are held at a time
+
+
+class Body(nn.Module):
+    """A network without its head: maps images (n, 3, h, w) to what the head is given, floats (n, k).
+
+    Where the head is given maps, their means over pixels.
+    """
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+        self._given: list[torch.Tensor] = []
+        head = model.get_submodule(networks.head(model)[0])
+        head.register_forward_pre_hook(lambda _, given: self._given.append(given[0]))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Features of images."""
+        self._given.clear()
+        self.model(images)
+        (found,) = self._given
+        return found.flatten(2).mean(2) if found.dim() > 2 else found
+
+    @property
+    def parameters_used(self) -> int:
+        """Number of the network's parameters without those of its head."""
+        unused = sum(
+            networks.parameter_count(self.model.get_submodule(name)) for name in networks.head(self.model)
+        )
+        return networks.parameter_count(self.model) - unused
+
+
+def body(architecture: str, file: Path, size: int) -> Body:
+    """The network that gives features, with a trained variant's weights or, of NETWORK@INIT, those of its start.
+
+    `size`: of the images, pixels a side. Raises `DetectorError` for a file that is not of this network.
+    """
+    if architectures.start(architecture) is None:
+        return Body(networks.load(architecture, checkpoints.load_weights(file), size))
+    model = networks.build(architecture, size=size)
+    starts.begin(model, file, architecture)
+    return Body(model.eval())
+
+
+def features(network: Body | None, batches: Batches, plan: Plan, title: str = "") -> np.ndarray:
+    """Features of all images, in the order of `batches`: a network's, float32 (n, k); without one, of spectra."""
+    return _spectra(batches, title) if network is None else inference.outputs(network, batches, plan, title)
+
+
+def _spectra(batches: Batches, title: str) -> np.ndarray:
+    """Powers on rings of equal frequency, in decibels, of what a network would see: float64 (n, size // 2)."""
+    parts = []
+    with progress.bar(len(batches), title) as bar:
+        for start in range(0, len(batches), CHUNK):
+            pixels = batches.gather(np.arange(start, min(start + CHUNK, len(batches))))
+            parts.append(spectrum(pixels, range(len(pixels))).profiles)
+            bar.update(len(pixels))
+    return np.concatenate(parts)

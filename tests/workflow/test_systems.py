@@ -1,0 +1,139 @@
+"""A classifier on features is a variant like any other: its stages write the files of one, of the images that
+networks see, and what was fitted on one network is not asked about another."""
+
+import argparse
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from detector.core import parquet
+from detector.core.errors import DetectorError
+from detector.core.files import read_json, sha256, write_json
+from detector.imaging.normalisation import IMAGENET
+from detector.models import checkpoints, classifiers, networks
+from detector.models.dataset import Images
+from detector.models.inference import PREDICTION_COLUMNS
+from tests.support.samples import load_script
+
+SIZE = 32
+SPLITS = {"train": 24, "valid": 12, "test": 10}
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Images of two sources, of which the real ones have less noise."""
+    rng, rows = np.random.default_rng(0), []
+    for split, count in SPLITS.items():
+        rows += [(split, source, i % 2) for source in ("a", "b") for i in range(count)]
+    table = pd.DataFrame(rows, columns=["split", "source", "label"]).assign(generator="", group="", frame=np.nan)
+    table["row"] = table.groupby("source").cumcount()
+    table["path"] = table["source"] + table["row"].map(" {:03d}.png".format)
+    table["sha256"] = table["path"]
+    table = table.sample(frac=1, random_state=0)
+    stores = {}
+    for source, own in table.groupby("source"):
+        label = own.sort_values("row")["label"].to_numpy()
+        spread = np.where(label == 1, 20, 60)[:, None, None, None]
+        pixels = 128 + spread * rng.uniform(-1, 1, (len(own), SIZE, SIZE, 3))
+        stores[source] = pixels.astype(np.uint8)
+    return Images(table, stores, dict.fromkeys(stores, {"size": SIZE, "preprocess": "resize"}))
+
+
+@pytest.fixture
+def study(tmp_path, images, monkeypatch):
+    """Fit a system and predict with it: its folder. Also the weights of a network, as `network`."""
+    scripts = [load_script(name) for name in ("training/classifier", "inference/predict_classifier")]
+    seen = []
+
+    def opened(manifest, packs, normalisation=IMAGENET):
+        seen.append(normalisation)
+        return Images(images.table, images.stores, images.preprocessing, normalisation)
+
+    for script in scripts:
+        monkeypatch.setattr(script.Images, "open", opened)
+    network = tmp_path / "resnet10/seed0/baseline/model.safetensors"
+    checkpoints.save_weights(network, networks.build("resnet10", 1, SIZE).state_dict())
+    write_json(network.with_name("meta.json"), {"normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3}})
+
+    def ran(how, seed=0, start=None, threads=1, only=scripts):
+        folder = tmp_path / f"waves/seed{seed}/baseline"
+        runtime = {"device": "cpu", "evaluation_batch": 8}
+        given = {"manifest": None, "packs": None, "threads": threads, "network": network}
+        given |= {
+            "model": folder / "model.safetensors",
+            "meta": folder / "meta.json",
+            "folder": folder / "predictions",
+        }
+        (folder / "predictions").mkdir(parents=True, exist_ok=True)
+        config = json.dumps({"system": how, "start": start, "runtime": runtime})
+        given |= {"config": config, "runtime": json.dumps(runtime), "system": "waves", "seed": seed}
+        for script in only:
+            script.main(argparse.Namespace(**given))
+        return folder
+
+    ran.network, ran.seen, ran.predict = network, seen, scripts[1:]
+    return ran
+
+
+SPECTRUM = {"features": "spectrum", "classifier": "logistic"}
+
+
+@pytest.mark.parametrize("classifier", ["logistic", "svm"])
+def test_a_variant_s_files_are_there_and_it_has_learned(study, images, classifier):
+    folder = study({"features": "spectrum", "classifier": classifier})
+    names = {"valid.parquet", "a.parquet", "b.parquet", "provenance.json"}
+    assert {path.name for path in (folder / "predictions").iterdir()} == names
+    for name, split in (("valid", "valid"), ("a", "test"), ("b", "test")):
+        table, rows = parquet.read(folder / f"predictions/{name}.parquet"), images.part(split)
+        rows = rows if name == "valid" else rows[rows["source"] == name]
+        assert tuple(table) == PREDICTION_COLUMNS
+        assert table["path"].tolist() == rows["path"].tolist(), "in the order of the manifest"
+        assert table["logit"].dtype == np.float32
+        assert ((table["logit"] > 0) == (table["label"] == 1)).all(), "above 0 is real"
+    meta = read_json(folder / "meta.json")
+    assert (meta["arch"], meta["seed"], meta["branch"]) == ("waves", 0, "baseline")
+    assert meta["valid_accuracy"] == 1
+    assert meta["features"] == SIZE // 2
+    assert meta["train_images"] == 48
+    arrays = checkpoints.load_weights(folder / "model.safetensors")
+    assert meta["total_parameters"] == classifiers.size({name: t.numpy() for name, t in arrays.items()})
+
+
+def test_features_of_a_network_are_its_own_under_its_normalisation(study):
+    """Of a baseline, and of start weights as they are: the same file gives the same features."""
+    start = {"sha256": sha256(study.network), "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3}}
+    folder = study({"features": "resnet10", "classifier": "logistic"})
+    meta, first = read_json(folder / "meta.json"), (folder / "model.safetensors").read_bytes()
+    assert meta["network"] == {"name": "resnet10", "sha256": start["sha256"]}
+    body = networks.parameter_count(networks.build("resnet10")) - 513
+    assert meta["total_parameters"] == body + 513 + 2 * 512
+    folder = study({"features": "resnet10@mine", "classifier": "logistic"}, start=start)
+    assert (folder / "model.safetensors").read_bytes() == first
+    assert read_json(folder / "meta.json")["start"] == start
+    assert {seen.std for seen in study.seen} == {(0.25, 0.25, 0.25)}
+    assert len(study.seen) == 4
+
+
+def test_another_network_than_that_it_was_fitted_on_is_refused(study):
+    folder = study({"features": "resnet10", "classifier": "logistic"})
+    said = (folder / "predictions/a.parquet").read_bytes()
+    checkpoints.save_weights(study.network, networks.build("resnet10", 2, SIZE).state_dict())
+    with pytest.raises(
+        DetectorError, match=r"resnet10/.*: is not what .*waves.* was fitted on; delete .* and run"
+    ):
+        study({"features": "resnet10", "classifier": "logistic"}, only=study.predict)
+    assert (folder / "predictions/a.parquet").read_bytes() == said
+    with pytest.raises(DetectorError, match=r"changed since the run began; start snakemake again"):
+        study({"features": "resnet10@mine", "classifier": "logistic"}, start={"sha256": "of before"})
+
+
+def test_so_many_images_are_taken_and_no_more(study):
+    """Alike of both sources and classes, drawn by the seed; all, where there are no more."""
+    every = (study(SPECTRUM) / "model.safetensors").read_bytes()
+    folder = study({**SPECTRUM, "images": 48})
+    assert (folder / "model.safetensors").read_bytes() == every
+    few = [study({**SPECTRUM, "images": 12}, seed) for seed in (0, 1)]
+    assert [read_json(folder / "meta.json")["train_images"] for folder in few] == [12, 12]
+    assert (few[0] / "model.safetensors").read_bytes() != (few[1] / "model.safetensors").read_bytes() != every
