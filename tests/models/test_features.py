@@ -30,7 +30,9 @@ def where():
     return devices.plan("cpu", "fp32", 1, SIZE)
 
 
-@pytest.mark.parametrize("name", ["resnet10", "mobilenetv2_100", "convnext_atto"])
+@pytest.mark.parametrize(
+    "name", ["resnet10", "mobilenetv2_100", "convnext_atto", "small_cnn_attention", "resnet18_gram"]
+)
 def test_a_head_makes_the_logit_of_them(name, where):
     model = networks.build(name, 3, SIZE).eval()
     head = model.get_submodule(networks.head(model)[0])
