@@ -22,6 +22,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/systems.smk"
 include: "workflow/rules/deploy.smk"
 include: "workflow/rules/robustness.smk"
+include: "workflow/rules/protocols.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/figures.smk"
 

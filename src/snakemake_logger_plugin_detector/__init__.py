@@ -166,7 +166,7 @@ class LogHandler(LogHandlerBase):
 
 def _name(job: Event) -> str:
     values = (f"seed {value}" if key == "seed" else str(value) for key, value in job.wildcards.items())
-    return " ".join([job.rule_name, *values])
+    return " ".join(filter(None, [job.rule_name, *values]))  # the place of the plain run has no name
 
 
 def _read(path: str) -> str:

@@ -75,6 +75,14 @@ def test_states_go_and_all_else_stays(results, monkeypatch, capsys):
     assert capsys.readouterr().out == "nothing to clean\n"
 
 
+def test_states_of_a_protocol_s_networks_go_too_and_their_locks_hold(results):
+    state = results / "state/protocols/gan/baseline-resnet18-seed0"
+    (state / "key").mkdir(parents=True)
+    assert state in {item.path for item in cleaning.deletable(results)}
+    with locks.held(job.lock_of(state)), pytest.raises(DetectorError, match="held by a process that is at work"):
+        cleaning.deletable(results)
+
+
 def test_pixels_go_where_they_are_asked_for_and_it_is_said_what_that_costs(results, monkeypatch, capsys):
     before = files(results)
     assert clean(monkeypatch, results, "--pixels", "--yes") == 0

@@ -74,6 +74,22 @@ def test_a_search_that_all_branches_share_is_told(begun):
     ]
 
 
+def test_networks_of_a_protocol_and_their_jobs_are_told_apart_from_the_plain_run_s(begun):
+    write_json(
+        begun / "protocols/gan/runs/resnet18/seed10/baseline/meta.json", {"epochs": 3, "valid_accuracy": 0.5}
+    )
+    job_of = "protocols/glide/baseline-resnet18-seed10"
+    (begun / "state" / job_of / "key").mkdir(parents=True)
+    (begun / f"logs/{job_of}.log").parent.mkdir(parents=True)
+    (begun / f"logs/{job_of}.log").write_text("10:00:00 INFO baseline resnet18 seed 10: epoch 2/12  loss 0.1\n")
+    finish_state(begun / "state/protocols/gan/baseline-resnet18-seed10", "key")
+    with locks.held(job.lock_of(begun / "state" / job_of)):
+        said = summary.text(begun).splitlines()
+    assert "  protocols/gan: resnet18 seed 10 baseline: trained (3 epochs, validation accuracy 0.5000)" in said
+    assert "  at work: protocols/glide: baseline resnet18 seed 10: epoch 2/12  loss 0.1" in said
+    assert sum("protocols" in line for line in said) == 2
+
+
 def test_a_job_that_has_said_nothing_yet_is_named(begun):
     (begun / "logs/pack-others.log").write_text("")
     (begun / "state/pack-others").rmdir()

@@ -60,6 +60,17 @@ def test_a_file_system_without_syncing_is_no_error(tmp_path, monkeypatch):
     assert files.read_json(tmp_path / "file") == [1]
 
 
+def test_states_of_jobs_that_are_through_go_at_any_depth_and_others_stay(tmp_path):
+    through, begun = ("a", "protocols/gan/a", "protocols/glide/a"), ("b", "protocols/gan/b")
+    for name in through:
+        files.finish_state(tmp_path / name, "key")
+    for name in begun:
+        (tmp_path / name / "key").mkdir(parents=True)
+    files.clean_states(tmp_path)
+    assert [(tmp_path / name).exists() for name in (*through, *begun)] == [False] * 3 + [True] * 2
+    assert not (tmp_path / "protocols/glide").exists(), "nothing else was there"
+
+
 def test_no_final_name_is_given_elsewhere():
     """`os.replace` and its like stand in one place; `demo` moves an old folder out of the way, to delete it."""
     library = Path(detector.__file__).parent

@@ -376,6 +376,27 @@ def test_holding_out_every_generator_is_refused(scans):
         hold_out(scans, "celeb-df", "stylegan")
 
 
+def test_a_network_without_a_generator_has_the_plain_run_s_other_images_and_its_test_sets(scans, caplog):
+    plain = build(scans)
+    table = manifest.without(plain, "stylegan")
+    lost = (plain.generator == "stylegan") & (plain.split != "test")
+    assert lost.any()
+    pd.testing.assert_frame_equal(table, plain[~lost].reset_index(drop=True))
+    assert caplog.text == ""
+
+
+def test_a_network_without_the_only_generator_is_refused_and_one_of_which_nothing_is_there_told(scans, caplog):
+    plain = build(scans)
+    alone = plain[plain.generator.isin(["", "stylegan"])].reset_index(drop=True)
+    with pytest.raises(
+        DetectorError, match="protocol: without stylegan there is no fake image in train and valid"
+    ):
+        manifest.without(alone, "stylegan")
+    pd.testing.assert_frame_equal(manifest.without(alone, "glide"), alone)
+    assert "protocol: glide: found no training or validation image of it" in caplog.text
+    assert "protocol: glide: found no test image of it" in caplog.text
+
+
 @pytest.fixture
 def photographs(tmp_path):
     for name in ("a.jpg", "deeper/b.png", "deeper/c.jpg"):

@@ -163,6 +163,20 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "cannot be called 'valid'",
         ),
         ({"search": {"learning_rate": [1.0e-3, 1.0e-5]}}, "swap them"),
+        ({"protocol": "leave_one_out"}, 'protocol: found "leave_one_out", expected to match'),
+        ({"protocol": {"generators": ["glide"]}}, "protocol: missing kind"),
+        ({"protocol": {"kind": "leave_one_generator_out", "generators": []}}, "expected at least 1 item"),
+        (
+            {"protocol": {"kind": "leave_one_generator_out", "branches": ["l1-41"]}},
+            "protocol.branches: no l1-41; there are baseline, l1-00, l1-10",
+        ),
+        (
+            {
+                "protocol": {"kind": "leave_one_generator_out", "generators": ["gan", "glide"]},
+                "data": {"hold_out": ["glide"]},
+            },
+            "protocol.generators: found glide, which data.hold_out keeps from all training; take it out of one",
+        ),
         (
             {"search": {"space": {"optimiser": ["Adam"]}}},
             "search.space.optimiser: unknown key; did you mean 'opti",

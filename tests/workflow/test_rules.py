@@ -134,6 +134,52 @@ def test_what_does_not_work_with_a_network_is_left_out_for_it_alone(tmp_path):
     assert "nothing was started: architectures: convnext_atto: images: takes none of 16 px" in refused.stdout
 
 
+def test_each_network_of_a_protocol_is_made_by_the_rules_of_the_plain_run(tmp_path):
+    """Beside the plain run, which is in the table as it is: nothing of it is made twice, and no other result."""
+    study = Workspace(tmp_path / "study")
+    asked = {"kind": "leave_one_generator_out", "generators": ["glide", "stylegan"], "branches": ["l1-40"]}
+    study.configure({**TINY, "protocol": asked})
+    plan = study.snakemake("--dry-run", "--printshellcmds").stdout
+    made = {line for outputs in re.findall(r"^ +output: (.*)", plan, re.MULTILINE) for line in outputs.split(", ")}
+    top = "results/tiny/"
+    networks = {name: f"{top}protocols/{name}/" for name in asked["generators"]}
+    of = {name: {path for path in made if path.startswith(place)} for name, place in networks.items()}
+    assert {path for path in made if "/protocols/" in path} == of["glide"] | of["stylegan"]
+    for name, place in networks.items():
+        manifest = f"{place}data/manifest.parquet"
+        as_plain = {path.replace(place, top) for path in of[name]}
+        assert as_plain <= made
+        assert {path.split("/seed0/")[-1] for path in as_plain} == {
+            "results/tiny/data/manifest.parquet",
+            *(
+                f"{branch}/{file}"
+                for branch in ("baseline", "l1-40")
+                for file in (
+                    *("model.safetensors", "meta.json", "history.csv"),
+                    *(f"predictions/{test}.parquet" for test in ("valid", "faces140k", "synthbuster")),
+                    "predictions/provenance.json",
+                )
+            ),
+            *("l1-40/hpo/best.json", "l1-40/hpo/trials.csv"),
+        }
+        told = [line for line in plan.splitlines() if manifest in line and line.startswith("Shell command: ")]
+        assert f"--generator {name} " in next(line for line in told if "protocol_manifest.py" in line)
+        others = [line for line in told if "protocol_manifest.py" not in line]
+        assert len(others) == 5, "baseline, search, fine-tuning and two predictions"
+        for line in others:
+            assert not re.findall(rf"{top}(?:runs|data/manifest|protocols/(?!{name}/))", line)
+    reads = json.loads(re.search(r"generator_matrix\.py --networks '([^']*)'", plan)[1])
+    run = "runs/resnet18/seed0"
+    assert reads == {
+        name: [f"{place}{run}/{branch}" for branch in ("baseline", "l1-40")]
+        for name, place in {"": top, **networks}.items()
+    }
+    study.configure({**TINY, "protocol": {**asked, "generators": ["glyde"]}})
+    refused = study.snakemake("--dry-run")
+    assert refused.returncode == 1
+    assert re.search("nothing was started: protocol.generators: found glyde, expected .* dalle2, ", refused.stdout)
+
+
 @pytest.mark.long
 def test_a_baseline_is_told_the_file_that_it_starts_from_and_what_it_holds(tmp_path):
     """From scratch it is told none; a file that is missing, or of another network, stops the plan."""

@@ -20,6 +20,7 @@ from detector.experiment import (
     inits,
     left_out,
     methods,
+    protocols,
     systems,
     teachers,
 )
@@ -92,6 +93,11 @@ AHEAD = 1
 RUN = f"{RESULTS}/runs/{{arch}}/seed{{seed}}"
 VARIANT = f"{RUN}/{{branch}}"
 SYSTEM = f"{RESULTS}/runs/{{system}}/seed{{seed}}"
+# What trains and predicts does so for the plain run, where {place} is empty, and for each network of a protocol.
+ANY = f"{RESULTS}/{{place}}"
+ANY_RUN = f"{ANY}runs/{{arch}}/seed{{seed}}"
+ANY_VARIANT = f"{ANY_RUN}/{{branch}}"
+ANY_MANIFEST = f"{ANY}data/manifest.parquet"
 DATA = f"{RESULTS}/data/{{source}}"
 SPLITS = f"{RESULTS}/data/splits.parquet"
 AUDIT = f"{RESULTS}/data/audit"
@@ -340,20 +346,32 @@ def packed(wildcards=None):
 
 
 def variants(
-    file, branch=("baseline", *BRANCHES), arch=ARCHITECTURES, seed=SEEDS, step=None
+    file,
+    branch=("baseline", *BRANCHES),
+    arch=ARCHITECTURES,
+    seed=SEEDS,
+    step=None,
+    place="",
 ):
-    """One file of each variant, in the order of the tables; by default of all variants. `step`: as in `having`."""
+    """One file of each variant, in the order of the tables; by default of all variants of the plain run.
+
+    `step`: as in `having`. `place`: of the plain run, or of a network of a protocol.
+    """
     return [
         path
         for name in ([arch] if isinstance(arch, str) else arch)
         for path in expand(
-            f"{VARIANT}/{file}", arch=name, seed=seed, branch=having(name, branch, step)
+            f"{ANY_VARIANT}/{file}",
+            place=place,
+            arch=name,
+            seed=seed,
+            branch=having(name, branch, step),
         )
     ]
 
 
 def searched(file, arch=ARCHITECTURES, seed=SEEDS):
-    """One file of each search, in the order of the tables."""
+    """One file of each search of the plain run, in the order of the tables."""
     return [
         path
         for name in ([arch] if isinstance(arch, str) else arch)
@@ -380,7 +398,12 @@ def found_by(wildcards):
     """The result of the search whose best a branch is fine-tuned with."""
     own = BRANCHES[wildcards.branch].get("hyperparameters_of", wildcards.branch)
     folder = SEARCHES.get(SHARED) or SEARCHES[own]
-    return expand(f"{RUN}/{folder}/best.json", arch=wildcards.arch, seed=wildcards.seed)
+    return expand(
+        f"{ANY_RUN}/{folder}/best.json",
+        place=wildcards.place,
+        arch=wildcards.arch,
+        seed=wildcards.seed,
+    )
 
 
 def teacher_of(wildcards):
@@ -392,7 +415,9 @@ def teacher_of(wildcards):
         return [
             path
             for file in ("model.safetensors", "meta.json")
-            for path in variants(file, name, wildcards.arch, wildcards.seed)
+            for path in variants(
+                file, name, wildcards.arch, wildcards.seed, place=wildcards.place
+            )
         ]
     # Contents count, not times: the parameters have their checksum.
     return [ancient(name), ancient(str(Path(name).with_name("meta.json")))]
@@ -499,6 +524,64 @@ def scan_options(source):
     }
 
 
+@cache
+def generators_of(source):
+    """The generators of a source, listed as a scan lists its images; noted, because that takes a while."""
+    options = SOURCES[source]
+    lister = ROOT.joinpath("src", *kinds.PACKAGE.split("."), f"{options['type']}.py")
+    asked = canonical([os.path.abspath(options["root"]), scan_options(source)])
+    note = NOTED / f"{hashlib.sha256(asked.encode()).hexdigest()}.generators"
+    of = [fingerprint(source), dependencies.key(lister)]
+    # A job on a cluster runs because the plan said so, as in `fingerprint`.
+    if note.exists() and (
+        (found := json.loads(note.read_text()))["of"] == of
+        or workflow.exec_mode != ExecMode.DEFAULT
+    ):
+        return found["generators"]
+    found = kinds.generators(options)
+    with replacing(note) as temporary:
+        temporary.write_text(json.dumps({"of": of, "generators": found}))
+    return found
+
+
+# What the networks of a protocol are trained without, or up to, by the name of their folder below protocols/.
+PROTOCOL = protocols.protocol(CONFIG)
+try:
+    KEPT_OUT = (
+        {}
+        if PROTOCOL is None or "--lint" in sys.argv
+        else protocols.networks(
+            PROTOCOL,
+            {
+                name
+                for source in SOURCES
+                if PROTOCOL.kind == protocols.GENERATORS
+                for name in generators_of(source)
+            },
+            CONFIG["data"]["hold_out"],
+        )
+    )
+except DetectorError as error:
+    raise WorkflowError(f"nothing was started: {error}")
+PLACES = [f"protocols/{name}/" for name in KEPT_OUT]
+
+
+def networks(wildcards, input):
+    """A parameter: the folders of variants by what they were trained without, as JSON; "" is the plain run."""
+    found = folders(folders(input.predictions))
+    count = len(found) // (1 + len(PLACES))
+    of = ["", *KEPT_OUT.values()]
+    return canonical(
+        {name: found[count * at : count * (at + 1)] for at, name in enumerate(of)}
+    )
+
+
+wildcard_constraints:
+    # The empty place is that of the plain run; an empty constraint would be none.
+    place="|".join(["(?:)", *map(re.escape, PLACES)]),
+    kept_out="|".join(map(re.escape, KEPT_OUT)) or "(?!)",
+
+
 def table(name, category="Tables"):
     """A table as an output that the report shows."""
     return report(
@@ -555,6 +638,7 @@ TABLES = expand(
         *(["deployment"] if EXPORTING else []),
         *(["robustness"] if PERTURBED else []),
         *(["left_out"] if any(LEFT_OUT.values()) else []),
+        *([PROTOCOL.table] if KEPT_OUT else []),
     ],
 )
 

@@ -6,12 +6,13 @@
 #         Its study is named by all that a search depends on; a finished one is never searched again
 #         A matched control has no hpo/: it is fine-tuned with what another branch's search found
 #         With `search.share: all` there is one search for all branches of a run, of the dense control, in the run's hpo/
+#         The same below protocols/{kept_out}/, where a protocol asks for branches
 #         runs/{arch}/seed{seed}/pareto/{trials.csv, journal.log}   of `search.goals`, where there are any
 
 # Nothing reads what a further worker leaves, so their number makes no stage stale. They are asked for where a
 # search has no result yet.
 SHARED_SEARCH = SHARED in SEARCHES
-HPO = f"{RUN}/hpo" if SHARED_SEARCH else f"{VARIANT}/hpo"
+HPO = f"{ANY_RUN}/hpo" if SHARED_SEARCH else f"{ANY_VARIANT}/hpo"
 SEARCH = "search-{arch}-seed{seed}" + ("" if SHARED_SEARCH else "-{branch}")
 FURTHER_WORKERS = [
     marker
@@ -42,17 +43,17 @@ rule search:
             methods.module(tried(wc)["method"]),
             *STEPS_OF["search"],
         ),
-        manifest=MANIFEST,
+        manifest=ANY_MANIFEST,
         packs=packed(),
-        baseline=f"{RUN}/baseline/model.safetensors",
-        meta=f"{RUN}/baseline/meta.json",
+        baseline=f"{ANY_RUN}/baseline/model.safetensors",
+        meta=f"{ANY_RUN}/baseline/meta.json",
     output:
         best=f"{HPO}/best.json",
         trials=f"{HPO}/trials.csv",
     log:
-        f"{LOGS}/{SEARCH}.log",
+        f"{LOGS}/{{place}}{SEARCH}.log",
     benchmark:
-        f"{BENCHMARKS}/{SEARCH}.tsv"
+        f"{BENCHMARKS}/{{place}}{SEARCH}.tsv"
     wildcard_constraints:
         branch="|".join(SEARCHES),
     priority: AHEAD
@@ -70,7 +71,7 @@ rule search:
             recipe=recipe(CONFIG, "search"),
             runtime={**RUNTIME, "memory": TRAINING_MB},
         ),
-        state=f"{STATE}/{SEARCH}",
+        state=f"{STATE}/{{place}}{SEARCH}",
         journal=f"{HPO}/journal.log",
         role=lambda wc, output: (
             ["--worker", wc.worker]
@@ -99,9 +100,9 @@ use rule search as search_worker with:
     output:
         temp(touch(f"{HPO}/worker{{worker}}.done")),
     log:
-        f"{LOGS}/{SEARCH}-worker{{worker}}.log",
+        f"{LOGS}/{{place}}{SEARCH}-worker{{worker}}.log",
     benchmark:
-        f"{BENCHMARKS}/{SEARCH}-worker{{worker}}.tsv"
+        f"{BENCHMARKS}/{{place}}{SEARCH}-worker{{worker}}.tsv"
 
 
 # One more search for each architecture and seed, of pruning method and share too; what it finds becomes a branch
@@ -180,20 +181,20 @@ rule finetune:
             *METHOD_OF[wc.branch],
             *STEPS_OF["finetune"],
         ),
-        manifest=MANIFEST,
+        manifest=ANY_MANIFEST,
         packs=packed(),
-        baseline=f"{RUN}/baseline/model.safetensors",
-        meta=f"{RUN}/baseline/meta.json",
+        baseline=f"{ANY_RUN}/baseline/model.safetensors",
+        meta=f"{ANY_RUN}/baseline/meta.json",
         best=found_by,
         teacher=teacher_of,
     output:
-        model=f"{VARIANT}/model.safetensors",
-        meta=f"{VARIANT}/meta.json",
-        history=f"{VARIANT}/history.csv",
+        model=f"{ANY_VARIANT}/model.safetensors",
+        meta=f"{ANY_VARIANT}/meta.json",
+        history=f"{ANY_VARIANT}/history.csv",
     log:
-        f"{LOGS}/finetune-{{arch}}-seed{{seed}}-{{branch}}.log",
+        f"{LOGS}/{{place}}finetune-{{arch}}-seed{{seed}}-{{branch}}.log",
     benchmark:
-        f"{BENCHMARKS}/finetune-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+        f"{BENCHMARKS}/{{place}}finetune-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
         branch="|".join(BRANCHES),
     priority: AHEAD
@@ -213,7 +214,7 @@ rule finetune:
         teacher=lambda wc, input: (
             ["--teacher", input.teacher[0]] if input.teacher else []
         ),
-        state=f"{STATE}/finetune-{{arch}}-seed{{seed}}-{{branch}}",
+        state=f"{STATE}/{{place}}finetune-{{arch}}-seed{{seed}}-{{branch}}",
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"

@@ -2,6 +2,7 @@
 #
 # needs   runs/{arch}/seed{seed}/{branch}/model.safetensors, the manifest and the packed images
 # gives   runs/{arch}/seed{seed}/{branch}/predictions/{valid, source …}.parquet   one logit per image
+#         The same below protocols/{kept_out}/ for each network of a protocol
 #         runs/{arch}/seed{seed}/latency.csv                                      all branches, interleaved
 
 
@@ -11,21 +12,21 @@ rule predict:
         code=lambda wc: code(
             "workflow/scripts/inference/predict.py", LIBRARY_OF[wc.arch]
         ),
-        manifest=MANIFEST,
+        manifest=ANY_MANIFEST,
         packs=packed(),
-        model=f"{VARIANT}/model.safetensors",
-        meta=f"{VARIANT}/meta.json",
+        model=f"{ANY_VARIANT}/model.safetensors",
+        meta=f"{ANY_VARIANT}/meta.json",
     output:
         predictions=expand(
-            f"{VARIANT}/predictions/{{testset}}.parquet",
+            f"{ANY_VARIANT}/predictions/{{testset}}.parquet",
             testset=TESTSETS,
             allow_missing=True,
         ),
-        provenance=f"{VARIANT}/predictions/provenance.json",
+        provenance=f"{ANY_VARIANT}/predictions/provenance.json",
     log:
-        f"{LOGS}/predict-{{arch}}-seed{{seed}}-{{branch}}.log",
+        f"{LOGS}/{{place}}predict-{{arch}}-seed{{seed}}-{{branch}}.log",
     benchmark:
-        f"{BENCHMARKS}/predict-{{arch}}-seed{{seed}}-{{branch}}.tsv"
+        f"{BENCHMARKS}/{{place}}predict-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:

@@ -391,7 +391,7 @@ rule figure_rules:
         f"{LOGS}/figure_rules.log",
     params:
         # Enough to find the images; no other key changes which rules there are.
-        config=section("results", "data"),
+        config=section("results", "data", *(["protocol"] if PROTOCOL else [])),
         # Each has a rule.
         figures=list(DRAWN),
         # Not the input: in object storage, that is a copy without the schema beside it.

@@ -2,6 +2,7 @@
 #
 # needs   data/manifest.parquet and the packed images
 # gives   runs/{arch}/seed{seed}/baseline/{model.safetensors, meta.json, history.csv}
+#         The same below protocols/{kept_out}/, with the manifest there, for each network of a protocol
 
 
 rule baseline:
@@ -12,17 +13,17 @@ rule baseline:
             *architectures.modules(wc.arch),
             *STEPS_OF["train"],
         ),
-        manifest=MANIFEST,
+        manifest=ANY_MANIFEST,
         packs=packed(),
         start=start_file,
     output:
-        model=f"{RUN}/baseline/model.safetensors",
-        meta=f"{RUN}/baseline/meta.json",
-        history=f"{RUN}/baseline/history.csv",
+        model=f"{ANY_RUN}/baseline/model.safetensors",
+        meta=f"{ANY_RUN}/baseline/meta.json",
+        history=f"{ANY_RUN}/baseline/history.csv",
     log:
-        f"{LOGS}/baseline-{{arch}}-seed{{seed}}.log",
+        f"{LOGS}/{{place}}baseline-{{arch}}-seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/baseline-{{arch}}-seed{{seed}}.tsv"
+        f"{BENCHMARKS}/{{place}}baseline-{{arch}}-seed{{seed}}.tsv"
     priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
@@ -35,7 +36,7 @@ rule baseline:
             **first_training(wc.arch), runtime={**RUNTIME, "memory": TRAINING_MB}
         ),
         start=lambda wc, input: ["--start", *input.start] if input.start else [],
-        state=f"{STATE}/baseline-{{arch}}-seed{{seed}}",
+        state=f"{STATE}/{{place}}baseline-{{arch}}-seed{{seed}}",
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"

@@ -47,7 +47,7 @@ def deletable(results: Path, pixels: bool = False) -> list[Item]:
 
 def check_idle(results: Path) -> None:
     """Raise `DetectorError` where a job of these results, or a snakemake of this folder, is at work."""
-    for lock in (PRESENCE, *sorted(results.glob("state/*.lock"))):
+    for lock in (PRESENCE, *status.state_locks(results)):
         if locks.is_held(lock):
             raise DetectorError(f"{lock}: held by a process that is at work on a run; wait for it, or stop it")
 
@@ -55,9 +55,9 @@ def check_idle(results: Path) -> None:
 def _states(results: Path) -> Iterator[Item]:
     if (results / "state").is_symlink():
         return
-    for path in sorted(results.glob("state/*")):
-        if path.is_dir() and not path.is_symlink() and status.JOBS.fullmatch(path.name):
-            said = status.last(results, path.name)
+    for path in status.states(results):
+        if not path.is_symlink():
+            said = status.last(results, path.relative_to(results / "state").as_posix())
             lost = "nothing, its job is through" if any(path.glob(f"*/{DONE}")) else f"half-done work: {said}"
             yield Item(path, _size(path), lost)
 

@@ -12,6 +12,10 @@ TOLD = re.compile(r"^\d\d:\d\d:\d\d INFO (.*(?:epoch|trial) \d+/\d+.*|.*\d+ of \
 JOBS = re.compile(r"(pack|baseline|search|finetune)-[\w-]+")  # that keep a state
 HPO = "hpo"  # folder of a search, in that of its branch or, where all branches share it, in that of its run
 TAIL = 1 << 16  # bytes of a log that are looked at
+PLACES = (
+    "",
+    "protocols/*/",
+)  # below results, its logs and states: of the plain run, and of networks of a protocol
 
 
 def text(results: Path) -> str:
@@ -44,9 +48,13 @@ def _there(results: Path, name: str) -> bool:
 
 
 def _variants(results: Path) -> Iterator[str]:
-    found = [path for path in results.glob("runs/*/seed*/*") if path.is_dir()]
+    found = [path for place in PLACES for path in results.glob(f"{place}runs/*/seed*/*") if path.is_dir()]
     first = (BASELINE, HPO)
-    for folder in sorted(found, key=lambda path: (path.parts[-3:-1], path.name not in first, path.name)):
+
+    def order(path: Path) -> tuple:
+        return _place(results, path), path.parts[-3:-1], path.name not in first, path.name
+
+    for folder in sorted(found, key=order):
         done = []
         best = folder / "best.json" if folder.name == HPO else folder / HPO / "best.json"
         if best.is_file():
@@ -61,17 +69,39 @@ def _variants(results: Path) -> Iterator[str]:
         if done:
             arch, seed, branch = folder.parts[-3:]
             of = "all branches" if branch == HPO else branch
-            yield f"{arch} {seed.replace('seed', 'seed ')} {of}: {', '.join(done)}"
+            where = f"{place}: " if (place := _place(results, folder)) else ""
+            yield f"{where}{arch} {seed.replace('seed', 'seed ')} {of}: {', '.join(done)}"
+
+
+def _place(results: Path, variant: Path) -> str:
+    """Where in the results the runs lie that a variant is of: "" for the plain run, or protocols/NAME."""
+    return "/".join(variant.relative_to(results).parts[:-4])
+
+
+def states(results: Path) -> list[Path]:
+    """Folders of the jobs that keep a state, and links called like one."""
+    found = [path for place in PLACES for path in results.glob(f"state/{place}*")]
+    return sorted(path for path in found if path.is_dir() and JOBS.fullmatch(path.name))
+
+
+def state_locks(results: Path) -> list[Path]:
+    """Locks of jobs that are at work, or were killed."""
+    return sorted(path for place in PLACES for path in results.glob(f"state/{place}*.lock"))
 
 
 def _jobs(results: Path) -> Iterator[str]:
     """Jobs that keep a state and are not through: what each last said, and whether it is at work."""
     state = results / "state"
-    left = {path.name for path in state.glob("*") if path.is_dir() and not any(path.glob(f"*/{DONE}"))}
-    left |= {path.name.split(".")[0] for path in state.glob("*.lock")}
-    for name in sorted(filter(JOBS.fullmatch, left)):
+    left = {path.relative_to(state) for path in states(results) if not any(path.glob(f"*/{DONE}"))}
+    # A lock is called like its job, with the number of a further worker behind.
+    left |= {path.relative_to(state).with_name(path.name.split(".")[0]) for path in state_locks(results)}
+    for job in sorted(left):
+        if not JOBS.fullmatch(job.name):
+            continue
+        name = job.as_posix()
         works = any(locks.is_held(lock) for lock in state.glob(f"{name}.*lock"))
-        yield f"{'at work' if works else 'stopped'}: {last(results, name)}"
+        where = f"{job.parent}: " if job.parent.name else ""
+        yield f"{'at work' if works else 'stopped'}: {where}{last(results, name)}"
 
 
 def last(results: Path, job: str) -> str:

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 DONE = "done"  # name of the file that marks a state as no longer needed
@@ -119,6 +119,10 @@ def finish_state(folder: Path | str, key: str) -> None:
 
 
 def clean_states(root: Path | str) -> None:
-    """Remove all states below `root` whose jobs are finished."""
-    for done in Path(root).glob(f"*/*/{DONE}"):
-        shutil.rmtree(done.parents[1], ignore_errors=True)
+    """Remove all states below `root` whose jobs are finished, and the folders that held nothing else."""
+    for done in list(Path(root).rglob(DONE)):
+        job = done.parents[1]
+        shutil.rmtree(job, ignore_errors=True)
+        for folder in job.parents[: len(job.relative_to(root).parts) - 1]:
+            with suppress(OSError):  # it holds something else
+                folder.rmdir()

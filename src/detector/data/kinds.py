@@ -57,6 +57,15 @@ def lists_of(options: Mapping) -> tuple[str, ...]:
     return (*module(options["type"]).LISTS, *([options["list"]] if options.get("list") else []))
 
 
+def generators(options: Mapping) -> list[str]:
+    """Names of the generators of a source with this config section, sorted, listed as a scan lists its images.
+
+    Raises `DetectorError` as the scan of the kind does.
+    """
+    records = module(options["type"]).scan(Path(options["root"]), options)
+    return sorted({record.generator for record in records} - {""})
+
+
 def check_official(name: str, kind: str, records: Sequence[Record]) -> None:
     """Raise `DetectorError` naming each (split, class) whose count is not that of the complete data set.
 

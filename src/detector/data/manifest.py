@@ -76,13 +76,8 @@ def build(
             )
         parts.append(part.sort_values("path"))
     table = pd.concat(parts)[list(COLUMNS)].reset_index(drop=True)
-    learned = set(table.loc[table.label == FAKE, "split"])
-    if hold_out and (empty := [split for split in ("train", "valid") if split not in learned]):
-        held = ", ".join(sorted(hold_out))
-        raise DetectorError(
-            f"data.hold_out: without {held} there is no fake image in {' and '.join(empty)}; "
-            "hold out fewer generators, or add a source with others"
-        )
+    if hold_out:
+        _require_fakes(table, f"data.hold_out: without {', '.join(sorted(hold_out))}", "hold out fewer generators")
     if lost := sorted(set(hold_out) - set(table.loc[table.split == "test", "generator"])):
         log.warning(
             "data.hold_out: %s: no image in test, so nothing of it is tested; choose a split that gives it some "
@@ -90,6 +85,33 @@ def build(
             ", ".join(lost),
         )
     return table
+
+
+def without(table: pd.DataFrame, generator: str) -> pd.DataFrame:
+    """The manifest without the training and validation images of a generator; all test images stay.
+
+    Raises `DetectorError` where no fake is left to train or validate on.
+    """
+    learned = table.split != "test"
+    left = table[~(learned & (table.generator == generator))].reset_index(drop=True)
+    _require_fakes(left, f"protocol: without {generator}", "name others in protocol.generators")
+    if len(left) == len(table):
+        log.warning(
+            "protocol: %s: found no training or validation image of it, so the network without it is the network "
+            "with it",
+            generator,
+        )
+    if not ((table.split == "test") & (table.generator == generator)).any():
+        log.warning("protocol: %s: found no test image of it, so nothing of it is tested", generator)
+    return left
+
+
+def _require_fakes(table: pd.DataFrame, what: str, remedy: str) -> None:
+    learned = set(table.loc[table.label == FAKE, "split"])
+    if empty := [split for split in ("train", "valid") if split not in learned]:
+        raise DetectorError(
+            f"{what} there is no fake image in {' and '.join(empty)}; {remedy}, or add a source with others"
+        )
 
 
 def require_parts(table: pd.DataFrame) -> None:

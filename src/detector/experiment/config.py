@@ -16,7 +16,7 @@ import yaml
 
 from detector.core.errors import DetectorError, listing
 from detector.data import groups, kinds, labelling
-from detector.experiment import architectures, inits, methods, recipes, spaces, systems, teachers
+from detector.experiment import architectures, inits, methods, protocols, recipes, spaces, systems, teachers
 from detector.experiment.branches import branches
 from detector.experiment.variants import BASELINE, COMBINED, MAGNITUDE, MATCHED, SHARED, VALID
 from detector.imaging import augmentation, perturbations
@@ -206,6 +206,7 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
     problems += _augment_checks(config)
     problems += _crop_checks(config)
     problems += teachers.problems(config)
+    problems += protocols.problems(config)
     if not math.isclose(sum(data["fractions"]), 1, abs_tol=1e-9):
         problems.append(f"data.fractions: {data['fractions']} add up to {sum(data['fractions']):g}, expected 1")
     shares = {f"prune.methods.{method}": values for method, values in config["prune"]["methods"].items()}

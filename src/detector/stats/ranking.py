@@ -128,7 +128,7 @@ def delong(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict[str
     if min(int(fake.sum()), int((~fake).sum())) < 2:
         return dict.fromkeys(names, float("nan"))
     of_fakes, of_reals = (
-        np.stack(parts) for parts in zip(_placements(fake, first), _placements(fake, second), strict=True)
+        np.stack(parts) for parts in zip(placements(fake, first), placements(fake, second), strict=True)
     )
     difference = float(of_fakes[1].mean() - of_fakes[0].mean())
     variance = float(sum(np.var(part[1] - part[0], ddof=1) / part.shape[1] for part in (of_fakes, of_reals)))
@@ -141,7 +141,7 @@ def delong(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict[str
     return dict(zip(names, (difference, difference - half, difference + half, p), strict=True))
 
 
-def _placements(fake: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def placements(fake: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Share of real images that score below each fake, and of fakes above each real one; ties one half."""
     score = -np.asarray(logit, dtype=np.float64)
     among_all, among_fakes, among_reals = map(_ranks, (score, score[fake], score[~fake]))

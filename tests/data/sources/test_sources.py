@@ -18,7 +18,7 @@ from detector.core.labels import FAKE, REAL
 from detector.data import sources as data_sources
 from detector.data import walk
 from detector.data.fingerprints import fingerprint
-from detector.data.kinds import kinds, lists_of, missing_roots, module
+from detector.data.kinds import generators, kinds, lists_of, missing_roots, module
 from detector.data.records import Record
 from detector.data.sources import celebdf, cifake, faces140k, synthbuster
 from detector.data.sources import folder as folder_module
@@ -607,3 +607,9 @@ def test_a_list_that_is_not_there_is_missed_before_anything_starts(tmp_path):
     assert said in missing_roots({"some": source})
     (tmp_path / "mine.csv").touch()
     assert missing_roots({"some": source}) == ""
+
+
+def test_the_generators_of_a_source_are_those_of_its_scan(tiny_tree):
+    options = {name: {"type": name, "root": tiny_tree / name} for name in ("faces140k", "synthbuster")}
+    assert generators(options["faces140k"]) == ["stylegan"]
+    assert generators(options["synthbuster"]) == sorted(synthbuster.GENERATORS)

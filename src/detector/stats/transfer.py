@@ -1,0 +1,238 @@
+"""Transfer: networks trained without a part of the fakes, tested on every part, beside one trained with all.
+
+A part is a set of fakes (those of a generator) with the real images that they are told from. How good a network is
+on a part is the share of its fakes that are called fake, and the area under the ROC curve against its real images.
+A drop is the value of the network trained with everything less that of another, on the same images: above 0
+something is lost.
+"""
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import expit, stdtrit
+from scipy.special import logit as logodds
+
+from detector.core.labels import FAKE
+from detector.stats import decisions, intervals, ranking
+
+EVERYTHING = ""  # the network that was trained with all parts
+COLUMNS = (
+    *("seen", "parts", "n", "reals", "accuracy", "accuracy_low", "accuracy_high"),
+    *("groups", "grouped_low", "grouped_high", "specificity", "balanced_accuracy"),
+    *("auc", "auc_low", "auc_high", "auc_grouped_low", "auc_grouped_high"),
+    *("drop", "drop_low", "drop_high", "drop_grouped_low", "drop_grouped_high"),
+    *("auc_drop", "auc_drop_low", "auc_drop_high", "auc_drop_grouped_low", "auc_drop_grouped_high"),
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Fakes that belong together and the real images that they are told from: masks, bool (n,)."""
+
+    fakes: np.ndarray
+    reals: np.ndarray
+
+
+@dataclass(frozen=True)
+class Images:
+    """Test images that all networks were shown: `label`, int (n,), 1 = real, and what belongs together.
+
+    `group`, int (n,): images of one group (a person, a prompt) are no independent draws; `known`, bool (n,): of
+    which images a group is known. Any other is a group by itself.
+    """
+
+    label: np.ndarray
+    group: np.ndarray
+    known: np.ndarray
+
+
+def matrix(
+    images: Images,
+    logits: Mapping[str, np.ndarray],
+    parts: Mapping[str, Part],
+    unseen: Collection[tuple[str, str]],
+    targets: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    """Rows with `network`, `part` and `COLUMNS`: each network on each part, then means over unseen and seen parts.
+
+    `logits`: of the images, float (n,), by network, `EVERYTHING` among them. `unseen`: the pairs of network and
+    part of which the network was trained with nothing. `targets`: for each network but `EVERYTHING` the part that
+    it is there for; the mean over unseen parts is that of these pairs, and the mean over seen parts that of all
+    pairs of a network in `targets` and a part of another that the network has seen. In rows of means, network and
+    part are empty. A part without fakes has no row; where it has no real images, all areas are NaN.
+    """
+    parts = {name: part for name, part in parts.items() if part.fakes.any()}
+    cells = {
+        (network, name): _Cell.of(images, values, part)
+        for network, values in logits.items()
+        for name, part in parts.items()
+    }
+    rows = []
+    for (network, name), cell in cells.items():
+        row = {"network": network, "part": name, "seen": "no" if (network, name) in unseen else "yes", "parts": 1}
+        row |= _columns(images, {name: [cell]}, {name: cells[EVERYTHING, name]}, network != EVERYTHING)
+        rows.append(row)
+    tested = [name for name in dict.fromkeys(targets.values()) if name in parts]
+    for seen in ("no", "yes"):
+        chosen: dict[str, list[_Cell]] = {name: [] for name in tested}
+        for network, target in targets.items():
+            for name in tested:
+                if (name == target) == (seen == "no") and ((network, name) in unseen) == (seen == "no"):
+                    chosen[name].append(cells[network, name])
+        chosen = {name: found for name, found in chosen.items() if found}
+        if chosen:
+            whole = {name: cells[EVERYTHING, name] for name in chosen}
+            row = {"network": "", "part": "", "seen": seen, "parts": len(chosen)}
+            rows.append(row | _columns(images, chosen, whole, True))
+    return rows
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One network on one part: which fakes are called fake, bool (k,), the share of real images called real.
+
+    `area` is that under the ROC curve, and `influence`, float (n,), what each image has to do with its error.
+    """
+
+    part: Part
+    right: np.ndarray
+    specificity: float
+    area: float
+    influence: np.ndarray
+
+    @classmethod
+    def of(cls, images: Images, logit: np.ndarray, part: Part) -> "_Cell":
+        called = decisions.right(images.label, logit)
+        influence = np.zeros(len(logit))
+        area = specificity = math.nan
+        if part.reals.any():
+            specificity = float(called[part.reals].mean())
+            chosen = part.fakes | part.reals
+            fake = images.label[chosen] == FAKE
+            of_fakes, of_reals = ranking.placements(fake, logit[chosen])
+            area = float(of_fakes.mean())
+            influence[part.fakes] = (of_fakes - area) / len(of_fakes)
+            influence[part.reals] = (of_reals - area) / len(of_reals)
+        return cls(part, called[part.fakes], specificity, area, influence)
+
+
+def _columns(
+    images: Images, chosen: Mapping[str, Sequence[_Cell]], whole: Mapping[str, _Cell], compared: bool
+) -> dict[str, Any]:
+    """Columns from `n` on: the mean over parts of the mean over the networks that are chosen of each.
+
+    `whole`: the network trained with everything, on the same parts; `compared`: whether there is a drop to it.
+    """
+    masks = [cells[0].part.fakes for cells in chosen.values()]
+    rights = [np.mean([cell.right for cell in cells], axis=0) for cells in chosen.values()]
+    areas = [float(np.mean([cell.area for cell in cells])) for cells in chosen.values()]
+    influence = np.mean([np.mean([cell.influence for cell in cells], axis=0) for cells in chosen.values()], axis=0)
+    place = np.repeat(np.arange(len(masks)), [int(mask.sum()) for mask in masks])
+    group = np.concatenate([images.group[mask] for mask in masks])
+    grouped = any(images.known[mask].any() for mask in masks)
+    real = np.any([cells[0].part.reals for cells in chosen.values()], axis=0)
+    shown = real | np.any(masks, axis=0)
+    influence, of_shown = influence[shown], images.group[shown]
+    right, area = np.concatenate(rights), float(np.mean(areas))
+    share = float(np.mean([one.mean() for one in rights]))
+    specificity = float(np.mean([cell.specificity for cells in chosen.values() for cell in cells]))
+    row = {"n": len(right), "reals": int(real.sum()), "specificity": specificity}
+    row |= {"balanced_accuracy": (share + specificity) / 2, "accuracy": share, "auc": area}
+    row |= _pair("accuracy", _share(right, place, None)) | _pair("auc", _area(area, influence, None))
+    if grouped:
+        row["groups"] = len(np.unique(group))
+        row |= _pair("grouped", _share(right, place, group))
+        row |= _pair("auc_grouped", _area(area, influence, of_shown))
+    if not compared:
+        return row
+    lost = np.concatenate([cell.right for cell in whole.values()]) - right
+    other = float(np.mean([cell.area for cell in whole.values()]))
+    more = np.mean([cell.influence for cell in whole.values()], axis=0)[shown] - influence
+    drop = float(np.mean([lost[place == at].mean() for at in range(len(masks))]))
+    row |= {"drop": drop, "auc_drop": other - area}
+    row |= _pair("drop", mean_of_parts(lost, place, None, differences=True))
+    row |= _pair("auc_drop", _around(other - area, more, None))
+    if grouped:
+        row |= _pair("drop_grouped", mean_of_parts(lost, place, group, differences=True))
+        row |= _pair("auc_drop_grouped", _around(other - area, more, of_shown))
+    return row
+
+
+def _pair(name: str, bounds: tuple[float, float]) -> dict[str, float]:
+    return {f"{name}_low": bounds[0], f"{name}_high": bounds[1]}
+
+
+def _share(right: np.ndarray, part: np.ndarray, group: np.ndarray | None) -> tuple[float, float]:
+    """Interval of a mean share: of one part that of `per_generator.csv`."""
+    if part.max() > 0 or not np.isin(right, (0, 1)).all():
+        return mean_of_parts(right, part, group)
+    if group is None:
+        return intervals.wilson(float(right.mean()), len(right))
+    return intervals.wilson_grouped(right.astype(bool), np.unique(group, return_inverse=True)[1])
+
+
+def mean_of_parts(
+    values: np.ndarray, part: np.ndarray, group: np.ndarray | None, *, differences: bool = False
+) -> tuple[float, float]:
+    """95 % interval of the mean over parts of the means of `values`, float (n,), in each; parts weigh the same.
+
+    `part`: int (n,), from 0 without gaps. `values` are from 0 to 1, or with `differences` from -1 to 1. The
+    adjusted Wald interval of a linear function of proportions (Price & Bonett 2004; of paired differences Bonett &
+    Price 2012): each of m parts gets 2/m images more of either kind, with `differences` 1/m. `group`, int (n,):
+    images of a group, in whichever parts, are one draw: the variance is that of the sums of groups, with Student's
+    t of one less than their number; what is added then counts as groups of mean size, and the interval is not
+    narrower than that of single images. NaN with fewer than two groups.
+    """
+    single = group is None
+    number = np.arange(len(values)) if group is None else np.unique(group, return_inverse=True)[1]
+    count = int(number.max(initial=-1)) + 1
+    if count < 2:
+        return math.nan, math.nan
+    many, images = int(part.max()) + 1, np.bincount(part)
+    pairs = np.unique(np.stack([part, number]), axis=1)
+    size = images / np.bincount(pairs[0], minlength=many)
+    added, kinds = (1 / many, (-1, 1)) if differences else (2 / many, (0, 1))
+    weight = images + 2 * added * size
+    centre = (np.bincount(part, values) + added * size * sum(kinds)) / weight
+    sums = np.bincount(number, (values - centre[part]) / (many * weight[part]))
+    variance = (sums**2).sum() * (1 if count == len(values) else count / (count - 1))
+    variance += sum((added * (size * (kind - centre) / (many * weight)) ** 2).sum() for kind in kinds)
+    half = _quantile(count, single or count == len(values)) * math.sqrt(variance)
+    if not single:
+        low, high = mean_of_parts(values, part, None, differences=differences)
+        half = max(half, (high - low) / 2)
+    mean = float(np.mean(np.bincount(part, values) / images))
+    middle = float(centre.mean())
+    return max(float(kinds[0]), min(middle - half, mean)), min(1.0, max(middle + half, mean))
+
+
+def _around(value: float, influence: np.ndarray, group: np.ndarray | None) -> tuple[float, float]:
+    """95 % interval of a difference of areas by the influence of images (DeLong et al. 1988), or of groups."""
+    spread = _spread(influence, group)
+    return (value - spread, value + spread) if spread > 0 or value == 0 else (math.nan, math.nan)
+
+
+def _area(value: float, influence: np.ndarray, group: np.ndarray | None) -> tuple[float, float]:
+    """The same of an area, on the scale of log odds (Pepe 2003); NaN where classes do not overlap."""
+    spread = _spread(influence, group)
+    if not spread > 0 or not 0 < value < 1:
+        return math.nan, math.nan
+    odds, half = logodds(value), spread / (value * (1 - value))
+    return float(expit(odds - half)), float(expit(odds + half))
+
+
+def _spread(influence: np.ndarray, group: np.ndarray | None) -> float:
+    """Half the width of a 95 % interval by the influence of each image, or of each group of images."""
+    if group is None:
+        return _quantile(0, True) * math.sqrt((influence**2).sum())
+    sums = np.bincount(np.unique(group, return_inverse=True)[1], influence)
+    grouped = math.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) if len(sums) > 1 else math.nan
+    return max(_quantile(len(sums), len(sums) == len(influence)) * grouped, _spread(influence, None))
+
+
+def _quantile(groups: int, single: bool) -> float:
+    """The 97.5 % point: of the normal distribution for single images, of Student's t for so many groups."""
+    return intervals.Z95 if single else float(stdtrit(groups - 1, 0.975))

@@ -1,0 +1,63 @@
+# Protocols: networks trained without something that they are tested on all the same.
+#
+# needs   data/manifest.parquet and the predictions of the plain run
+# gives   protocols/{kept_out}/data/manifest.parquet   that of the plain run, less what this network never sees
+#         protocols/{kept_out}/runs/…                  made by the rules that make runs/… (train, compress, evaluate)
+#         tables/generator_matrix.csv                  train against test; the plain run is the row with everything
+
+
+rule protocol_manifest:
+    input:
+        script="workflow/scripts/data/protocol_manifest.py",
+        code=code("workflow/scripts/data/protocol_manifest.py"),
+        manifest=MANIFEST,
+    output:
+        manifest=f"{RESULTS}/protocols/{{kept_out}}/data/manifest.parquet",
+    log:
+        f"{LOGS}/protocols/{{kept_out}}/manifest.log",
+    priority: AHEAD
+    resources:
+        mem_mb=grown(4000, MILLION_MB),
+        runtime=grown(20, 5),
+    params:
+        generator=lambda wc: KEPT_OUT[wc.kept_out],
+    shell:
+        "python {input.script:q}"
+        " --plain {input.manifest:q}"
+        " --generator {params.generator:q}"
+        " --manifest {output.manifest:q}"
+        " --log {log:q}"
+
+
+rule generator_matrix:
+    input:
+        script="workflow/scripts/tables/generator_matrix.py",
+        code=code("workflow/scripts/tables/generator_matrix.py"),
+        alike=ALIKE,
+        predictions=[
+            path
+            for place in ["", *PLACES]
+            for path in expand(
+                variants(
+                    "predictions/{{testset}}.parquet",
+                    PROTOCOL.branches if PROTOCOL else [],
+                    place=place,
+                ),
+                testset=SOURCES,
+            )
+        ],
+    output:
+        table("generator_matrix"),
+    log:
+        f"{LOGS}/generator_matrix.log",
+    params:
+        networks=networks,
+        sets=list(SOURCES),
+        hold_out=sorted(CONFIG["data"]["hold_out"]),
+    shell:
+        "python {input.script:q}"
+        " --networks {params.networks:q}"
+        " --sets {params.sets:q}"
+        " --hold-out {params.hold_out:q}"
+        " --output {output:q}"
+        " --log {log:q}"
