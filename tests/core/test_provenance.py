@@ -109,7 +109,8 @@ def test_each_stage_that_notes_it_reads_it_before_it_opens_an_image(name, monkey
     script = load_script(name)
     if hasattr(script, "read_json"):
         monkeypatch.setattr(script, "read_json", lambda path: {})
-    given = {"gpus": 0, "threads": 1, "pruning": "{}", "system": None, "seed": 0}
+    given = {"gpus": 0, "threads": 1, "pruning": "{}", "system": "{}", "seed": 0}
+    given |= {"models": [tmp_path / "model.safetensors"]}
     given["config"] = '{"runtime": {}, "system": {"features": "spectrum"}}'
     given |= dict.fromkeys(("model", "baseline"), tmp_path / "model.safetensors")
     (tmp_path / "meta.json").write_text("{}")
@@ -122,5 +123,6 @@ def test_the_stages_that_note_it_are_those_that_run_a_network_once():
     expected = {
         *("training/baseline", "training/finetune", "inference/predict", "export/export"),
         *("export/predict_exported", "training/classifier", "inference/predict_classifier"),
+        "inference/predict_mean",
     }
     assert expected <= {*NOTING}

@@ -55,6 +55,22 @@ def test_stratified_keeps_the_shares_of_each_stratum():
     assert counts["common", "valid"] == 90
 
 
+@given(keys, st.integers(1, 5), st.integers(0, 5), st.randoms(use_true_random=False))
+def test_parts_have_nothing_in_common_and_hold_all_alike(keys, of, seed, rng):
+    """Each has as many of every stratum as another, but for one; and hangs on no order."""
+    strata = {key: rng.choice("abc") for key in keys}
+    parts = [splits.part([strata[key] for key in keys], keys, number + 1, of, seed) for number in range(of)]
+    assert sorted(key for part in parts for key in part) == sorted(keys)
+    for stratum in (*"abc", None):
+        counts = [sum(stratum in (None, strata[key]) for key in part) for part in parts]
+        assert max(counts) - min(counts) <= 1
+    shuffled = rng.sample(keys, len(keys))
+    again = [
+        splits.part([strata[key] for key in shuffled], shuffled, number + 1, of, seed) for number in range(of)
+    ]
+    assert again == parts
+
+
 def test_grouped_names_each_group_once():
     groups = [f"g{i % 10}" for i in range(90)]
     result = splits.grouped(groups, STUDY, seed=0)

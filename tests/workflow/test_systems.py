@@ -1,5 +1,5 @@
-"""A classifier on features is a variant like any other: its stages write the files of one, of the images that
-networks see, and what was fitted on one network is not asked about another."""
+"""A system is a variant like any other: its stages write the files of one, of the images that networks see; what
+was fitted on one network is not asked about another; and a mean is that of networks that shared no image."""
 
 import argparse
 import json
@@ -12,9 +12,10 @@ from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.core.files import read_json, sha256, write_json
 from detector.imaging.normalisation import IMAGENET
-from detector.models import checkpoints, classifiers, networks
+from detector.models import checkpoints, classifiers, devices, inference, networks
 from detector.models.dataset import Images
 from detector.models.inference import PREDICTION_COLUMNS
+from detector.training.fit import fit
 from tests.support.samples import load_script
 
 SIZE = 32
@@ -42,17 +43,22 @@ def images():
 
 
 @pytest.fixture
-def study(tmp_path, images, monkeypatch):
-    """Fit a system and predict with it: its folder. Also the weights of a network, as `network`."""
-    scripts = [load_script(name) for name in ("training/classifier", "inference/predict_classifier")]
-    seen = []
+def seen(images, monkeypatch):
+    """The images in the place of packed ones; a list of the normalisations under which they were opened."""
+    found = []
 
     def opened(manifest, packs, normalisation=IMAGENET):
-        seen.append(normalisation)
+        found.append(normalisation)
         return Images(images.table, images.stores, images.preprocessing, normalisation)
 
-    for script in scripts:
-        monkeypatch.setattr(script.Images, "open", opened)
+    monkeypatch.setattr(Images, "open", opened)
+    return found
+
+
+@pytest.fixture
+def study(tmp_path, seen):
+    """Fit a system and predict with it: its folder. Also the weights of a network, as `network`."""
+    scripts = [load_script(name) for name in ("training/classifier", "inference/predict_classifier")]
     network = tmp_path / "resnet10/seed0/baseline/model.safetensors"
     checkpoints.save_weights(network, networks.build("resnet10", 1, SIZE).state_dict())
     write_json(network.with_name("meta.json"), {"normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3}})
@@ -73,7 +79,7 @@ def study(tmp_path, images, monkeypatch):
             script.main(argparse.Namespace(**given))
         return folder
 
-    ran.network, ran.seen, ran.predict = network, seen, scripts[1:]
+    ran.network, ran.predict = network, scripts[1:]
     return ran
 
 
@@ -101,7 +107,7 @@ def test_a_variant_s_files_are_there_and_it_has_learned(study, images, classifie
     assert meta["total_parameters"] == classifiers.size({name: t.numpy() for name, t in arrays.items()})
 
 
-def test_features_of_a_network_are_its_own_under_its_normalisation(study):
+def test_features_of_a_network_are_its_own_under_its_normalisation(study, seen):
     """Of a baseline, and of start weights as they are: the same file gives the same features."""
     start = {"sha256": sha256(study.network), "normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3}}
     folder = study({"features": "resnet10", "classifier": "logistic"})
@@ -112,8 +118,8 @@ def test_features_of_a_network_are_its_own_under_its_normalisation(study):
     folder = study({"features": "resnet10@mine", "classifier": "logistic"}, start=start)
     assert (folder / "model.safetensors").read_bytes() == first
     assert read_json(folder / "meta.json")["start"] == start
-    assert {seen.std for seen in study.seen} == {(0.25, 0.25, 0.25)}
-    assert len(study.seen) == 4
+    assert {one.std for one in seen} == {(0.25, 0.25, 0.25)}
+    assert len(seen) == 4
 
 
 def test_another_network_than_that_it_was_fitted_on_is_refused(study):
@@ -137,3 +143,51 @@ def test_so_many_images_are_taken_and_no_more(study):
     few = [study({**SPECTRUM, "images": 12}, seed) for seed in (0, 1)]
     assert [read_json(folder / "meta.json")["train_images"] for folder in few] == [12, 12]
     assert (few[0] / "model.safetensors").read_bytes() != (few[1] / "model.safetensors").read_bytes() != every
+
+
+def test_a_mean_is_that_of_networks_which_shared_no_image(tmp_path, images, seen, monkeypatch):
+    train, predict = load_script("training/baseline"), load_script("inference/predict_mean")
+    recipe = {"optimizer": "SGD", "learning_rate": 0.01, "batch_size": 8, "epochs": 1, "patience": None, "flip": 0}
+    runtime, fitted = {"device": "cpu", "evaluation_batch": 8}, []
+    monkeypatch.setattr(train, "fit", lambda *args, **more: fitted.append(args[1:3]) or fit(*args, **more))
+    for number in (1, 2):
+        config = {
+            "recipe": recipe,
+            "runtime": {**runtime, "precision": "fp32"},
+            "part": {"number": number, "of": 2},
+        }
+        folder = tmp_path / f"experts/seed0/resnet10-{number}"
+        given = {"gpus": 0, "threads": 1, "arch": "resnet10", "seed": 0, "config": json.dumps(config)}
+        given |= {"manifest": None, "packs": None, "start": None, "state": tmp_path / f"state/{number}"}
+        given |= {
+            "model": folder / "model.safetensors",
+            "meta": folder / "meta.json",
+            "history": folder / "history.csv",
+        }
+        train.main(argparse.Namespace(**given))
+    rows = [set(zip(part._store.tolist(), part._row.tolist(), strict=True)) for part, _ in fitted]
+    assert [len(part) for part in rows] == [24, 24]
+    assert not rows[0] & rows[1]
+    assert [len(valid) for _, valid in fitted] == [24, 24], "all validation images"
+    assert all(part.labels.sum() == 12 for part, _ in fitted)
+    models = sorted(tmp_path.glob("experts/seed0/*/model.safetensors"))
+    folder = tmp_path / "experts/seed0/baseline"
+    (folder / "predictions").mkdir(parents=True)
+    given = {"name": "experts", "seed": 0, "system": json.dumps({"mean_of": "resnet10", "parts": 2}), "threads": 1}
+    given |= {"models": models, "runtime": json.dumps(runtime), "manifest": None, "packs": None}
+    predict.main(argparse.Namespace(**given, folder=folder / "predictions", meta=folder / "meta.json"))
+    where = devices.plan("cpu", "fp32", 1, SIZE)
+    alone = [networks.load("resnet10", checkpoints.load_weights(path), SIZE) for path in models]
+    for name, part in (("valid", images.part("valid")), ("b", images.part("test", "b"))):
+        batches = images.batches(part, where.torch_device)
+        logits = [inference.logits(model, batches, where) for model in alone]
+        assert abs(logits[0] - logits[1]).min() > 1e-4
+        saved = parquet.read(folder / f"predictions/{name}.parquet")
+        assert saved["logit"].to_numpy() == pytest.approx(np.mean(logits, axis=0), rel=1e-5, abs=1e-6)
+        assert saved["path"].tolist() == part["path"].tolist()
+    meta = read_json(folder / "meta.json")
+    assert meta["total_parameters"] == 2 * networks.parameter_count(alone[0])
+    assert [member["sha256"] for member in meta["members"]] == [sha256(path) for path in models]
+    assert len({member["data_fingerprint"] for member in meta["members"]}) == 2
+    assert meta["arch"] == "experts"
+    assert "epochs" not in meta

@@ -68,7 +68,7 @@ BRANCHES = branches(CONFIG)
 SEARCHES = searches(CONFIG)
 ARCHITECTURES = CONFIG["architectures"]
 # Beside them, with a baseline alone; and the networks that these need beside the config's.
-CLASSIFIERS = systems.classifiers(CONFIG)
+CLASSIFIERS, ENSEMBLES = systems.classifiers(CONFIG), systems.ensembles(CONFIG)
 SYSTEMS = list(CONFIG["systems"])
 MEASURED = [*ARCHITECTURES, *SYSTEMS]
 NETWORKS = [*ARCHITECTURES, *systems.networks(CONFIG)]
@@ -93,6 +93,7 @@ AHEAD = 1
 RUN = f"{RESULTS}/runs/{{arch}}/seed{{seed}}"
 VARIANT = f"{RUN}/{{branch}}"
 SYSTEM = f"{RESULTS}/runs/{{system}}/seed{{seed}}"
+MEMBER = f"{SYSTEM}/{{arch}}-{{part}}"
 # What trains and predicts does so for the plain run, where {place} is empty, and for each network of a protocol.
 ANY = f"{RESULTS}/{{place}}"
 ANY_RUN = f"{ANY}runs/{{arch}}/seed{{seed}}"
@@ -181,12 +182,12 @@ def learned(module, name, arguments, why, holds=lambda found: True):
     return found
 
 
-def failing_with(name):
-    """What fails for a network that is not the study's, by step."""
+def failing_with(name, steps):
+    """What fails for a network that is not the study's, by step, images and training among them."""
     return learned(
         "detector.export.trial",
         name,
-        [str(CONFIG["images"]["size"]), *left_out.steps(CONFIG)],
+        [str(CONFIG["images"]["size"]), *steps],
         f"Trying every step with {name}, once, before anything is trained",
     )
 
@@ -206,13 +207,16 @@ def start_of(name):
 
 
 FAILING = {
-    name: failing_with(architectures.network(name))
-    for name in ARCHITECTURES
+    name: failing_with(
+        architectures.network(name),
+        left_out.steps(CONFIG) if name in ARCHITECTURES else [],
+    )
+    for name in NETWORKS
     if architectures.network(name) not in architectures.STUDY
     and "--lint" not in sys.argv
 }
 if useless := [
-    f"architectures: {name}: {step}: {found[step]}"
+    f"{'architectures' if name in ARCHITECTURES else 'systems'}: {name}: {step}: {found[step]}"
     for name, found in FAILING.items()
     for step in left_out.NEEDED
     if step in found
@@ -462,6 +466,15 @@ def features_of(wildcards):
 def told_features(wildcards, input):
     """The argument of a script that names them."""
     return ["--network", input.network[0]] if input.network else []
+
+
+def members(file, system, seed=SEEDS):
+    """One file of each network that a system is the mean of."""
+    how = CONFIG["systems"][system]
+    parts = range(1, how["parts"] + 1)
+    return expand(
+        f"{MEMBER}/{file}", system=system, seed=seed, arch=how["mean_of"], part=parts
+    )
 
 
 def library_of_system(wildcards):

@@ -287,6 +287,7 @@ rule environments:
         script="workflow/scripts/tables/environments.py",
         code=code("workflow/scripts/tables/environments.py"),
         trained=variants("meta.json"),
+        members=[path for name in ENSEMBLES for path in members("meta.json", name)],
         fitted=variants("meta.json", arch=CLASSIFIERS),
         predicted=variants("predictions/provenance.json", arch=MEASURED),
         exported=variants("export.json", DEPLOYED, step=left_out.EXPORTS),
@@ -298,7 +299,7 @@ rule environments:
     log:
         f"{LOGS}/environments.log",
     params:
-        trained=lambda wc, input: folders(input.trained),
+        trained=lambda wc, input: folders([*input.trained, *input.members]),
         fitted=lambda wc, input: folders(input.fitted),
         predicted=lambda wc, input: folders(folders(input.predicted)),
         exported=lambda wc, input: folders(input.exported),

@@ -1,7 +1,10 @@
-# Systems: classifiers on features of images. Each has a baseline alone, and passes through the tables of predictions.
+# Systems: classifiers on features of images, and means of networks. Each has a baseline alone, which passes through the
+# tables of predictions.
 #
 # needs   the manifest and the packed images; of a network's features its trained baseline, or what it starts from
 # gives   runs/{system}/seed{seed}/baseline/{model.safetensors, meta.json, predictions/}
+#         runs/{system}/seed{seed}/{arch}-{part}/{model.safetensors, meta.json, history.csv}   of a mean, which has no
+#         model.safetensors of its own
 
 
 rule classifier:
@@ -96,4 +99,92 @@ rule predict_classifier:
         " --runtime {params.runtime:q}"
         " --threads {threads}"
         " --folder {params.folder:q}"
+        " --log {log:q}"
+
+
+# Each goes on from a state of its own.
+use rule baseline as expert with:
+    input:
+        script="workflow/scripts/training/baseline.py",
+        code=lambda wc: code(
+            "workflow/scripts/training/baseline.py",
+            *architectures.modules(wc.arch),
+            *STEPS_OF["train"],
+        ),
+        manifest=MANIFEST,
+        packs=packed(),
+        start=start_file,
+    output:
+        model=f"{MEMBER}/model.safetensors",
+        meta=f"{MEMBER}/meta.json",
+        history=f"{MEMBER}/history.csv",
+    log:
+        f"{LOGS}/baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}.log",
+    benchmark:
+        f"{BENCHMARKS}/baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}.tsv"
+    wildcard_constraints:
+        system="|".join(ENSEMBLES) or "-",
+        arch="|".join(map(re.escape, NETWORKS)),
+        part=r"\d+",
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        config=lambda wc: section(
+            **first_training(wc.arch),
+            part={
+                "number": int(wc.part),
+                "of": CONFIG["systems"][wc.system]["parts"],
+            },
+            runtime={**RUNTIME, "memory": TRAINING_MB},
+        ),
+        start=lambda wc, input: ["--start", *input.start] if input.start else [],
+        state=f"{STATE}/baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}",
+
+
+rule predict_mean:
+    input:
+        script="workflow/scripts/inference/predict_mean.py",
+        code=lambda wc: code(
+            "workflow/scripts/inference/predict_mean.py", *library_of_system(wc)
+        ),
+        manifest=MANIFEST,
+        packs=packed(),
+        models=lambda wc: members("model.safetensors", wc.system, wc.seed),
+        metas=lambda wc: members("meta.json", wc.system, wc.seed),
+    output:
+        predictions=expand(
+            f"{SYSTEM}/baseline/predictions/{{testset}}.parquet",
+            testset=TESTSETS,
+            allow_missing=True,
+        ),
+        provenance=f"{SYSTEM}/baseline/predictions/provenance.json",
+        meta=f"{SYSTEM}/baseline/meta.json",
+    log:
+        f"{LOGS}/predict_mean-{{system}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/predict_mean-{{system}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        system="|".join(ENSEMBLES) or "-",
+    priority: AHEAD
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=grown(PREDICTION_MB, MILLION_MB),
+        runtime=grown(240, 240),
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        system=lambda wc: canonical(CONFIG["systems"][wc.system]),
+        folder=lambda wc, output: folders(output.predictions)[0],
+        runtime=canonical(inference(PREDICTION_MB)),
+    shell:
+        "python {input.script:q}"
+        " --name {wildcards.system}"
+        " --seed {wildcards.seed}"
+        " --system {params.system:q}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --models {input.models:q}"
+        " --runtime {params.runtime:q}"
+        " --threads {threads}"
+        " --folder {params.folder:q}"
+        " --meta {output.meta:q}"
         " --log {log:q}"

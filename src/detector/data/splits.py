@@ -90,6 +90,16 @@ def subset(strata: Sequence[Hashable], keys: Sequence[str], count: int, seed: in
     return {key for stratum, m in members.items() for key in ordered(m, seed)[: quota[stratum]]}
 
 
+def part(strata: Sequence[Hashable], keys: Sequence[str], number: int, of: int, seed: int) -> set[str]:
+    """Draw part `number`, from 1, of `of` parts of the keys, each with its share of every stratum to within one.
+
+    The parts have no key in common and hold all together; none has more than one key more than another.
+    """
+    members = _by_stratum(strata, keys)
+    row = [key for stratum in sorted(members, key=repr) for key in ordered(members[stratum], seed)]
+    return set(row[number - 1 :: of])
+
+
 def _by_stratum(strata: Sequence[Hashable], keys: Sequence[str]) -> dict[Hashable, list[str]]:
     members: dict[Hashable, list[str]] = defaultdict(list)
     for stratum, key in zip(strata, keys, strict=True):

@@ -1,8 +1,8 @@
 """Data set of a job: the manifest with the packed stores of its sources."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,9 @@ from detector.data.store import open_store, verify
 from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.imaging.preprocessing import Preprocessing
 from detector.models.batches import Batches
+
+# What draws some of the images: given the stratum and the key of each, the keys of those.
+Choice = Callable[[Sequence[Hashable], Sequence[str]], set[str]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,17 @@ class Images:
         """Rows of the manifest for a split, of all sources or one."""
         rows = self.table[self.table["split"] == split]
         return rows if source is None else rows[rows["source"] == source]
+
+    def trained_on(self, choose: Choice) -> "Images":
+        """The same with some of the training images alone: those that `choose` draws.
+
+        Strata are source, class and generator.
+        """
+        rows = self.part("train")
+        strata = list(rows[["source", "label", "generator"]].itertuples(index=False, name=None))
+        keys = rows["source"] + "/" + rows["path"]
+        left = rows.index[~keys.isin(choose(strata, list(keys)))]
+        return replace(self, table=self.table.drop(index=left))
 
     def batches(self, rows: pd.DataFrame, device: torch.device) -> Batches:
         """Batches of these rows of the manifest. Raises `DetectorError` where there are none."""

@@ -1,5 +1,8 @@
-"""Classifiers on features, fitted by scikit-learn: standardised features, and how much is regularised chosen on
-validation images from a grid. What comes out are arrays (`models.classifiers`)."""
+"""Classifiers on features, fitted by scikit-learn and chosen on validation images, as arrays.
+
+Features are standardised, and of a small grid of strengths of regularisation the best is kept.
+`models.classifiers` says what the arrays are.
+"""
 
 import logging
 import warnings

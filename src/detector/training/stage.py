@@ -19,7 +19,7 @@ from detector.imaging.normalisation import KEY, Normalisation
 from detector.models import devices, networks
 from detector.models.batches import Batches
 from detector.models.checkpoints import save_weights
-from detector.models.dataset import Images
+from detector.models.dataset import Choice, Images
 from detector.models.devices import Plan
 from detector.models.networks import (
     HELD_IN_TRAINING,
@@ -67,14 +67,22 @@ class Outputs:
 
 
 def prepare(
-    manifest: Path, packs: Sequence[Path], threads: int, runtime: Mapping[str, Any], normalisation: Normalisation
+    manifest: Path,
+    packs: Sequence[Path],
+    threads: int,
+    runtime: Mapping[str, Any],
+    normalisation: Normalisation,
+    choose: Choice | None = None,
 ) -> tuple[Images, Plan, Batches, Batches]:
     """Images, where to compute, training and validation batches.
 
     `packs`: folders of packed images; `threads`: of the CPU; `runtime`: that section of the config;
-    `normalisation`: what the network expects. Raises `DetectorError` as `Images.open` and `devices.plan` do.
+    `normalisation`: what the network expects; `choose`: which of the training images it sees, None for all.
+    Raises `DetectorError` as `Images.open` and `devices.plan` do.
     """
     images = Images.open(manifest, packs, normalisation)
+    if choose is not None:
+        images = images.trained_on(choose)
     plan = devices.plan(threads=threads, image_size=images.size, **runtime)
     log.info("%s on %d threads (%s)", plan.device, plan.threads, plan.why)
     distributed.join(plan.device)

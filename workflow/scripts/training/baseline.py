@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from torch import nn
@@ -13,6 +14,7 @@ from torch import nn
 from detector.core import dependencies, job, provenance
 from detector.core.errors import DetectorError
 from detector.core.files import sha256
+from detector.data import splits
 from detector.experiment import architectures
 from detector.experiment.variants import BASELINE
 from detector.imaging import augmentation
@@ -31,7 +33,11 @@ def main(args: argparse.Namespace) -> None:
     settings = json.loads(args.config)
     started = settings.get("start")
     seen = Normalisation.of(started or {})
-    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"], seen)
+    part = settings.get("part")  # of the training images, for one of several networks of a system
+    choose = partial(splits.part, **part, seed=args.seed) if part else None
+    images, plan, train, valid = stage.prepare(
+        args.manifest, args.packs, args.threads, settings["runtime"], seen, choose
+    )
     model = networks.build(args.arch, args.seed, images.size)
     if started:
         begin(model, args.start, args.arch, started)
@@ -42,7 +48,9 @@ def main(args: argparse.Namespace) -> None:
         modules=[*architectures.modules(args.arch), *augmentation.modules(recipe.augment)],
     )
     state = ResumeState(args.state / key)
-    result = fit(model, train, valid, recipe, plan, state=state, title=f"baseline {args.arch} seed {args.seed}")
+    title = f"baseline {args.arch} seed {args.seed}"
+    title += f" part {part['number']} of {part['of']}" if part else ""
+    result = fit(model, train, valid, recipe, plan, state=state, title=title)
     outputs = stage.Outputs(args.model, args.meta, args.history)
     facts = {"branch": BASELINE, "sparsity": 0.0, "config": settings, "recipe": asdict(recipe), **origin}
     facts |= {"arch": args.arch, "seed": args.seed, "start": started}

@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -34,16 +35,13 @@ def main(args: argparse.Namespace) -> None:
     images = Images.open(args.manifest, args.packs, seen)
     plan = devices.plan(precision="fp32", threads=args.threads, image_size=images.size, **settings["runtime"])
     network = None if named is None else features.body(named, args.network, images.size)
-    rows = {"train": images.part("train"), "valid": images.part("valid")}
-    if (most := how.get("images")) and most < len(rows["train"]):
-        keys = rows["train"]["source"] + "/" + rows["train"]["path"]
-        strata = list(rows["train"][["source", "label", "generator"]].itertuples(index=False, name=None))
-        rows["train"] = rows["train"][keys.isin(splits.subset(strata, list(keys), most, args.seed))]
+    if (most := how.get("images")) is not None:
+        images = images.trained_on(partial(splits.subset, count=most, seed=args.seed))
     found = {}
-    for split, part in rows.items():
-        batches = images.batches(part, plan.torch_device)
+    for split in ("train", "valid"):
+        batches = images.batches(images.part(split), plan.torch_device)
         values = features.features(network, batches, plan, f"{title}: {split}")
-        found[split] = values, part["label"].to_numpy()
+        found[split] = values, images.part(split)["label"].to_numpy()
         logging.info("%s: %d features of %d images, %s", title, values.shape[1], len(values), split)
     fitted = classifiers.fit(how["classifier"], found["train"], found["valid"], args.seed, title)
     checkpoints.save_weights(args.model, {name: torch.from_numpy(array) for name, array in fitted.arrays.items()})
@@ -54,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
             **{"arch": args.system, "seed": args.seed, "branch": BASELINE, "sparsity": 0.0},
             **{"system": how, "start": start, "network": named and {"name": named, "sha256": digest}},
             **{"chosen": fitted.chosen, "tried": fitted.tried, "valid_accuracy": fitted.valid_accuracy},
-            **{"train_images": len(rows["train"]), "features": int(found["train"][0].shape[1])},
+            **{"train_images": len(found["train"][1]), "features": int(found["train"][0].shape[1])},
             "total_parameters": used + saved.size(fitted.arrays),
             "image_size": images.size,
             "preprocessing": dict(images.preprocessing),
