@@ -1,9 +1,11 @@
 """Snakemake logger plugin: what is to do, a line per finished stage, and all errors, on the terminal.
 
 Snakemake finds this package by its name; profiles/default asks for it (`logger: detector`). What is not shown is
-in Snakemake's own log, whose path is said at the end, and in the logs of the stages.
+in Snakemake's own log, whose path is said at the end, and in the logs of the stages. Where the environment names
+a file of how long stages should take (`job.EXPECTED`), long ones are announced, and each line says what is left.
 """
 
+import json
 import logging
 import os
 import re
@@ -18,7 +20,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
-from detector.core.job import LOG_ONLY
+from detector.core.job import EXPECTED, LOG_ONLY
 
 # What Snakemake says of itself at every start.
 BANNER = (
@@ -38,6 +40,8 @@ HIDDEN = {
 TARGET = "all"  # a rule that makes nothing
 ERROR = re.compile(r"^\d\d:\d\d:\d\d (?:ERROR|CRITICAL) ", re.MULTILINE)
 WARNING = re.compile(r"^\d\d:\d\d:\d\d WARNING (.*)$", re.MULTILINE)
+LONG = 15  # seconds from which on a stage is announced
+TRUST = 0.25  # share of a run after which its own times weigh as much as what was expected of it
 SHOWN = 40  # last lines of what went wrong in a stage
 CLEAR, RED, PLAIN = "\r\x1b[K", "\x1b[31m", "\x1b[0m"
 
@@ -64,6 +68,47 @@ class Event(logging.LogRecord):
     exception: str | None
 
 
+@dataclass
+class _Rest:
+    """What is left of a run: seconds that a job of a rule is expected to take, and how many of each are to do."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+    others: float = 0.0
+    jobs: dict[str, int] = field(default_factory=dict)
+    total: float = 0.0
+
+    @classmethod
+    def read(cls, file: str | None) -> "_Rest":
+        """Of a file; nothing is expected where there is none that can be read."""
+        try:
+            found = json.loads(Path(file).read_text()) if file else {}
+            return cls({rule: float(seconds) for rule, seconds in found["stages"].items()}, float(found["others"]))
+        except (OSError, ValueError, KeyError, AttributeError, TypeError):
+            return cls()
+
+    def of(self, rule: str) -> float:
+        """Seconds of a job of a rule; 0 where nobody knows."""
+        return self.stages.get(rule, 0.0)
+
+    def plan(self, counts: dict[str, int]) -> None:
+        """Take over how many jobs of each rule there are to do."""
+        self.jobs, self.total = dict(counts), self._sum(counts)
+
+    def _sum(self, counts: dict[str, int]) -> float:
+        return sum(self.stages.get(rule, self.others) * count for rule, count in counts.items())
+
+    def left(self, done: str, elapsed: float, running: dict[str, float]) -> float:
+        """Seconds that are left once a job of the rule `done` has ended; 0 where nothing was expected.
+
+        `elapsed`: seconds of the run so far; `running`: of jobs that are at work, by rule. The longer the run, the
+        more its own pace counts.
+        """
+        self.jobs[done] = self.jobs.get(done, 1) - 1
+        rest = self._sum(self.jobs) - sum(min(self.of(rule), seconds) for rule, seconds in running.items())
+        share = TRUST * self.total
+        return max(0.0, rest) * (elapsed + share) / (self.total - rest + share) if self.total else 0.0
+
+
 class LogHandler(LogHandlerBase):
     """Dry runs, and runs with --verbose, --quiet or --printshellcmds, look as Snakemake makes them."""
 
@@ -84,6 +129,7 @@ class LogHandler(LogHandlerBase):
         self._jobs: dict[int, Event] = {}
         self._begin = time.time()
         self._done = self._total = 0
+        self._rest = _Rest.read(os.environ.get(EXPECTED))
 
     writes_to_stream = True
     writes_to_file = False
@@ -107,6 +153,9 @@ class LogHandler(LogHandlerBase):
             self._plan(record.stats)
         elif event == LogEvent.JOB_INFO:
             self._jobs[record.jobid] = record
+            if (seconds := self._rest.of(record.rule_name)) >= LONG:
+                clock = _clock(record.created - self._begin)
+                self._write(f"{clock:>7}  {'now':>10}  {_name(record):<50}  {_words(seconds)}")
         elif event == LogEvent.JOB_FINISHED:
             self._finished(record)
         elif event == LogEvent.JOB_ERROR:
@@ -124,6 +173,7 @@ class LogHandler(LogHandlerBase):
     def _plan(self, stats: dict[str, int]) -> None:
         counts = {rule: count for rule, count in stats.items() if rule not in ("total", TARGET)}
         self._total = sum(counts.values())
+        self._rest.plan(counts)
         names = ", ".join(rule if count == 1 else f"{count} {rule}" for rule, count in counts.items())
         self._write(*textwrap.wrap(f"{self._total} stages to run: {names}", 110, subsequent_indent="  "))
 
@@ -133,7 +183,11 @@ class LogHandler(LogHandlerBase):
             return
         self._done += 1
         count = f"{self._done} of {self._total}"
-        lines = [f"{_clock(record.created - self._begin):>7}  {count:>10}  {_name(job):<50} {_took(job, record)}"]
+        elapsed = record.created - self._begin
+        running = {other.rule_name: record.created - other.created for other in self._jobs.values()}
+        left = self._rest.left(job.rule_name, elapsed, running)
+        line = f"{_clock(elapsed):>7}  {count:>10}  {_name(job):<50} {_took(job, record)}"
+        lines = [f"{line:<82}  {_words(left)} left" if left and self._done < self._total else line]
         lines += [f"{'':>21}warning: {text}" for path in job.log for text in WARNING.findall(_read(path))]
         if self._done == self._total:
             lines.append(f"all {self._total} stages are done, in {_clock(record.created - self._begin)}")
@@ -180,6 +234,11 @@ def _read(path: str) -> str:
 def _took(job: Event, end: Event) -> str:
     seconds = end.created - job.created
     return f"{seconds:.1f} s" if seconds < 60 else _clock(seconds)
+
+
+def _words(seconds: float) -> str:
+    """About how long, in words."""
+    return f"about {max(5, 5 * round(seconds / 5))} s" if seconds < 90 else f"about {round(seconds / 60)} min"
 
 
 def _clock(seconds: float) -> str:

@@ -238,6 +238,23 @@ def test_a_stop_is_enforced_until_the_last_thread_has_ended():
     assert b"the last saved state counts" in errors
 
 
+def test_who_waits_for_others_may_take_longer_to_end():
+    body = """import time
+    signals.await_others(60)
+    try:
+        print(1, flush=True)
+        time.sleep(60)
+    finally:
+        time.sleep(1.5)"""
+    program = "from detector.core import signals\nsignals.GRACE = 0.2\n" + PROGRAM.format(body=body)
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 75
+    assert b"the same command goes on" in errors, errors
+
+
 def test_one_module_makes_all_bars():
     """tqdm starts a thread with its first bar, also a hidden one, unless told not to, which `progress` does."""
     library = ROOT / "src/detector"

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from detector.cli.doctor import config_of
 from detector.cli.evaluate import evaluate
 from detector.core.errors import DetectorError
 from detector.data import manifest, scanning
+from detector.experiment.config import config_of
 from detector.predict.model import Model
 from detector.referee import contenders, scoring
 from tests.data import test_shards

@@ -1,5 +1,6 @@
 """A run shows a line for each stage and all that went wrong, on a terminal and in a file; logs have the rest."""
 
+import json
 import os
 import pty
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import snakemake_logger_plugin_detector as plugin
 from tests.support.workspace import ROOT, Workspace
 
 STAGE = """
@@ -117,6 +119,23 @@ def test_an_error_before_the_first_stage_is_shown(folder):
     code, shown = lines(folder, kinds="good")
     assert code == 1
     assert any("data is missing" in line for line in shown)
+
+
+def test_what_stages_should_take_is_announced_and_what_is_left_said(folder, monkeypatch):
+    """Of one that is long; the last stage leaves nothing, and a file that cannot be read changes nothing."""
+    (folder / "expected.json").write_text(json.dumps({"stages": {"work": 100}, "others": 1}))
+    monkeypatch.setenv("DETECTOR_EXPECTED", str(folder / "expected.json"))
+    code, shown = lines(folder, kinds="good,odd")
+    assert code == 0, shown
+    assert (
+        sum(bool(re.fullmatch(r" +0:\d\d +now  work (good|odd) seed 0 +about 2 min", line)) for line in shown) == 2
+    )
+    ends = [line for line in shown if " of 2  work" in line]
+    assert re.search(r" s +about (\d+ s|[12] min) left$", ends[0])
+    assert "left" not in ends[1]
+    for text in ("{", "[]", '{"stages": {"work": "long"}, "others": 1}'):
+        (folder / "expected.json").write_text(text)
+        assert plugin._Rest.read(str(folder / "expected.json")) == plugin._Rest.read(None)
 
 
 @pytest.mark.parametrize(

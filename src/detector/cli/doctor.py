@@ -17,7 +17,7 @@ from detector.core import labels, machine
 from detector.core.errors import DetectorError
 from detector.core.files import read_json
 from detector.data import kinds
-from detector.experiment.config import complete, used_sources
+from detector.experiment.config import config_of, used_sources
 from detector.predict import bundles, verdicts
 
 PACKAGES = ("detector", "onnxruntime", "onnx", "numpy", "pillow", "av")
@@ -106,25 +106,6 @@ def _gpus() -> list[str]:
     except (OSError, subprocess.SubprocessError):
         return []
     return [f"GPU: {line}" for line in done.stdout.splitlines()]
-
-
-def config_of(root: Path, overlays: Sequence[Path]) -> dict:
-    """Complete configuration of the folder `root`. Raises `DetectorError` where it is wrong or missing."""
-    config: dict = {}
-    for file in (root / "config.yaml", *overlays):
-        if not file.is_file():
-            raise DetectorError(f"{file}: found no such file, expected a configuration")
-        _merge(config, yaml.safe_load(file.read_text(encoding="utf-8")) or {})
-    return complete(config)
-
-
-def _merge(into: dict, more: Mapping) -> None:
-    """Merge overlays as Snakemake does: sections by key, all else is replaced."""
-    for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
 
 
 def _data(config: Mapping, root: Path, steps: list[str]) -> list[str]:

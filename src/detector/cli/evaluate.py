@@ -4,9 +4,9 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from detector.cli.doctor import config_of
 from detector.core import job
 from detector.core.errors import DetectorError
+from detector.experiment.config import config_of
 from detector.referee import contenders, evaluation, images, perturbed
 from detector.referee.scoring import Limits
 

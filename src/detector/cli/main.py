@@ -1,4 +1,4 @@
-"""Command line of `detector`: judges images, checks the set-up, reports on runs. Snakemake runs the pipeline."""
+"""Command line of `detector`: trains, judges images, reports on runs. Snakemake runs the pipeline."""
 
 import argparse
 import importlib.metadata
@@ -23,6 +23,29 @@ def main() -> None:
     demo.add_argument("--seed", type=int, default=0, help="another seed, other images")
     demo.add_argument("--scale", type=float, default=1.0, help="share of the demo's size")
     demo.set_defaults(command=demo_data)
+
+    teach = commands.add_parser(
+        "train",
+        help="train a detector from two folders of images, and bundle it, in one command",
+        epilog="It writes DIR/config.yaml, an overlay on config.yaml, and runs the pipeline with it; edit it and "
+        "give the same command again to change anything. Exit code: 0; 1 where a stage failed; 2 for wrong "
+        "input; 130 after Ctrl-C: the same command goes on from there.",
+    )
+    teach.add_argument("real", type=Path, metavar="REAL_DIR", help="folder of photographs")
+    teach.add_argument(
+        "fake", type=Path, metavar="FAKE_DIR", help="folder of generated images, by generator if known"
+    )
+    teach.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of the settings and all results"
+    )
+    teach.add_argument(
+        "--start",
+        metavar="WHAT",
+        help="pretrained (default), NETWORK for one from scratch, NETWORK@pretrained, or NETWORK@FILE of weights",
+    )
+    teach.add_argument("--minutes", type=_above_zero, metavar="M", help="that all of it may take on this machine")
+    teach.add_argument("--plan", action="store_true", help="say what it would do and take, and start nothing")
+    teach.set_defaults(command=train)
 
     show = commands.add_parser("summary", help="print the main tables of a results folder")
     show.add_argument("results", type=Path, nargs="?", default=Path("results"), help="default: results")
@@ -191,6 +214,16 @@ def evaluate(args: argparse.Namespace) -> None:
     sys.exit(evaluate(args.data, args.model, **{name: getattr(args, name) for name in options}))
 
 
+def train(args: argparse.Namespace) -> None:
+    """`detector train`: from two folders of images to a bundle."""
+    extras.check("pipeline", "detector train")
+    from detector.cli.train import train
+
+    logging.getLogger("detector.data").setLevel(logging.WARNING)  # what folders are taken for is in the plan
+    options = ("out", "start", "minutes", "plan")
+    sys.exit(train(args.real, args.fake, **{name: getattr(args, name) for name in options}))
+
+
 def doctor(args: argparse.Namespace) -> None:
     """`detector doctor`: print what is installed, what is missing and what is next."""
     from detector.cli.doctor import text
@@ -201,8 +234,8 @@ def doctor(args: argparse.Namespace) -> None:
 def networks(args: argparse.Namespace) -> None:
     """`detector networks`: list networks by name with their parameters and multiply-accumulates."""
     extras.check("pipeline", "detector networks")
-    from detector.cli.doctor import config_of
     from detector.cli.networks import lines, matching
+    from detector.experiment.config import config_of
 
     names = matching(args.pattern)
     for line in lines(names, args.size or config_of(Path(), args.config)["images"]["size"]):
@@ -213,6 +246,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
     return int(text)
+
+
+def _above_zero(text: str) -> float:
+    try:
+        if 0 < float(text) < float("inf"):
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number above 0, found {text!r}")
 
 
 def _share(text: str) -> float:

@@ -26,7 +26,7 @@ _OPTIONAL = ("deployment",)  # not there where `deploy.branches` is empty
 def text(results: Path) -> str:
     """Summary of `results`. Raises `DetectorError` where no run was started there."""
     lacking = 0
-    first = (_doubts, "final_accuracy"), (_audit, "audit_verdict"), (_mixed, "environments")
+    first = (doubts, "final_accuracy"), (audit, "audit_verdict"), (_mixed, "environments")
     parts = [say(results / "tables" / f"{name}.csv") for say, name in first]
     for name, columns in _SHOWN.items():
         path = results / "tables" / f"{name}.csv"
@@ -51,7 +51,7 @@ def text(results: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _doubts(path: Path) -> str:
+def doubts(path: Path) -> str:
     """The variants that never call one class. "" where there are none, and where nothing was tested yet."""
     if not path.is_file():
         return ""
@@ -74,7 +74,7 @@ def _mixed(path: Path) -> str:
     return "\n".join(["not all variants were computed alike", *(f"  {line}" for line in found)]) if found else ""
 
 
-def _audit(path: Path) -> str:
+def audit(path: Path) -> str:
     """The audit's sentences, a line each: as columns they would be wider than a terminal. "" for older results."""
     if not path.is_file():
         return ""

@@ -20,6 +20,9 @@ from detector.core.files import naming
 
 BAD_INPUT = 2
 LOG_ONLY = "DETECTOR_LOG_ONLY"  # environment: what has a log file of its own says nothing on the terminal
+# environment: a JSON file with `stages`, the seconds that a job of each rule is expected to take, and `others`,
+# what one of any other rule adds to the run
+EXPECTED = "DETECTOR_EXPECTED"
 WAIT = 60.0  # seconds for a job that its dead Snakemake left behind to save its state and go
 REMEDIES = {
     errno.ENOSPC: "free some space",

@@ -26,6 +26,7 @@ PARENT = "DETECTOR_PARENT"  # environment: the process without which this one ha
 
 _signal: int | None = None
 _depth = 0
+_grace: float | None = None  # seconds, where they are not GRACE
 
 
 class StoppedError(BaseException):
@@ -71,6 +72,12 @@ def deferred() -> Iterator[None]:
         check()
 
 
+def await_others(seconds: float) -> None:
+    """Give this process so many seconds to end, in place of `GRACE`: it waits for others that end in theirs."""
+    global _grace
+    _grace = seconds
+
+
 def requested() -> bool:
     """Whether the process was asked to end."""
     return _signal is not None
@@ -109,11 +116,12 @@ def _enforce(receiver: int) -> None:
     first = os.read(receiver, 1)
     if first == OVER:
         return
-    number, end = signal.Signals(first[0]), time.monotonic() + GRACE
+    number, grace = signal.Signals(first[0]), GRACE if _grace is None else _grace
+    end = time.monotonic() + grace
     while select.select([receiver], [], [], max(0.0, end - time.monotonic()))[0]:
         if os.read(receiver, 1) == OVER:
             return
-    _say("stopped by %s after %g s; the last saved state counts", number.name, GRACE)
+    _say("stopped by %s after %g s; the last saved state counts", number.name, grace)
     os._exit(EXIT_CODES.get(number, 1))
 
 

@@ -75,6 +75,38 @@ def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None 
     return own
 
 
+def config_of(root: Path, overlays: Sequence[Path | Mapping]) -> dict:
+    """Complete configuration of the folder `root`: its config.yaml with overlays on it, files or their contents.
+
+    Raises `DetectorError` where it is wrong or missing.
+    """
+    config: dict = {}
+    for overlay in (root / "config.yaml", *overlays):
+        _merge(config, overlay if isinstance(overlay, Mapping) else _read(overlay))
+    return complete(config)
+
+
+def _read(file: Path) -> Mapping:
+    if not file.is_file():
+        raise DetectorError(f"{file}: found no such file, expected a configuration")
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DetectorError(f"{file}: it cannot be read as YAML: {error}") from None
+    if not isinstance(found, Mapping):
+        raise DetectorError(f"{file}: found {type(found).__name__} in it, expected keys and values")
+    return found
+
+
+def _merge(into: dict, more: Mapping) -> None:
+    """Merge overlays as Snakemake does: sections by key, all else is replaced."""
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = copy.deepcopy(value)
+
+
 def schema_of(file: Path = SCHEMA) -> dict:
     """The schema in a file, with the sources, pruning methods and steps that there are, modules found by name.
 

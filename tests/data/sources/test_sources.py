@@ -375,6 +375,31 @@ def test_folder_with_one_class(tmp_path, only):
     assert len(folder_module.scan(tmp_path, {})) == 1
 
 
+@pytest.mark.parametrize("label", ["real", "fake"])
+def test_folder_of_one_class_need_not_say_which(tmp_path, label):
+    """Its folders are generators, whatever else they would mean; those called like the class say nothing new."""
+    touch(tmp_path, "a.png", "dalle/b.png", "dalle/old/c.png", f"1_{label}/d.png")
+    found = {record.path: record for record in folder_module.scan(tmp_path, {"label": label, "groups": "(.)[.]"})}
+    assert {record.label for record in found.values()} == {int(label == "real")}
+    made = {path: record.generator for path, record in found.items()}
+    expected = {
+        "a.png": "unknown",
+        "dalle/b.png": "dalle",
+        "dalle/old/c.png": "dalle",
+        f"1_{label}/d.png": "unknown",
+    }
+    assert made == {path: expected[path] if label == "fake" else "" for path in expected}
+
+
+def test_folder_of_one_class_refuses_the_other_and_nothing(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DetectorError, match=f"{tmp_path}: found no images; expected layout"):
+        folder_module.scan(tmp_path, {"label": "fake"})
+    touch(tmp_path, "dalle/a.png", "dalle/0_real/b.png")
+    with pytest.raises(DetectorError, match="dalle/0_real: found a folder called like real images"):
+        folder_module.scan(tmp_path, {"label": "fake"})
+
+
 def test_folder_uses_split_folders(tmp_path):
     touch(tmp_path, "train/real/a.png", "val/real/b.png", "test/fake/c.png")
     names = split_of(folder_module, folder_module.scan(tmp_path, {}))

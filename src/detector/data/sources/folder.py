@@ -23,11 +23,13 @@ images: jpg, jpeg, png, webp, bmp, tif, tiff, gif, avif, heic, heif, hif, jxl
 Folders of splits may hold these, or lie in them: train/, valid/ (or val/, validation/) and test/.
 Generators may hold the classes: GENERATOR/real/**, GENERATOR/fake/**.
 Classes may be called 0_real/ and 1_fake/, or nature/ and ai/; small and capital letters are the same.
-One class is enough; hidden files, clutter and .txt, .md, .csv, .json files are ignored."""
+One class is enough; hidden files, clutter and .txt, .md, .csv, .json files are ignored.
+With `label: real` or `label: fake` all images are of that class: root/**, root/GENERATOR/**."""
 OBTAIN = "Put your images there, or set the root to where they are."
 TERMS = "Yours; say here under which terms the images may be used."
 LISTS = ()
-OPTIONS = ("groups",)
+LABELS = {name: label for label, name in CLASS_NAMES.items()}  # what `label` can say
+OPTIONS = ("groups", "label")
 SPLITS, SHARED = own.SPLITS, own.SHARED
 OFFICIAL: dict[tuple[str, int], int] = {}
 split = own.split
@@ -46,16 +48,21 @@ class _Place:
     inner: str = ""  # the last folder, as it is called, where it is of no class, split or generator
 
     @classmethod
-    def of(cls, folder: str) -> "_Place":
-        """The first name of a class counts, the first of a split, and of all else the first is the generator."""
-        label, class_folder, class_path, split_folder, generator, above = None, "", "", "", "", False
+    def of(cls, folder: str, known_label: int | None = None) -> "_Place":
+        """The first name of a class counts, the first of a split, and of all else the first is the generator.
+
+        `known_label`: that of all images, whatever folders are called.
+        """
+        label, class_folder, class_path, split_folder, generator, above = known_label, "", "", "", "", False
         inner = ""
         names = folder.split("/") if folder else []
         for count, name in enumerate(names, 1):
             inner = ""
-            known = CLASS_WORDS.get(re.sub(r"^\d+[_-]", "", name.lower()))  # 0_real too
+            known = _class_of(name)
             if label is None and known is not None:
                 label, class_folder, class_path = known, name, "/".join(names[:count])
+            elif known is not None and known_label is not None:
+                pass  # says again what is known
             elif not split_folder and name.lower() in SPLIT_WORDS:
                 split_folder = name
             elif not generator:
@@ -78,9 +85,9 @@ def scan(root: Path, options: Mapping) -> list[Record]:
     """List all images below `root`, sorted by path; `official` is the split folder, "" where there is none.
 
     `options`: `groups`, the rule for groups by path (`groups.grouped`), of which "parent" means folders of no
-    class, split or generator. The log says what each folder is taken for. Raises `DetectorError` naming any folder
-    or file that it cannot place, where folders could mean two things, for a tree without images, and for a rule
-    that gives no group.
+    class, split or generator; `label`, the class of all images, of which no folder need speak then. The log says
+    what each folder is taken for. Raises `DetectorError` naming any folder or file that it cannot place, where
+    folders could mean two things, for a tree without images, and for a rule that gives no group.
     """
     return placed(Path(root), walk.tree(Path(root)), options)
 
@@ -104,11 +111,13 @@ def placed(root: Path, tree: Iterable[tuple[str, list[str], list[str]]], options
     Raises `DetectorError` as `scan` does.
     """
     records: list[Record] = []
+    known = LABELS.get(options.get("label", ""))
     places: dict[str, _Place] = {}  # of folders of a class and in one
     used: dict[str, _Place] = {}  # of those with images
     odd: list[str] = []
     for folder, folders, files in tree:
-        place = _Place.of(folder)
+        place = _Place.of(folder, known)
+        _check_label(root, folder, known)
         if place.label is None:
             odd += [f"{folder}/{name}".lstrip("/") for name in files]
             odd += [f"{folder}/"] if folder and not folders and not files else []
@@ -118,13 +127,15 @@ def placed(root: Path, tree: Iterable[tuple[str, list[str], list[str]]], options
         if files:
             used[folder] = place
         label, generator, official = place.label, place.generator, place.official
-        records += [Record(f"{folder}/{name}", label, generator, official=official) for name in files]
+        prefix = folder and f"{folder}/"
+        records += [Record(f"{prefix}{name}", label, generator, official=official) for name in files]
     _check_placed(root, odd, places)
     filled = {place.class_path for place in used.values()}
     for folder in sorted({place.class_path for place in places.values()} - filled):
-        raise DetectorError(
-            f"{root / folder}: no images in it; expected layout:\n{LAYOUT}\nFill the folder, or move it away."
-        )
+        if known is None:
+            raise DetectorError(
+                f"{root / folder}: no images in it; expected layout:\n{LAYOUT}\nFill the folder, or move it away."
+            )
     if not records:
         raise DetectorError(f"{root}: found no images; expected layout:\n{LAYOUT}\n{OBTAIN}")
     _check_one_meaning(root, used)
@@ -132,6 +143,21 @@ def placed(root: Path, tree: Iterable[tuple[str, list[str], list[str]]], options
     parent = {folder: place.inner for folder, place in used.items()}
     records = groups.grouped(root, records, options.get("groups"), lambda path: parent[path.rpartition("/")[0]])
     return by_path(records)
+
+
+def _class_of(name: str) -> int | None:
+    """The label that a folder's name says, 0_real too; None where it is no word for a class."""
+    return CLASS_WORDS.get(re.sub(r"^\d+[_-]", "", name.lower()))
+
+
+def _check_label(root: Path, folder: str, known: int | None) -> None:
+    """Raises DetectorError for a folder that is called like the other class than all images are to be of."""
+    said = _class_of(folder.rpartition("/")[2])
+    if known is not None and said is not None and said != known:
+        raise DetectorError(
+            f"{root / folder}: found a folder called like {CLASS_NAMES[said]} images where all are to be "
+            f"{CLASS_NAMES[known]}; move it away, or rename it"
+        )
 
 
 def _check_placed(root: Path, odd: Sequence[str], places: Mapping[str, _Place]) -> None:
@@ -187,6 +213,8 @@ def _meaning(places: Mapping[str, _Place]) -> str:
     """What folders were taken for, in one line."""
     classes = {
         f"{place.class_folder}/ = {CLASS_NAMES[place.label]}"
+        if place.class_folder
+        else f"all {CLASS_NAMES[place.label]}"
         for place in places.values()
         if place.label is not None
     }

@@ -1,0 +1,79 @@
+"""Estimate of a run: seconds by rule, disk and memory, from a configuration, its images and one measured step.
+
+The constants are of a run of 300 + 300 images (docs/results say where): what a stage takes beside its network, in
+units of the start of one, which is measured; so a slow disk or a busy machine counts.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from detector.experiment.branches import branches, deployed, explained, perturbations, perturbed, searches
+from detector.experiment.variants import BASELINE
+from detector.starter.folders import Counts
+
+LIGHT = 0.6  # starts: a table, a figure, a scan; they import no torch
+LIGHT_STAGES = 34  # beside those below
+EXPORTING = 3.0  # starts: three files of a network, one of them quantised, and read again
+PLANNING = 6.0  # starts: Snakemake itself, and the trial of a network that is new here
+PACKING = 0.01  # seconds an image, of one process
+MARGIN = 1.15
+WEIGHT_BYTES = 4
+STATES = 8  # copies of the weights in the last two states of a training: its weights, the best and an optimizer's
+EXPORTS = 2.5  # copies of the weights in a bundle: fp32, fp16, int8 and sparse
+SMALL_FILES = 40_000_000  # bytes of tables, figures, logs and notes
+PROCESS = 600  # MiB of what runs beside a training
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run takes: seconds of a job by rule, and what one of any other adds; seconds in all, bytes, MiB."""
+
+    stages: Mapping[str, float]
+    others: float
+    seconds: float
+    disk: int
+    memory: int
+
+
+def estimate(config: Mapping[str, Any], counts: Counts, measured: Mapping[str, Any], cores: int) -> Estimate:
+    """Estimate the whole run of a complete configuration on a machine.
+
+    `measured`: what `starter.step` prints, of a batch of `train.batch_size`. Training is taken to go through all
+    its epochs.
+    """
+    start, image = measured["start"], measured["image"]
+    learning = measured["step"] / config["train"]["batch_size"]
+    runs = len(config["architectures"]) * len(config["seeds"])
+    train, valid, test = (counts.of(split) for split in ("train", "valid", "test"))
+    epoch = train * learning + valid * image
+    pruned, shipped = len(branches(config)), len(deployed(config))
+    rounds = config["latency"]["rounds"] + config["latency"]["warmup"]
+    names = perturbations(config)
+    looked_at = len(perturbed(config)) * (len(names) + 1) if names else 0
+    stages = {
+        "pack": counts.total * PACKING,
+        BASELINE: start + config["train"]["epochs"] * epoch,
+        "search": start + config["search"]["trials"] * config["search"]["epochs"] * epoch,
+        "finetune": start + config["finetune"]["epochs"] * epoch,
+        "predict": start + (valid + test) * image,
+        "latency": start + rounds * (1 + pruned) * image,
+        "export": EXPORTING * start + 3 * (valid + config["deploy"]["calibration_images"]) * image,
+        "predict_exported": start + 3 * test * image,
+        "deployment_latency": 2 * start + 4 * rounds * shipped * image,
+        "probe": 2 * start + test * image * looked_at,
+    }
+    times = {
+        **{"pack": len(config["data"]["use"]), BASELINE: runs, "search": runs * len(searches(config))},
+        **{"finetune": runs * pruned, "predict": runs * (1 + pruned), "latency": runs},
+        **{"export": runs * shipped, "predict_exported": runs * shipped, "deployment_latency": runs},
+        "probe": runs if looked_at or explained(config) else 0,
+    }
+    heavy = sum(stages[rule] * times[rule] for rule in stages)
+    light = LIGHT * start * LIGHT_STAGES / min(cores, 4)
+    seconds = MARGIN * (PLANNING * start + heavy + light)
+    weights = WEIGHT_BYTES * measured["parameters"]
+    side = config["images"]["pack_size"] or config["images"]["size"]
+    disk = 3 * counts.total * side**2 + SMALL_FILES
+    disk += round(weights * runs * (1 + pruned + EXPORTS * shipped + STATES * (2 + config["search"]["trials"])))
+    return Estimate(stages, light / LIGHT_STAGES, seconds, disk, measured["memory"] + PROCESS)

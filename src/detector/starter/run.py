@@ -1,0 +1,44 @@
+"""Run of the pipeline for an overlay: Snakemake in a process of its own, which this one stops and waits for."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detector.core import signals
+from detector.core.job import EXPECTED
+
+PATIENCE = (
+    60.0  # seconds for Snakemake to end once it is told to: its jobs have `signals.GRACE` to save what they have
+)
+
+
+def command(overlay: str, cores: int, networks: int) -> list[str]:
+    """Snakemake's command line. `overlay`: its path from the project's folder, or an absolute one.
+
+    `networks`: how many stages with a network may run at a time.
+    """
+    return ["snakemake", "--cores", str(cores), "--resources", f"gpu={networks}", "--configfile", overlay]
+
+
+def run(root: Path, snakemake: Sequence[str], expected: Path) -> int:
+    """Run Snakemake's command line in the project's folder `root`, on the terminal. Returns its exit code.
+
+    `expected`: file for the progress display (`job.EXPECTED`). A signal to this process stops Snakemake too, once:
+    it is in a group of its own, which a terminal's Ctrl-C does not reach.
+    """
+    signals.await_others(PATIENCE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", *snakemake],
+        cwd=root,
+        env={**os.environ, EXPECTED: str(expected)},
+        process_group=0,
+    )
+    try:
+        return process.wait()
+    except signals.StoppedError:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+        raise
