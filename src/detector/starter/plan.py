@@ -133,7 +133,7 @@ def _fitting(
 
 def _asking(config: Mapping[str, Any], effort: Effort) -> Mapping[str, Any]:
     """A configuration with as much training as `effort` says."""
-    changed = {
+    changed: dict[str, dict[str, Any]] = {
         **{"train": {"epochs": effort.epochs}, "search": {"trials": effort.trials}},
         **{"finetune": {"epochs": effort.tune}, "prune": {"dense_control": effort.control}},
     }
