@@ -17,6 +17,7 @@ from detector.models.dataset import Images
 from detector.models.inference import PREDICTION_COLUMNS
 from detector.training.fit import fit
 from tests.support.samples import load_script
+from tests.support.workspace import TINY, Workspace
 
 SIZE = 32
 SPLITS = {"train": 24, "valid": 12, "test": 10}
@@ -191,3 +192,50 @@ def test_a_mean_is_that_of_networks_which_shared_no_image(tmp_path, images, seen
     assert len({member["data_fingerprint"] for member in meta["members"]}) == 2
     assert meta["arch"] == "experts"
     assert "epochs" not in meta
+
+
+SYSTEMS = {
+    "spectrum_mlp": {"features": "spectrum", "classifier": "mlp"},
+    "cnn_svm": {"features": "resnet10", "classifier": "svm", "images": 40},
+    "frozen_linear": {"features": "resnet18@mine", "classifier": "logistic"},
+    "experts": {"mean_of": "resnet10", "parts": 2},
+}
+
+
+@pytest.mark.long
+def test_a_run_has_its_systems_in_the_tables_of_predictions_and_in_no_other(tmp_path):
+    study = Workspace(tmp_path / "study")
+    checkpoints.save_weights(study.folder / "data/w.safetensors", networks.build("resnet18", 3).state_dict())
+    own = {**TINY, "architectures": ["resnet10"], "inits": {"mine": "data/w.safetensors"}, "systems": SYSTEMS}
+    own |= {"deploy": {"branches": []}, "robustness": {"use": []}, "gradcam": {"branches": []}}
+    study.configure(own)
+    done = study.snakemake()
+    assert done.returncode == 0, done.stdout
+    found = {path.stem: pd.read_csv(path) for path in (study.results / "tables").glob("*.csv")}
+    everything = {"resnet10", *SYSTEMS}
+    for name in ("baseline_performance", "final_accuracy", "metrics", "per_generator"):
+        assert set(found[name]["arch"]) == everything, name
+    assert set(found["audit_metadata"]["arch"].dropna()) == everything
+    for name in ("ablation", "best_hyperparameters", "search_luck", "efficiency"):
+        assert set(found[name]["arch"]) == {"resnet10"}, name
+    rows = found["significance"]
+    assert set(rows.loc[rows["reference"] == "resnet10", "arch"]) == set(SYSTEMS)
+    assert set(rows.loc[rows["reference"] != "resnet10", "arch"]) == {"resnet10"}
+    rows = found["environments"]
+    assert rows["differs"].isna().all()
+    stages = {name: rows.loc[rows["arch"] == name, "stage"].tolist() for name in SYSTEMS}
+    fitted = dict.fromkeys(("spectrum_mlp", "cnn_svm", "frozen_linear"), ["fitted", "predicted"])
+    assert stages == {**fitted, "experts": ["trained", "trained", "predicted"]}
+    figures = {path.name for path in (study.results / "figures").iterdir()}
+    for name in everything:
+        assert {f"roc_{name}_seed0_combined.svg", f"reliability_{name}_seed0.svg"} < figures
+        assert (f"curves_{name}_seed0.svg" in figures) == (name == "resnet10")
+    assert study.stale() == {}
+    study.configure({**own, "systems": {**SYSTEMS, "spectrum_mlp": {"features": "spectrum", "classifier": "svm"}}})
+    stale = study.stale()
+    assert {"classifier": 1, "predict_classifier": 1}.items() <= stale.items()
+    assert not {"baseline", "expert", "predict", "predict_mean", "search", "finetune"} & set(stale)
+    study.configure({name: value for name, value in own.items() if name != "systems"})
+    assert not {"baseline", "classifier", "expert", "predict", "search", "finetune", "latency"} & set(
+        study.stale()
+    )

@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     inference.write(args.folder, images, args.name, found)
     metas = [read_json(path.with_name("meta.json")) for path in args.models]
     members = [
-        {"path": path.parent.name, "sha256": sha256(path), **{key: meta[key] for key in SAID}}
+        {"folder": path.parent.name, "sha256": sha256(path), **{key: meta[key] for key in SAID}}
         for path, meta in zip(args.models, metas, strict=True)
     ]
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
