@@ -130,7 +130,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "mlp": Kind(
         "alpha",
-        (10.0, 1.0, 0.1, 1e-2, 1e-3, 1e-4),
+        (100.0, 10.0, 1.0, 0.1, 0.01),
         lambda value, seed: MLPClassifier(HIDDEN, alpha=value, random_state=seed),
         lambda found: _layers(found.coefs_, found.intercepts_),
     ),
