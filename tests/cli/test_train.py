@@ -111,6 +111,9 @@ def test_the_same_command_goes_on_although_the_machine_is_busier(images, monkeyp
     assert asked(images, minutes=10).estimate == made.estimate
     with pytest.raises(DetectorError, match="made for --minutes 10, found --minutes 3"):
         asked(images, minutes=3)
+    (images / "out/plan.json").write_text("{")
+    monkeypatch.setattr(plan, "_step", lambda arguments: MEASURED)
+    assert asked(images).measured == MEASURED, "a record that cannot be read is none"
 
 
 def test_more_minutes_train_more_and_what_is_chosen_fits(images, monkeypatch):
@@ -286,7 +289,7 @@ def test_two_folders_become_a_bundle_also_when_it_is_stopped_on_the_way(tmp_path
         assert stopped.poll() is None, stopped.communicate()[0]
         time.sleep(0.2)
     os.kill(stopped.pid, signal.SIGINT)  # not its group, as a terminal would
-    said, _ = stopped.communicate(timeout=60)
+    said, _ = stopped.communicate(timeout=180)
     assert stopped.returncode == 130, said
     assert "the same command goes on from there" in said
     again = begin(started)

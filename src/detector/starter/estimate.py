@@ -1,7 +1,7 @@
 """Estimate of a run: seconds by rule, disk and memory, from a configuration, its images and one measured step.
 
-The constants are of a run of 300 + 300 images (docs/results say where): what a stage takes beside its network, in
-units of the start of one, which is measured; so a slow disk or a busy machine counts.
+The constants were fitted to the CPU times of a run of 300 + 300 images: what a stage takes beside its network, in
+units of the start of one, which is measured, so that a slow disk or a busy machine counts.
 """
 
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from detector.experiment.branches import branches, deployed, explained, perturba
 from detector.experiment.variants import BASELINE
 from detector.starter.folders import Counts
 
-LIGHT = 0.6  # starts: a table, a figure, a scan; they import no torch
+LIGHT = 0.7  # starts: a table, a figure, a scan; they import no torch
 LIGHT_STAGES = 34  # beside those below
-EXPORTING = 3.0  # starts: three files of a network, one of them quantised, and read again
+EXPORTING = 6.0  # starts: three files of a network, one of them quantised, and read again
 PLANNING = 6.0  # starts: Snakemake itself, and the trial of a network that is new here
 PACKING = 0.01  # seconds an image, of one process
 MARGIN = 1.15
 WEIGHT_BYTES = 4
-STATES = 8  # copies of the weights in the last two states of a training: its weights, the best and an optimizer's
+STATES = 8  # copies of the weights in the two states of the training at work: its own, the best, an optimizer's
 EXPORTS = 2.5  # copies of the weights in a bundle: fp32, fp16, int8 and sparse
-SMALL_FILES = 40_000_000  # bytes of tables, figures, logs and notes
+SMALL_FILES = 20_000_000  # bytes of tables, figures, logs and notes
 PROCESS = 600  # MiB of what runs beside a training
 
 
@@ -47,13 +47,14 @@ def estimate(config: Mapping[str, Any], counts: Counts, measured: Mapping[str, A
     runs = len(config["architectures"]) * len(config["seeds"])
     train, valid, test = (counts.of(split) for split in ("train", "valid", "test"))
     epoch = train * learning + valid * image
+    frozen = config["train"]["freeze"] * train * (learning - image)  # what training the head alone saves
     pruned, shipped = len(branches(config)), len(deployed(config))
     rounds = config["latency"]["rounds"] + config["latency"]["warmup"]
     names = perturbations(config)
     looked_at = len(perturbed(config)) * (len(names) + 1) if names else 0
     stages = {
         "pack": counts.total * PACKING,
-        BASELINE: start + config["train"]["epochs"] * epoch,
+        BASELINE: start + config["train"]["epochs"] * epoch - frozen,
         "search": start + config["search"]["trials"] * config["search"]["epochs"] * epoch,
         "finetune": start + config["finetune"]["epochs"] * epoch,
         "predict": start + (valid + test) * image,
@@ -75,5 +76,5 @@ def estimate(config: Mapping[str, Any], counts: Counts, measured: Mapping[str, A
     weights = WEIGHT_BYTES * measured["parameters"]
     side = config["images"]["pack_size"] or config["images"]["size"]
     disk = 3 * counts.total * side**2 + SMALL_FILES
-    disk += round(weights * runs * (1 + pruned + EXPORTS * shipped + STATES * (2 + config["search"]["trials"])))
+    disk += round(weights * (runs * (1 + pruned + EXPORTS * shipped) + STATES))
     return Estimate(stages, light / LIGHT_STAGES, seconds, disk, measured["memory"] + PROCESS)

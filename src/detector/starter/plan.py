@@ -83,7 +83,7 @@ def make(root: Path, real: Path, fake: Path, out: Path, start: str | None, minut
         _check_same(config, root, real, fake, out, start, minutes)
         counts = folders.counted(config, root)
         measuring, measured = _measured(config, out)
-        made_for = read_json(out / RECORD)["minutes"] if (out / RECORD).is_file() else None
+        made_for = _recorded(out).get("minutes")
         found = estimate(config, counts, measured, machine.cores())
         return Plan(_place(file, root), None, config, counts, made_for, measuring, measured, found)
     return _new(root, real, fake, out, start, minutes)
@@ -175,7 +175,7 @@ def _check_same(
                 f"architectures: found {', '.join(config['architectures'])}, expected {start} (--start)"
             )
     if minutes is not None:
-        asked = read_json(out / RECORD).get("minutes") if (out / RECORD).is_file() else None
+        asked = _recorded(out).get("minutes")
         if asked != minutes:
             made = "without --minutes" if asked is None else f"for --minutes {asked:g}"
             problems.append(f"it was made {made}, found --minutes {minutes:g}")
@@ -201,10 +201,18 @@ def _measured(config: Mapping[str, Any], out: Path) -> tuple[list[str], Mapping[
     threads = min(runtime["threads"], machine.cores())
     numbers = [config["images"]["size"], config["train"]["batch_size"], threads]
     arguments = [architectures.network(name), *map(str, numbers), runtime["device"], runtime["precision"]]
-    if (out / RECORD).is_file() and (kept := read_json(out / RECORD))["measuring"] == arguments:
+    if (kept := _recorded(out)).get("measuring") == arguments:
         return arguments, kept["measured"]
     log.info("measuring a training step of %s at %d px on this machine …", name, config["images"]["size"])
     return arguments, _step(arguments)
+
+
+def _recorded(out: Path) -> Mapping[str, Any]:
+    """The record that a plan left in `out`; empty where there is none that can be read."""
+    try:
+        return read_json(out / RECORD)
+    except (OSError, ValueError):
+        return {}
 
 
 def _step(arguments: Sequence[str]) -> dict[str, Any]:

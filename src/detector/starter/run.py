@@ -10,9 +10,7 @@ from pathlib import Path
 from detector.core import signals
 from detector.core.job import EXPECTED
 
-PATIENCE = (
-    60.0  # seconds for Snakemake to end once it is told to: its jobs have `signals.GRACE` to save what they have
-)
+PATIENCE = 120.0  # seconds for Snakemake to end: its jobs have `signals.GRACE` each to save what they have
 
 
 def command(overlay: str, cores: int, networks: int) -> list[str]:
@@ -30,15 +28,18 @@ def run(root: Path, snakemake: Sequence[str], expected: Path) -> int:
     it is in a group of its own, which a terminal's Ctrl-C does not reach.
     """
     signals.await_others(PATIENCE)
-    process = subprocess.Popen(
-        [sys.executable, "-m", *snakemake],
-        cwd=root,
-        env={**os.environ, EXPECTED: str(expected)},
-        process_group=0,
-    )
+    process = None
     try:
+        with signals.deferred():
+            process = subprocess.Popen(
+                [sys.executable, "-m", *snakemake],
+                cwd=root,
+                env={**os.environ, EXPECTED: str(expected)},
+                process_group=0,
+            )
         return process.wait()
     except signals.StoppedError:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+        if process is not None:
+            process.send_signal(signal.SIGINT)
+            process.wait()
         raise
