@@ -130,7 +130,7 @@ def test_more_minutes_train_more_and_what_is_chosen_fits(images, monkeypatch):
 
 def test_every_overlay_is_a_valid_one_of_few_branches(images):
     (images / "w.pth").touch()
-    for start in ("resnet18", f"resnet18@{images}/w.pth"):
+    for start in ("resnet18", f"resnet18@{images}/w+2.pth"):
         architecture, init = overlay.started(start)
         for effort in overlay.efforts(architecture)[::4]:
             choice = overlay.Choice("out", "photos", "made", 3, architecture, init, 64, 1, effort)

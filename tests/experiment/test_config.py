@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,8 +13,8 @@ from snakemake import cli
 
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, write_json
-from detector.experiment import branches, config, recipes, systems, teachers
-from detector.imaging.preprocessing import Preprocessing
+from detector.experiment import architectures, branches, config, recipes, systems, teachers
+from detector.imaging.preprocessing import ErrorLevels, Preprocessing
 from detector.models import networks
 from tests.support import ROOT
 
@@ -122,6 +123,34 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ({"seeds": []}, "seeds: found [], expected at least 1 item"),
         ({"architectures": ["resnet51"]}, "architectures: no network is called 'resnet51'; did you mean resnet"),
         ({"architectures": ["?"]}, "docs/networks.md says which there are"),
+        (
+            {"architectures": [{"name": "resnet18", "preprocess": "ella"}]},
+            "architectures: resnet18+ella: no step of preprocessing is called 'ella'; did you mean 'ela'?",
+        ),
+        (
+            {"architectures": [{"name": "resnet81", "preprocess": "ela"}]},
+            "no network is called 'resnet81'; did you",
+        ),
+        (
+            {"architectures": ["resnet18", {"name": "resnet18", "process": "ela"}]},
+            "process: unknown key; did you mean",
+        ),
+        ({"architectures": [{"preprocess": "ela"}]}, "architectures.0: missing name"),
+        (
+            {"architectures": ["resnet18+ela", {"name": "resnet18", "preprocess": "ela"}]},
+            "architectures: found resnet18+ela twice",
+        ),
+        (
+            {"architectures": ["resnet18+ela"], "images": {"recompress": {}}},
+            "architectures: resnet18+ela: error levels show how files were compressed, which images.recompress is",
+        ),
+        (
+            {
+                "architectures": ["resnet18+ela"],
+                "finetune": {"recipe": {"augment": {"steps": [{"jpeg": [40, 90]}]}}},
+            },
+            "finetune.recipe.augment: degrades packed pixels, which are error levels for resnet18+ela",
+        ),
         ({"data": {"use": ["nothing"]}}, "data.use: 'nothing' has no section"),
         ({"data": {"fractions": [0.8, 0.1, 0.2]}}, "expected 1"),
         ({"data": {"sources": {"celebdf": {"split": "offical"}}}}, "expected one of paper, official, identity"),
@@ -779,6 +808,39 @@ def test_what_is_packed_is_larger_where_the_config_says_so(pack_size, how, study
     found = config.preprocessing(config.complete(study, SCHEMA)["images"])
     assert found == {**before, **how}
     assert Preprocessing.of(found).seen == 224
+
+
+def test_an_architecture_with_a_step_of_its_own_has_a_name_of_its_own(study):
+    asked = ["resnet18", {"name": "resnet18", "preprocess": "ela"}, {"name": "resnet50"}]
+    full = config.complete(merge(study, {"architectures": asked}), SCHEMA)
+    assert full["architectures"] == ["resnet18", "resnet18+ela", "resnet50"]
+    shared = config.preprocessing(full["images"])
+    how = Preprocessing.of(config.preprocessing(full["images"], "ela"))
+    assert "ela" not in shared, "what the others share is what it was"
+    assert how == replace(Preprocessing.of(shared), ela=ErrorLevels())
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "start", "step", "scratch"),
+    [
+        ("resnet18", "resnet18", None, None, "resnet18"),
+        ("resnet18@mine", "resnet18", "mine", None, "resnet18"),
+        ("resnet18+ela", "resnet18", None, "ela", "resnet18+ela"),
+        ("resnet18@mine+ela", "resnet18", "mine", "ela", "resnet18+ela"),
+    ],
+)
+def test_a_name_of_an_architecture_has_three_parts(name, network, start, step, scratch):
+    found = (architectures.network(name), architectures.start(name), architectures.step(name))
+    assert (*found, architectures.scratch(name)) == (network, start, step, scratch)
+
+
+def test_a_teacher_sees_the_pixels_of_its_students(tmp_path):
+    weights = tmp_path / "model.safetensors"
+    weights.touch()
+    write_json(tmp_path / "meta.json", {"image_size": 32, "arch": "resnet18+ela", "seed": 0, "branch": "baseline"})
+    assert teachers.facts(weights, 32, ["resnet50+ela"])["arch"] == "resnet18+ela"
+    with pytest.raises(DetectorError, match=r"is a resnet18\+ela and sees other pixels than resnet18;"):
+        teachers.facts(weights, 32, ["resnet50+ela", "resnet18"])
 
 
 def test_windows_hold_in_trials_and_fine_tuning_unless_these_say_otherwise(study):

@@ -52,3 +52,12 @@ def test_what_hangs_on_a_step_is_left_out_and_controls_stay(failing, gone):
     assert set(found) == set(gone)
     if "matched-40" in gone:
         assert found["matched-40"] == "l1-40, whose optimizer and learning rate it takes, is left out"
+
+
+def test_error_levels_are_not_perturbed():
+    own = study()
+    assert left_out.of_step(own, "resnet50") == {}
+    found = left_out.of_step(own, "resnet50+ela")
+    assert set(found) == {left_out.PERTURBED}
+    assert left_out.left_out(own, found) == found
+    assert left_out.of_step(study(robustness={"use": []}), "resnet50+ela") == {}, "none is asked for"

@@ -321,6 +321,11 @@ SAID = {
         "RGB; the shorter side resized to 40, bilinear with antialiasing; resized to 32 × 32",
         lambda some: some,
     ),
+    "error levels": (
+        lambda some: made(some, ela={"quality": 90}),
+        "RGB; its error levels taken in its place: the absolute difference to the image compressed once more",
+        lambda some: some,
+    ),
     "window": (
         lambda some: made(some, preprocess="center_crop"),
         "a window of 32 × 32 pixels cut out, from the middle",

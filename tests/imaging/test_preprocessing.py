@@ -13,7 +13,7 @@ from detector.core.errors import DetectorError
 from detector.core.files import sha256
 from detector.imaging import crops, preprocessing
 from detector.imaging.decoding import BadImageError
-from detector.imaging.preprocessing import Preprocessing, Recompression
+from detector.imaging.preprocessing import ErrorLevels, Preprocessing, Recompression
 from tests.support import samples
 
 LIMIT = 1_000_000
@@ -26,6 +26,8 @@ SETTINGS = [
     {"recompress": {"format": "WEBP"}},
     {"recompress": {}},
     {"centre": 16},
+    {"ela": {}},
+    {"ela": {"quality": 75}},
 ]
 
 
@@ -219,3 +221,45 @@ def test_every_quality_of_the_range_is_drawn_and_no_other(monkeypatch):
         how.apply(noise(8, 8), hashed(number))
     assert set(qualities) == {60, 61, 62, 63}
     assert min(qualities.values()) > 60
+
+
+# --- error levels ---------------------------------------------------------------------------------
+
+
+def test_error_levels_are_what_jpeg_changes_scaled_to_the_largest():
+    """On the file's own pixels: an image that was compressed alike before has blocks that stay as they are."""
+    image = noise(64, 48)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=90, subsampling="4:2:0")
+    with Image.open(file) as opened:
+        again = np.asarray(opened.convert("RGB")).astype(int)
+    difference = np.abs(np.asarray(image).astype(int) - again)
+    found = np.asarray(ErrorLevels(90).apply(image))
+    assert found.max() == 255
+    np.testing.assert_array_equal(found, np.round(255 * difference / difference.max()))
+    grey = Image.new("RGB", (20, 30), (128, 128, 128))
+    assert not np.asarray(ErrorLevels(90).apply(grey)).any()
+
+
+@pytest.mark.parametrize("way", ["resize", *CROPS])
+def test_error_levels_are_of_the_whole_file_cut_where_the_image_is(way):
+    image = noise(90, 70)
+    settings = {"size": 40, "preprocess": way, "resize_to": 60}
+    plain, how = (Preprocessing.of({**settings, **more}) for more in ({}, {"ela": {"quality": 90}}))
+    found = how.apply(image, hashed(1))
+    at = plain._window(plain._scaled(image, 60), hashed(1))
+    levels = how._scaled(ErrorLevels(90).apply(image), 60)
+    assert np.array_equal(found, preprocessing.resize(levels.crop(at) if at else levels, 40))
+    assert not np.array_equal(found, plain.apply(image, hashed(1)))
+    after = np.asarray(ErrorLevels(90).apply(Image.fromarray(plain.apply(image, hashed(1)))))
+    assert not np.array_equal(found, after), "not of what is left after the resize"
+
+
+def test_an_image_that_no_jpeg_can_hold_is_bad():
+    with pytest.raises(BadImageError, match="70000 x 1 pixels: a side is longer than the 65500"):
+        Preprocessing.of({"size": 8, "ela": {}}).apply(Image.new("RGB", (70_000, 1)))
+
+
+def test_an_unknown_setting_of_error_levels_is_refused():
+    with pytest.raises(DetectorError, match="'ela': {'scale': 3}"):
+        Preprocessing.of({"size": 8, "ela": {"scale": 3}})

@@ -46,7 +46,9 @@ WAYS = {
         recompress=preprocessing.Recompression(quality=(40, 90)),
         max_pixels=LIMIT,
     ),
-    "middle": Preprocessing(75, "random_crop", max_pixels=LIMIT, centre=SIZE),
+    "middle of error levels": Preprocessing(
+        75, "random_crop", max_pixels=LIMIT, centre=SIZE, ela=preprocessing.ErrorLevels()
+    ),
 }
 NEVER = Band(-math.inf, math.inf, math.nan, 0.01)
 ALWAYS = Band(0.0, 0.0, 0.001, 0.01)

@@ -196,3 +196,17 @@ def test_a_start_without_the_same_from_scratch_has_no_row_and_other_settings_are
     alone = {variant: sets for variant, sets in predictions.items() if variant.arch != "resnet18"}
     table = pd.DataFrame(ablation(alone, {variant: metas[variant] for variant in alone}, 0.005))
     assert "start" not in set(table["part"])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "starts"),
+    [("resnet18", "resnet18+ela", set()), ("resnet18+ela", "resnet18@lite+ela", {"resnet18+ela"})],
+)
+def test_a_start_is_compared_on_the_same_pixels(first, second, starts):
+    names = {"resnet18": first, "resnet18@lite": second}
+    renamed = [
+        {Variant(names[one.arch], one.seed, one.branch): of for one, of in each.items()}
+        for each in started(*study(1))
+    ]
+    rows = [row for row in ablation(*renamed, 0.005) if row["part"] == "start"]
+    assert {row["control"] for row in rows} == starts

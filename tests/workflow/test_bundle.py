@@ -230,7 +230,7 @@ def test_the_example_is_short_and_needs_three_packages():
     tree = ast.parse(EXAMPLE.read_text())
     lines = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)}
     documented = [node for node in (tree, *tree.body) if isinstance(node, ast.Module | ast.FunctionDef)]
-    assert len(lines) - sum(ast.get_docstring(node) is not None for node in documented) <= 52
+    assert len(lines) - sum(ast.get_docstring(node) is not None for node in documented) <= 57
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names - sys.stdlib_module_names == NEEDED
@@ -247,6 +247,7 @@ WAYS = [
     {"resize_to": 40, "recompress": {"format": "JPEG", "quality": [30, 90], "subsampling": "4:4:4"}},
     {"preprocess": "center_crop", "recompress": {"format": "WEBP", "quality": [30, 90]}},
     {"preprocess": "random_crop", "size": SIZE + 11, "centre": SIZE, "recompress": {"format": "WEBP"}},
+    {"preprocess": "center_crop", "resize_to": 40, "ela": {"quality": 80}},
 ]
 
 

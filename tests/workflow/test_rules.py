@@ -180,6 +180,29 @@ def test_each_network_of_a_protocol_is_made_by_the_rules_of_the_plain_run(tmp_pa
     assert re.search("nothing was started: protocol.generators: found glyde, expected .* dalle2, ", refused.stdout)
 
 
+def test_an_architecture_with_a_step_of_its_own_has_its_own_pixels_of_the_same_images(tmp_path):
+    """Those of others are packed as without it, and a file that only it cannot see is left out for all."""
+    study = Workspace(tmp_path / "study")
+    study.configure({**TINY, "architectures": ["resnet18", {"name": "resnet18", "preprocess": "ela"}]})
+    wanted = [
+        f"results/tiny/runs/{name}/seed0/baseline/model.safetensors" for name in ("resnet18", "resnet18+ela")
+    ]
+    plan = study.snakemake("--dry-run", "--printshellcmds", *wanted).stdout
+    how = {
+        images: json.loads(settings.replace("'", ""))
+        for settings, images in re.findall(r"data/pack.py .*--how (\S+) .*--images (\S+)", plan)
+    }
+    own = {f"results/tiny/data/ela/{name}/images.npy" for name in TINY["data"]["use"]}
+    shared = {f"results/tiny/data/{name}/images.npy" for name in TINY["data"]["use"]}
+    assert how.keys() == own | shared
+    assert all(("ela" in settings) == (images in own) for images, settings in how.items())
+    packs = dict(re.findall(r"training/baseline.py --arch (\S+) .*--packs (.*?) --", plan))
+    for name, read in (("resnet18", shared), ("resnet18+ela", own)):
+        assert {f"{folder}/images.npy" for folder in packs[name].split()} == read
+    (bad,) = re.findall(r"data/split.py .*--bad (.*?) --", plan)
+    assert len(bad.split()) == 4
+
+
 @pytest.mark.long
 def test_a_baseline_is_told_the_file_that_it_starts_from_and_what_it_holds(tmp_path):
     """From scratch it is told none; a file that is missing, or of another network, stops the plan."""

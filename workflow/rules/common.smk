@@ -72,6 +72,8 @@ CLASSIFIERS, ENSEMBLES = systems.classifiers(CONFIG), systems.ensembles(CONFIG)
 SYSTEMS = list(CONFIG["systems"])
 MEASURED = [*ARCHITECTURES, *SYSTEMS]
 NETWORKS = [*ARCHITECTURES, *systems.networks(CONFIG)]
+# Steps of preprocessing that some of them have of their own.
+STEPS = sorted(filter(None, {architectures.step(name) for name in NETWORKS}))
 SEEDS = CONFIG["seeds"]
 TESTSETS = ["valid", *SOURCES]
 # Of one source alone, all test images together would be the same figure again.
@@ -100,6 +102,8 @@ ANY_RUN = f"{ANY}runs/{{arch}}/seed{{seed}}"
 ANY_VARIANT = f"{ANY_RUN}/{{branch}}"
 ANY_MANIFEST = f"{ANY}data/manifest.parquet"
 DATA = f"{RESULTS}/data/{{source}}"
+# Images of a source as architectures with a step of preprocessing of their own see them.
+STEP_DATA = f"{RESULTS}/data/{{step}}/{{source}}"
 SPLITS = f"{RESULTS}/data/splits.parquet"
 AUDIT = f"{RESULTS}/data/audit"
 MANIFEST = f"{RESULTS}/data/manifest.parquet"
@@ -134,7 +138,9 @@ TEACHER, TEACHER_LIBRARY = None, []
 try:
     name = teachers.teacher(CONFIG, "")
     if name is not None and name not in teachers.NAMED:
-        taught_by = teachers.facts(name, CONFIG["images"]["size"])["arch"]
+        taught_by = teachers.facts(name, CONFIG["images"]["size"], ARCHITECTURES)[
+            "arch"
+        ]
         TEACHER_LIBRARY = [architectures.module(taught_by)]
         TEACHER = [sha256(name), sha256(Path(name).with_name("meta.json"))]
 except DetectorError as error:
@@ -225,7 +231,10 @@ if useless := [
 
 # What a network does without, with the reason: the names of branches, and what else `left_out` names.
 LEFT_OUT = {
-    name: left_out.left_out(CONFIG, FAILING.get(name, {})) for name in ARCHITECTURES
+    name: left_out.left_out(
+        CONFIG, {**FAILING.get(name, {}), **left_out.of_step(CONFIG, name)}
+    )
+    for name in ARCHITECTURES
 }
 if any(LEFT_OUT.values()) and workflow.exec_mode == ExecMode.DEFAULT:
     logger.warning(
@@ -254,6 +263,7 @@ wildcard_constraints:
     source="|".join(SOURCES),
     arch="|".join(map(re.escape, ARCHITECTURES)),
     seed=r"\d+",
+    step="|".join(STEPS) or "-",
     branch="|".join(["baseline", *BRANCHES]),
 
 
@@ -342,10 +352,28 @@ def fingerprint(source):
     return "-".join(found)
 
 
-def packed(wildcards=None):
-    """The packed images of every source that takes part."""
-    return expand(
-        f"{DATA}/{{file}}", source=SOURCES, file=["images.npy", "images.json"]
+def packed(step=None):
+    """The packed images of every source that takes part; `step`: with such a step of preprocessing."""
+    folder = DATA if step is None else STEP_DATA
+    files = ["images.npy", "images.json"]
+    return expand(f"{folder}/{{file}}", source=SOURCES, file=files, step=step)
+
+
+def packed_for(wildcards):
+    """An input function: the packed images as the rule's own architecture sees them."""
+    return packed(architectures.step(wildcards.arch))
+
+
+def packed_for_system(wildcards):
+    """An input function: the packed images as the network that a system is of sees them."""
+    name = systems.network(CONFIG["systems"][wildcards.system])
+    return packed(None if name is None else architectures.step(name))
+
+
+def bad_files():
+    """Lists of the files of each source that cannot be packed, in whatever way an architecture sees them."""
+    return expand(f"{DATA}/bad.csv", source=SOURCES) + expand(
+        f"{STEP_DATA}/bad.csv", source=SOURCES, step=STEPS
     )
 
 
@@ -623,6 +651,9 @@ PERTURBED = perturbed(CONFIG)
 EXPLAINED = explained(CONFIG)
 # Architectures with which these steps work.
 EXPORTING = [name for name in ARCHITECTURES if having(name, DEPLOYED, left_out.EXPORTS)]
+PERTURBING = [
+    name for name in ARCHITECTURES if having(name, PERTURBED, left_out.PERTURBED)
+]
 SEARCHING = [
     name
     for name in ARCHITECTURES
@@ -649,7 +680,7 @@ TABLES = expand(
         "prior_work",
         *(["pareto"] if SEARCHING else []),
         *(["deployment"] if EXPORTING else []),
-        *(["robustness"] if PERTURBED else []),
+        *(["robustness"] if PERTURBING else []),
         *(["left_out"] if any(LEFT_OUT.values()) else []),
         *([PROTOCOL.table] if KEPT_OUT else []),
     ],
@@ -686,7 +717,11 @@ def runs_of(drawn):
 
 def in_tables(files):
     """The architectures that all tables among these files have rows of."""
-    of = {"tables/deployment.csv": EXPORTING, "tables/pareto.csv": SEARCHING}
+    of = {
+        "tables/deployment.csv": EXPORTING,
+        "tables/pareto.csv": SEARCHING,
+        "tables/robustness.csv": PERTURBING,
+    }
     return [
         arch
         for arch in ARCHITECTURES

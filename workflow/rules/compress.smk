@@ -44,7 +44,7 @@ rule search:
             *STEPS_OF["search"],
         ),
         manifest=ANY_MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         baseline=f"{ANY_RUN}/baseline/model.safetensors",
         meta=f"{ANY_RUN}/baseline/meta.json",
     output:
@@ -117,7 +117,7 @@ rule search_pareto:
             *STEPS_OF["search"],
         ),
         manifest=MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         baseline=f"{RUN}/baseline/model.safetensors",
         meta=f"{RUN}/baseline/meta.json",
     output:
@@ -182,7 +182,7 @@ rule finetune:
             *STEPS_OF["finetune"],
         ),
         manifest=ANY_MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         baseline=f"{ANY_RUN}/baseline/model.safetensors",
         meta=f"{ANY_RUN}/baseline/meta.json",
         best=found_by,

@@ -4,6 +4,7 @@
 # gives   data/{source}/scan.parquet    what is there: labels, groups, headers, hashes
 #         data/{source}/images.npy      decoded, resized, uint8 (n, size, size, 3), with its index .json
 #         data/{source}/bad.csv         what could not be read
+#         data/{step}/{source}/         the same with a step of preprocessing that some architectures have of their own
 #         data/splits.parquet           all usable images with their splits: scans, less bad images
 #         data/audit/leaks.parquet      images of which a copy is in an earlier split; verdicts.json says it in words
 #         tables/audit_*.csv            copies and groups in several splits; what metadata alone reach; the verdicts
@@ -66,13 +67,15 @@ rule pack:
         pairs=lambda wc: SOURCES[wc.source]["pairs"] or "",
         how=lambda wc: canonical(
             {
-                **preprocessing(CONFIG["images"]),
+                **preprocessing(CONFIG["images"], wc.get("step")),
                 "face_crop": SOURCES[wc.source]["face_crop"],
                 "max_pixels": CONFIG["data"]["max_pixels"],
             }
         ),
         max_bad=CONFIG["data"]["max_bad_images"],
-        state=f"{STATE}/pack-{{source}}",
+        state=lambda wc: "-".join(
+            [f"{STATE}/pack", *filter(None, [wc.get("step")]), wc.source]
+        ),
     shell:
         "python {input.script:q}"
         " --scan {input.scan:q}"
@@ -88,12 +91,24 @@ rule pack:
         " --log {log:q}"
 
 
+# What cannot share the pixels of the others has its own, from the same scan.
+use rule pack as pack_step with:
+    output:
+        images=f"{STEP_DATA}/images.npy",
+        index=f"{STEP_DATA}/images.json",
+        bad=f"{STEP_DATA}/bad.csv",
+    log:
+        f"{LOGS}/pack-{{step}}-{{source}}.log",
+    benchmark:
+        f"{BENCHMARKS}/pack-{{step}}-{{source}}.tsv"
+
+
 rule split:
     input:
         script="workflow/scripts/data/split.py",
         code=code("workflow/scripts/data/split.py", *SOURCE_MODULES),
         scans=expand(f"{DATA}/scan.parquet", source=SOURCES),
-        bad=expand(f"{DATA}/bad.csv", source=SOURCES),
+        bad=bad_files(),
     output:
         splits=SPLITS,
     log:

@@ -25,7 +25,7 @@ rule export:
         script="workflow/scripts/export/export.py",
         code=lambda wc: code("workflow/scripts/export/export.py", LIBRARY_OF[wc.arch]),
         manifest=MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         model=f"{VARIANT}/model.safetensors",
         meta=f"{VARIANT}/meta.json",
         predictions=f"{VARIANT}/predictions/valid.parquet",
@@ -79,7 +79,7 @@ rule predict_exported:
             "workflow/scripts/export/predict_exported.py", LIBRARY_OF[wc.arch]
         ),
         manifest=MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         files=EXPORTED_FILES,
         predictions=expand(
             f"{VARIANT}/predictions/{{testset}}.parquet",

@@ -13,7 +13,7 @@ rule predict:
             "workflow/scripts/inference/predict.py", LIBRARY_OF[wc.arch]
         ),
         manifest=ANY_MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         model=f"{ANY_VARIANT}/model.safetensors",
         meta=f"{ANY_VARIANT}/meta.json",
     output:

@@ -20,7 +20,7 @@ rule probe:
             "workflow/scripts/inference/probe.py", LIBRARY_OF[wc.arch], *STEP_MODULES
         ),
         manifest=MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         models=run_variants("model.safetensors", PROBED),
         metas=run_variants("meta.json", PROBED),
         predictions=lambda wc: [
@@ -49,7 +49,7 @@ rule probe:
             f"{Path(folder).parent.name}={folder}"
             for folder in folders(input.predictions)
         ],
-        perturb=lambda wc: having(wc.arch, PERTURBED),
+        perturb=lambda wc: having(wc.arch, PERTURBED, left_out.PERTURBED),
         explain=lambda wc: having(wc.arch, EXPLAINED, left_out.HEAT_MAPS),
         config=canonical(
             {
@@ -80,7 +80,7 @@ rule robustness:
         script="workflow/scripts/tables/robustness.py",
         code=code("workflow/scripts/tables/robustness.py"),
         alike=ALIKE,
-        perturbed=expand(f"{RUN}/perturbed.parquet", arch=ARCHITECTURES, seed=SEEDS),
+        perturbed=expand(f"{RUN}/perturbed.parquet", arch=PERTURBING, seed=SEEDS),
         manifest=MANIFEST,
     output:
         table("robustness"),
@@ -106,7 +106,7 @@ rule figure_gradcam:
         script="workflow/scripts/figures/gradcam.py",
         code=code("workflow/scripts/figures/gradcam.py"),
         maps=f"{RUN}/gradcam.parquet",
-        packs=packed(),
+        packs=packed_for,
     output:
         [
             figure(

@@ -14,7 +14,7 @@ rule classifier:
             "workflow/scripts/training/classifier.py", *library_of_system(wc)
         ),
         manifest=MANIFEST,
-        packs=packed(),
+        packs=packed_for_system,
         network=features_of,
     output:
         model=f"{SYSTEM}/baseline/model.safetensors",
@@ -62,7 +62,7 @@ rule predict_classifier:
             "workflow/scripts/inference/predict_classifier.py", *library_of_system(wc)
         ),
         manifest=MANIFEST,
-        packs=packed(),
+        packs=packed_for_system,
         model=f"{SYSTEM}/baseline/model.safetensors",
         meta=f"{SYSTEM}/baseline/meta.json",
         network=features_of,
@@ -112,7 +112,7 @@ use rule baseline as expert with:
             *STEPS_OF["train"],
         ),
         manifest=MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         start=start_file,
     output:
         model=f"{MEMBER}/model.safetensors",
@@ -147,7 +147,7 @@ rule predict_mean:
             "workflow/scripts/inference/predict_mean.py", *library_of_system(wc)
         ),
         manifest=MANIFEST,
-        packs=packed(),
+        packs=packed_for_system,
         models=lambda wc: members("model.safetensors", wc.system, wc.seed),
         metas=lambda wc: members("meta.json", wc.system, wc.seed),
     output:

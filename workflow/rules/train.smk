@@ -14,7 +14,7 @@ rule baseline:
             *STEPS_OF["train"],
         ),
         manifest=ANY_MANIFEST,
-        packs=packed(),
+        packs=packed_for,
         start=start_file,
     output:
         model=f"{ANY_RUN}/baseline/model.safetensors",

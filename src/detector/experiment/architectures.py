@@ -1,7 +1,8 @@
 """Networks by name: the library that has each, and which names there are. Nothing is imported for it.
 
-An architecture is NETWORK, or NETWORK@INIT where it starts from weights (`detector.experiment.inits`). A library
-is a module of `detector.models.libraries`, found by the network's name, with
+An architecture is NETWORK, or NETWORK@INIT where it starts from weights (`detector.experiment.inits`); behind
+either stands +STEP where its images are made another way than those of the run (`STEPS`). A library is a module of
+`detector.models.libraries`, found by the network's name, with
 
 * `create(name, size)`: the network with one logit for images of `size` pixels, its weights drawn from torch's
   generator;
@@ -18,6 +19,7 @@ A stage depends on the library of its own network alone (`code` in the rules, `d
 
 import difflib
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +29,10 @@ from detector.core import extras
 PACKAGE, WHAT = "detector.models.libraries", "library of networks"
 CONTRACT = ("create", "synchronised", "head", "described", "PACKAGES", "address", "converted")
 AT = "@"  # between a network and what it starts from
+PLUS = "+"  # before a step of preprocessing of its own
+# Steps of preprocessing that an architecture can have of its own, with what `imaging.preprocessing` calls them and
+# their settings: error levels, of the quality that is theirs.
+STEPS: dict[str, dict] = {"ela": {"ela": {}}}
 STARTS = "detector.models.starts"  # the module that reads start weights, imported by name
 STUDY = ("resnet10", "resnet18", "resnet34", "resnet50")  # torchvision's, also where timm has the name too
 OWN = ("resnet18_attention", "resnet18_gram", "small_cnn", "small_cnn_attention")  # that no library has
@@ -34,14 +40,33 @@ OWN = ("resnet18_attention", "resnet18_gram", "small_cnn", "small_cnn_attention"
 _REGISTERED = re.compile(r"^@register_model[^\n]*\ndef (\w+)\(", re.MULTILINE)
 
 
+def identity(entry: str | Mapping[str, str]) -> str:
+    """The name of an architecture as the config has it: that name, or a map of `name` and `preprocess`."""
+    if isinstance(entry, str):
+        return entry
+    return f"{entry['name']}{PLUS}{entry['preprocess']}" if "preprocess" in entry else entry["name"]
+
+
+def step(name: str) -> str | None:
+    """The step of preprocessing that an architecture has of its own; None where it sees what others see."""
+    _, plus, found = name.partition(PLUS)
+    return found if plus else None
+
+
+def scratch(name: str) -> str:
+    """The architecture that sees the same pixels from scratch."""
+    found = step(name)
+    return network(name) if found is None else f"{network(name)}{PLUS}{found}"
+
+
 def network(name: str) -> str:
-    """The network of an architecture, without what it starts from."""
-    return name.partition(AT)[0]
+    """The network of an architecture, without what it starts from and how its images are made."""
+    return name.partition(PLUS)[0].partition(AT)[0]
 
 
 def start(name: str) -> str | None:
     """What an architecture starts from, by name; None from scratch."""
-    _, at, init = name.partition(AT)
+    _, at, init = name.partition(PLUS)[0].partition(AT)
     return init if at else None
 
 
@@ -68,7 +93,12 @@ def known() -> tuple[str, ...]:
 
 
 def problem(name: str) -> str | None:
-    """A sentence on a name of no known network: what is near, what to do; None for one that is."""
+    """A sentence on an architecture of no known network or step: what is near, what to do; None for any other."""
+    own = step(name)
+    if own is not None and own not in STEPS:
+        near = difflib.get_close_matches(own, STEPS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(STEPS)}"
+        return f"{name}: no step of preprocessing is called {own!r}; {hint}"
     name = network(name)
     ours = (*STUDY, *OWN)
     if name in ours or name in _timm():

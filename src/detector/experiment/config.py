@@ -65,6 +65,7 @@ def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None 
     problems = list(dict.fromkeys(lines))
     if not problems:
         _fill(own, schema, schema)
+        own["architectures"] = [architectures.identity(entry) for entry in own["architectures"]]
         problems = _cross_checks(own, schema)
     if problems:
         raise DetectorError(
@@ -229,7 +230,9 @@ def _cross_checks(config: Mapping, schema: Mapping) -> list[str]:
             )
     problems += [f"architectures: {why}" for why in map(architectures.problem, config["architectures"]) if why]
     problems += inits.problems(config)
-    problems += systems.problems(config)
+    of_systems = systems.problems(config)
+    problems += of_systems
+    problems += _step_checks(config, [] if of_systems else systems.networks(config))
     problems += _image_checks(config["images"])
     problems += _batch_checks(config)
     of_search = schema["properties"]["search"]["properties"]
@@ -359,9 +362,32 @@ def _crop_checks(config: Mapping) -> list[str]:
     return problems
 
 
-def preprocessing(images: Mapping) -> dict[str, Any]:
-    """Settings of `imaging.preprocessing` that the section `images` asks for: the packed `size`, and `centre`."""
-    how = {key: value for key, value in images.items() if key != "pack_size"}
+def _step_checks(config: Mapping, more: Sequence[str]) -> list[str]:
+    """Check what cannot be where an architecture, or one of `more`, has a step of preprocessing of its own."""
+    names = config["architectures"]
+    problems = [f"architectures: found {name} twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    for name in [name for name in (*names, *more) if architectures.step(name) is not None]:
+        if config["images"]["recompress"] is not None:
+            problems.append(
+                f"architectures: {name}: error levels show how files were compressed, which images.recompress is "
+                "to hide; set it to null, or take this architecture out"
+            )
+        for place, augment in _places(config, "augment").items():
+            if augment:
+                problems.append(
+                    f"{place}: degrades packed pixels, which are error levels for {name}, not images; set it to "
+                    "null, or take that architecture out"
+                )
+    return problems
+
+
+def preprocessing(images: Mapping, step: str | None = None) -> dict[str, Any]:
+    """Settings of `imaging.preprocessing` that the section `images` asks for: the packed `size`, and `centre`.
+
+    `step`: that an architecture has of its own.
+    """
+    own = architectures.STEPS[step] if step else {}
+    how = {**{key: value for key, value in images.items() if key != "pack_size"}, **own}
     packed = images["pack_size"]
     return how if packed in (None, how["size"]) else {**how, "size": packed, "centre": how["size"]}
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
-from detector.experiment import methods
-from detector.experiment.branches import branches, deployed, explained
+from detector.experiment import architectures, methods
+from detector.experiment.branches import branches, deployed, explained, perturbed
 from detector.experiment.recipes import pareto
 from detector.experiment.variants import Branch
 
 IMAGES, TRAINING = "images", "training"  # without these there is nothing of a network
 NEEDED = (IMAGES, TRAINING)
 HEAT_MAPS, EXPORTS = "heat maps", "exported files"
+PERTURBED = "perturbed images"
 
 
 def steps(config: Mapping) -> list[str]:
@@ -27,8 +28,9 @@ def steps(config: Mapping) -> list[str]:
 def left_out(config: Mapping, failing: Mapping[str, str]) -> dict[str, str]:
     """What is left out for a network, with the reason.
 
-    `failing`: the steps of `steps` that do not work with it, with the reason. Named are branches, `HEAT_MAPS`,
-    `EXPORTS`, and pruning methods that the search for two goals goes without (`in_pareto`).
+    `failing`: the steps of `steps` and `of_step` that do not work with it, with the reason. Named are branches,
+    `HEAT_MAPS`, `EXPORTS`, `PERTURBED`, and pruning methods that the search for two goals goes without
+    (`in_pareto`).
     """
     known = branches(config)
     found = {name: failing[step] for name, how in known.items() if (step := _step(how)) in failing}
@@ -36,7 +38,14 @@ def left_out(config: Mapping, failing: Mapping[str, str]) -> dict[str, str]:
         if (other := how.get("hyperparameters_of")) in found:
             found[name] = f"{other}, whose optimizer and learning rate it takes, is left out"
     found |= {in_pareto(name): failing[step] for name, step in _searched(config).items() if step in failing}
-    return found | {name: failing[name] for name in (HEAT_MAPS, EXPORTS) if name in failing}
+    return found | {name: failing[name] for name in (HEAT_MAPS, EXPORTS, PERTURBED) if name in failing}
+
+
+def of_step(config: Mapping, architecture: str) -> dict[str, str]:
+    """What does not work with an architecture for its own step of preprocessing, with the reason."""
+    if architectures.step(architecture) is None or not perturbed(config):
+        return {}
+    return {PERTURBED: "perturbations act on packed pixels, which are error levels here and no images"}
 
 
 def in_pareto(method: str) -> str:

@@ -1,12 +1,13 @@
 """Teachers of fine-tuning: whose logits `finetune.distill` asks for, and whether they fit."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detector.core.errors import DetectorError
 from detector.core.files import read_json
+from detector.experiment import architectures
 from detector.experiment.variants import BASELINE, DENSE_CONTROL
 
 NAMED = (BASELINE, DENSE_CONTROL)  # teachers of the run itself; any other is a file
@@ -44,11 +45,11 @@ def problems(config: Mapping) -> list[str]:
     return []
 
 
-def facts(weights: str | os.PathLike[str], image_size: int) -> dict[str, Any]:
+def facts(weights: str | os.PathLike[str], image_size: int, students: Sequence[str] = ()) -> dict[str, Any]:
     """What a teacher's meta.json, beside its `weights`, says of it: `arch`, `seed`, `branch`.
 
     Raises `DetectorError` where one of the two is missing, or it is no meta.json, or where the teacher sees images
-    of another size than `image_size`.
+    of another size than `image_size`, or made another way than those of the architectures that are its `students`.
     """
     path, meta = Path(weights), Path(weights).with_name("meta.json")
     place = "finetune.distill.teacher"
@@ -66,5 +67,11 @@ def facts(weights: str | os.PathLike[str], image_size: int) -> dict[str, Any]:
         raise DetectorError(
             f"{place}: {path} sees images of {size} px, expected the {image_size} px of images.size; take one "
             f"trained at this size, or set images.size to {size}"
+        )
+    step = architectures.step(named["arch"])
+    if odd := [name for name in students if architectures.step(name) != step]:
+        raise DetectorError(
+            f"{place}: {path} is a {named['arch']} and sees other pixels than {', '.join(odd)}; expected a "
+            "teacher with the same step of preprocessing, or none"
         )
     return named

@@ -289,6 +289,11 @@ def _cropped(preprocessing: Mapping[str, Mapping]) -> str:
 def _square(how: Mapping) -> str:
     """Preprocessing to a square, in words: the same for all sources, except for faces."""
     size, steps = how["size"], []
+    if levels := how.get("ela"):
+        steps.append(
+            "its error levels taken in its place: the absolute difference to the image compressed once more as "
+            f"JPEG of quality {levels['quality']}, scaled so that the largest is 255"
+        )
     if how.get("resize_to"):
         steps.append(f"the shorter side resized to {how['resize_to']}, bilinear with antialiasing")
     window = {

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from detector.core.errors import DetectorError
 from detector.core.files import sha256 as hash_of
@@ -18,6 +18,7 @@ from detector.imaging.video import video_frame
 
 WAYS = ("resize", "center_crop", "random_crop", "texture_crop")
 FORMATS = ("JPEG", "WEBP")  # of recompression
+JPEG_SIDE = 65_500  # pixels, as libjpeg has it
 # What every version of ours did alike; recorded for those who read the pixels elsewhere.
 FIXED = {
     "resize": "bilinear-antialias",
@@ -45,17 +46,44 @@ class Recompression:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorLevels:
+    """Error levels in place of an image: what compressing it once more as JPEG changes (Krawetz 2007).
+
+    Absolute differences to the image as it comes back from a JPEG file, colour 4:2:0, scaled so that the largest
+    of an image is 255. An image that comes back as it was is black.
+    """
+
+    quality: int = 90  # of the JPEG
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """The error levels of an RGB image, RGB. Raises `BadImageError` for one that no JPEG file can hold."""
+        if max(image.size) > JPEG_SIDE:
+            raise decoding.BadImageError(
+                f"{image.width} x {image.height} pixels: a side is longer than the {JPEG_SIDE} that JPEG can "
+                "have; there are no error levels"
+            )
+        file = io.BytesIO()
+        image.save(file, "JPEG", quality=self.quality, subsampling="4:2:0")
+        with Image.open(file, formats=["JPEG"]) as opened:
+            levels = ImageChops.difference(image, opened.convert("RGB"))
+        largest = int(np.asarray(levels).max()) or 1
+        return levels.point([round(255 * min(level, largest) / largest) for level in range(256)] * 3)
+
+
+@dataclass(frozen=True, slots=True)
 class Preprocessing:
     """Steps between a decoded file and its packed pixels, in this order:
 
     1. RGB, as `to_rgb` says;
-    2. `face_crop`: the square of `face_box`;
-    3. `resize_to`: the shorter side gets this many pixels, the aspect ratio is kept; bilinear, antialiased;
-    4. `preprocess`: "resize" squeezes the whole image into the square; "center_crop", "random_crop" and
+    2. `ela`: the image's error levels, see `ErrorLevels`. First, of the file's own pixels in their places: what a
+       compression left is in blocks of 8 x 8, which a resize mixes. Where to cut is still found in the image;
+    3. `face_crop`: the square of `face_box`;
+    4. `resize_to`: the shorter side gets this many pixels, the aspect ratio is kept; bilinear, antialiased;
+    5. `preprocess`: "resize" squeezes the whole image into the square; "center_crop", "random_crop" and
        "texture_crop" cut a window of `size` pixels out of it (see `crops`). Where a side is shorter than `size`,
        the window is as wide as that side and is enlarged, bilinear;
-    5. `recompress`: see `Recompression`. Last, so that every image ends with the same step on as many pixels;
-    6. `centre`: the middle square of so many pixels. This alone is not done in packing, as training sees other
+    6. `recompress`: see `Recompression`. Last, so that every image ends with the same step on as many pixels;
+    7. `centre`: the middle square of so many pixels. This alone is not done in packing, as training sees other
        windows of the packed square too.
 
     `max_pixels`: larger images are refused. Draws depend on the file's SHA-256 alone, so the same file gives the
@@ -69,6 +97,7 @@ class Preprocessing:
     face_crop: bool = False
     max_pixels: int = 100_000_000
     centre: int | None = None  # pixels a side of what a network sees, where it is less
+    ela: ErrorLevels | None = None
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Preprocessing":
@@ -80,6 +109,9 @@ class Preprocessing:
         again = dict(settings.get("recompress") or {})
         odd = {key: value for key, value in settings.items() if key not in known and FIXED.get(key) != value}
         odd |= {key: again[key] for key in set(again) - {field.name for field in fields(Recompression)}}
+        levels = settings.get("ela")
+        if levels is not None and set(levels) - {field.name for field in fields(ErrorLevels)}:
+            odd["ela"] = levels
         if settings.get("preprocess", WAYS[0]) not in WAYS or again.get("format", FORMATS[0]) not in FORMATS:
             odd |= settings
         if settings.get("centre") is not None and not 0 < settings["centre"] < settings.get("size", 0):
@@ -96,6 +128,8 @@ class Preprocessing:
             if "quality" in again:
                 again["quality"] = tuple(again["quality"])
             given["recompress"] = Recompression(**again)
+        if levels is not None:
+            given["ela"] = ErrorLevels(**levels)
         return cls(**given)
 
     def record(self) -> dict[str, Any]:
@@ -109,6 +143,8 @@ class Preprocessing:
             base["recompress"] = asdict(self.recompress) | {"quality": list(self.recompress.quality)}
         if self.centre is not None:
             base["centre"] = self.centre
+        if self.ela is not None:
+            base["ela"] = asdict(self.ela)
         return base
 
     @property
@@ -136,11 +172,15 @@ class Preprocessing:
         """
         if self.draws and not sha256:
             raise ValueError("random crops and recompression are drawn from the file's sha256, and none was given")
+        levels = None if self.ela is None else self.ela.apply(image)
+        # The same cuts of both, each found in the image.
         if self.face_crop:
-            image = image.crop(face_box(image))
+            box = face_box(image)
+            image, levels = image.crop(box), levels and levels.crop(box)
         if self.resize_to is not None:
-            image = self._scaled(image, self.resize_to)
-        pixels = resize(self._window(image, sha256), self.size)
+            image, levels = self._scaled(image, self.resize_to), levels and self._scaled(levels, self.resize_to)
+        window, kept = self._window(image, sha256), levels or image
+        pixels = resize(kept if window is None else kept.crop(window), self.size)
         if self.recompress is None:
             return pixels
         return np.array(self.recompress.apply(Image.fromarray(pixels), sha256))
@@ -151,15 +191,15 @@ class Preprocessing:
         decoding.check_size(width, height, self.max_pixels)  # a line of pixels would become a huge picture
         return image.resize((width, height), Image.Resampling.BILINEAR)
 
-    def _window(self, image: Image.Image, sha256: str) -> Image.Image:
+    def _window(self, image: Image.Image, sha256: str) -> crops.Box | None:
         side = min(self.size, *image.size)
         if self.preprocess == "center_crop":
-            return image.crop(crops.centre(image, side))
+            return crops.centre(image, side)
         if self.preprocess == "random_crop":
-            return image.crop(crops.random(image, side, sha256))
+            return crops.random(image, side, sha256)
         if self.preprocess == "texture_crop":
-            return image.crop(crops.texture(image, side))
-        return image
+            return crops.texture(image, side)
+        return None
 
 
 def load(

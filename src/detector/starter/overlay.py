@@ -74,10 +74,11 @@ def started(start: str) -> tuple[str, str | None]:
                 f"{error}; or train from scratch, which needs more images: --start resnet18"
             ) from None
         return NETWORK, None
-    if why := architectures.problem(start):
+    # Not by `architectures.start`: a path may have any character.
+    name, at, init = start.partition(architectures.AT)
+    if why := architectures.problem(name):
         raise DetectorError(f"--start: {why}; or {PRETRAINED}, which is {NETWORK}")
-    init = architectures.start(start)
-    if init is None or init == PRETRAINED:
+    if not at or init == PRETRAINED:
         return start, None
     if not init or not Path(init).exists():
         found = f"no file {init}" if init else f"nothing after the {architectures.AT}"
@@ -85,7 +86,7 @@ def started(start: str) -> tuple[str, str | None]:
             f"--start: found {found}, expected {PRETRAINED} or weights there: a .safetensors, a .pth, a variant "
             "or a bundle"
         )
-    return f"{architectures.network(start)}{architectures.AT}{OWN}", init
+    return f"{name}{architectures.AT}{OWN}", init
 
 
 def efforts(architecture: str) -> tuple[Effort, ...]:

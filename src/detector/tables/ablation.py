@@ -78,7 +78,7 @@ def _starts(
     right_of: Mapping[tuple[Variant, str], np.ndarray], metas: Mapping[Variant, Mapping], arch: str, margin: float
 ) -> Iterator[dict]:
     """Rows of what an architecture's start gains, for each branch and seed that there is from scratch too."""
-    scratch = architectures.network(arch)
+    scratch = architectures.scratch(arch)
     pairs = {
         variant: Variant(scratch, variant.seed, variant.branch)
         for variant in metas

@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> None:
     if distill := settings["distill"]:
         taught = {"name": distill["teacher"], "sha256": sha256(args.teacher)}
         taught |= {knob: distill[knob] for knob in ("weight", "temperature")}
-        taught |= teachers.facts(args.teacher, images.size)
+        taught |= teachers.facts(args.teacher, images.size, [args.arch])
         network = networks.load(taught["arch"], checkpoints.load_weights(args.teacher), images.size)
         network = renormalised(network, seen, Normalisation.beside(args.teacher))
         once = recipe.augment is None  # else no epoch's images are those of another one

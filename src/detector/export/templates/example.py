@@ -14,7 +14,7 @@ import numpy as np
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import: else it tells its maker of each model
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 
 def drawn(content: bytes, what: str, count: int) -> int:
@@ -34,6 +34,11 @@ def pixels(path: str, seen: int, how: dict) -> np.ndarray:
         image = image.convert("LA" if image.mode == "La" else "RGBA").convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB")
+    if levels := how.get("ela"):  # what compressing it once more changes, the largest as 255
+        image.save(file := io.BytesIO(), "JPEG", quality=levels["quality"], subsampling="4:2:0")
+        image = ImageChops.difference(image, Image.open(file).convert("RGB"))
+        largest = int(np.asarray(image).max()) or 1
+        image = image.point([round(255 * min(level, largest) / largest) for level in range(256)] * 3)
     if how.get("resize_to"):  # the shorter side
         scaled = (round(side * how["resize_to"] / min(image.size)) for side in image.size)
         image = image.resize(tuple(scaled), Image.Resampling.BILINEAR)
