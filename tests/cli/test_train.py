@@ -129,14 +129,14 @@ def test_more_minutes_train_more_and_what_is_chosen_fits(images, monkeypatch):
 
 
 def test_every_overlay_is_a_valid_one_of_few_branches(images):
-    (images / "w.pth").touch()
+    (images / "w+2.pth").touch()
     for start in ("resnet18", f"resnet18@{images}/w+2.pth"):
         architecture, init = overlay.started(start)
         for effort in overlay.efforts(architecture)[::4]:
             choice = overlay.Choice("out", "photos", "made", 3, architecture, init, 64, 1, effort)
             config = config_of(ROOT, [yaml.safe_load(overlay.text(choice))])
             assert (config["architectures"], config["train"]["epochs"]) == ([architecture], effort.epochs)
-            assert config["inits"] == ({"start": f"{images}/w.pth"} if init else {})
+            assert config["inits"] == ({"start": f"{images}/w+2.pth"} if init else {})
             assert overlay.BRANCH in config["deploy"]["branches"]
 
 
