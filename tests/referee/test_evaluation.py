@@ -270,6 +270,9 @@ def test_a_source_of_a_config_has_the_splits_of_a_run_and_perturbations_their_na
     assert not (out / "figures/robustness.svg").exists(), "not that of the run before"
     with pytest.raises(DetectorError, match="the config has the sources .*mine"):
         evaluate("other", models, **options)
+    (tmp_path / "away.yaml").write_text("data: {use: [mine], sources: {mine: {type: folder, root: s3://away}}}")
+    with pytest.raises(DetectorError, match="lies in object storage, expected a folder.*results/data/mine/files"):
+        evaluate("mine", models, config=[Path("away.yaml")], out=out)
     with pytest.raises(DetectorError, match="found 'ghost', expected STEP=NUMBER.*worn"):
         evaluate("mine", models, perturb=["ghost"], **options)
 

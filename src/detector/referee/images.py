@@ -11,7 +11,7 @@ import pandas as pd
 
 from detector.core.errors import DetectorError
 from detector.core.labels import SPLIT_NAMES
-from detector.data import kinds, lists, shards
+from detector.data import kinds, lists, remote, shards
 from detector.data.records import Record, by_path
 
 COLUMNS = ("path", "label", "generator", "group", "split", "date", "shard", "at")
@@ -73,6 +73,11 @@ def of_source(name: str, config: Mapping, split: str | None = None) -> Data:
             f"{name}: found no such folder, list or source; the config has the sources {', '.join(sources)}"
         )
     options = sources[name]
+    if remote.is_remote(options["root"]):
+        raise DetectorError(
+            f"{name}: its root {options['root']} lies in object storage, expected a folder; give the copy that a "
+            f"run keeps, {config['results']}/data/{name}/files, or a list of its files"
+        )
     if missing := kinds.missing_roots({name: {**options, "pairs": None}}):
         raise DetectorError(missing)
     source, root = kinds.module(options["type"]), Path(options["root"])
