@@ -1,5 +1,7 @@
 """The manifest has the study's counts, names every bad file, and depends on paths and seed alone."""
 
+import argparse
+import json
 import os
 import random
 import shutil
@@ -466,3 +468,23 @@ def test_a_folder_of_one_s_own_called_as_photographs_are_in_the_manifest_is_refu
         samples.write_picture(tmp_path / "@pairs" / label / "a.jpg")
     with pytest.raises(DetectorError, match="expected no path that begins with @pairs/.*rename the folder"):
         scan("mine", "folder", tmp_path)
+
+
+def test_a_file_that_cannot_be_packed_in_one_of_the_ways_is_left_out_for_all(scans, tmp_path):
+    """Networks that see error levels have a list of bad files of their own."""
+    paths = scans["faces"]["path"].tolist()[:2]
+    parquet.write(scans["faces"], tmp_path / "scan.parquet")
+    bad = [tmp_path / "bad.csv", tmp_path / "ela/bad.csv"]
+    for file, path in zip(bad, paths, strict=True):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f"path,error\n{path},torn\n")
+    arguments = {
+        "scans": [("faces", tmp_path / "scan.parquet")],
+        "bad": [("faces", path) for path in bad],
+        "options": json.dumps({"faces": OPTIONS["faces"]}),
+        **{"fractions": STUDY_FRACTIONS, "seed": 0, "hold_out": [], "splits": tmp_path / "splits.parquet"},
+    }
+    samples.load_script("data/split").main(argparse.Namespace(**arguments))
+    left = parquet.read(tmp_path / "splits.parquet")["path"]
+    assert not set(paths) & set(left)
+    assert len(left) == len(scans["faces"]) - 2
