@@ -2,13 +2,14 @@
 cost training, belongs to others, or is being made."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from detector.cli import clean as cleaning
-from detector.cli import main
+from detector.cli import main, status
 from detector.core import job, locks
 from detector.core.errors import DetectorError
 from detector.core.files import finish_state, write_json
@@ -84,13 +85,15 @@ def test_states_of_a_protocol_s_networks_go_too_and_their_locks_hold(results):
 
 
 def test_pixels_go_where_they_are_asked_for_and_it_is_said_what_that_costs(results, monkeypatch, capsys):
+    (results / "data/ela").mkdir()
+    shutil.copytree(results / "data/mine", results / "data/ela/mine")
     before = files(results)
     assert clean(monkeypatch, results, "--pixels", "--yes") == 0
     said = capsys.readouterr().out
     assert said.startswith(cleaning.PIXELS)
-    assert "1.0 MB" in said
+    assert said.count("1.0 MB") == 2
     gone = {name for name in before - files(results) if not name.startswith("state/")}
-    assert gone == {"data/mine/images.npy"}
+    assert gone == {"data/mine/images.npy", "data/ela/mine/images.npy"}
 
 
 def test_the_pixels_of_a_run_that_is_not_finished_stay(results):
@@ -134,3 +137,14 @@ def test_what_is_somebody_else_s_stays(results, tmp_path):
     np.save(results / "data/other/images.npy", np.ones(3))
     names = {item.path.name for item in cleaning.deletable(results, pixels=True)}
     assert names == {"baseline-resnet18-seed0", "baseline-resnet18-seed1"}
+
+
+def test_states_and_locks_of_any_architecture_are_those_of_jobs(results):
+    names = ("baseline-resnet18@a.b+ela-seed1", "pack-ela-mine")
+    for name in names:
+        (results / "state" / name / "key").mkdir(parents=True)
+    assert {item.path.name for item in cleaning.deletable(results)} > set(names)
+    for name in (f"{names[0]}.lock", f"{names[0]}.2.lock"):
+        (results / "state" / name).touch()
+    jobs = [line for line in status.text(results).splitlines() if "a.b" in line]
+    assert len(jobs) == 1, "one job, with or without a lock"

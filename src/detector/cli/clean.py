@@ -63,7 +63,8 @@ def _states(results: Path) -> Iterator[Item]:
 
 
 def _pixels(results: Path) -> Iterator[Item]:
-    for path in sorted(results.glob("data/*/images.npy")):
+    # Of sources, and of sources as networks with a step of preprocessing of their own see them.
+    for path in sorted([*results.glob("data/*/images.npy"), *results.glob("data/*/*/images.npy")]):
         index = path.with_name("images.json")
         if path.is_symlink() or not index.is_file() or read_json(index).get("format") != FORMAT:
             continue

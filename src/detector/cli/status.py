@@ -9,7 +9,9 @@ from detector.core.files import DONE, read_json
 from detector.experiment.variants import BASELINE
 
 TOLD = re.compile(r"^\d\d:\d\d:\d\d INFO (.*(?:epoch|trial) \d+/\d+.*|.*\d+ of \d+ files.*)$", re.MULTILINE)
-JOBS = re.compile(r"(pack|baseline|search|finetune)-[\w-]+")  # that keep a state
+# That keep a state; names of architectures and sources have more than letters: resnet18@mine+ela.
+JOBS = re.compile(r"(pack|baseline|search|finetune)-.+")
+LOCK = re.compile(r"(\.\d+)?\.lock$")
 HPO = "hpo"  # folder of a search, in that of its branch or, where all branches share it, in that of its run
 TAIL = 1 << 16  # bytes of a log that are looked at
 PLACES = (
@@ -37,6 +39,8 @@ def _data(results: Path) -> Iterator[str]:
         if (scan.parent / "images.npy").is_file():
             count, size, *_ = read_json(scan.parent / "images.json")["shape"]
             said += f", packed ({count:,} images of {size} px)"
+        own = sorted(results.glob(f"data/*/{scan.parent.name}/images.npy"))
+        said += "".join(f", packed again with {path.parts[-3]}" for path in own)
         yield f"{scan.parent.name}: {said}"
     done = [name for name, file in (("split", "splits"), ("audited", "manifest")) if _there(results, file)]
     if done:
@@ -94,7 +98,7 @@ def _jobs(results: Path) -> Iterator[str]:
     state = results / "state"
     left = {path.relative_to(state) for path in states(results) if not any(path.glob(f"*/{DONE}"))}
     # A lock is called like its job, with the number of a further worker behind.
-    left |= {path.relative_to(state).with_name(path.name.split(".")[0]) for path in state_locks(results)}
+    left |= {path.relative_to(state).with_name(LOCK.sub("", path.name)) for path in state_locks(results)}
     for job in sorted(left):
         if not JOBS.fullmatch(job.name):
             continue
