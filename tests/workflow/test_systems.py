@@ -208,6 +208,7 @@ def test_a_run_has_its_systems_in_the_tables_of_predictions_and_in_no_other(tmp_
     checkpoints.save_weights(study.folder / "data/w.safetensors", networks.build("resnet18", 3).state_dict())
     own = {**TINY, "architectures": ["resnet10"], "inits": {"mine": "data/w.safetensors"}, "systems": SYSTEMS}
     own |= {"deploy": {"branches": []}, "robustness": {"use": []}, "gradcam": {"branches": []}}
+    own |= {"prune": {"methods": {"l1": [0.4]}, "dense_control": False}}
     study.configure(own)
     done = study.snakemake()
     assert done.returncode == 0, done.stdout
