@@ -55,6 +55,7 @@ def test_the_plain_config_is_the_study(study):
         },
         "freeze": 0,
         "body_rate": 1.0,
+        "head": "drawn",
         "gpus": 1,
     }
     assert full["prune"]["methods"] == {"l1": [0.1, 0.2, 0.3, 0.4]}
@@ -338,6 +339,7 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "train.freeze: found 2, but every network is trained from scratch; name a start, such as "
             "resnet50@pretrained",
         ),
+        ({"train": {"head": "zero"}}, "train.head: found zero, but every network is trained from scratch"),
         ({"train": {"body_rate": 0.1}}, "train.body_rate: found 0.1, but every network is trained from scratch"),
         (
             {"architectures": ["resnet50@pretrained"], "train": {"freeze": 101}},
@@ -854,13 +856,13 @@ def test_windows_hold_in_trials_and_fine_tuning_unless_these_say_otherwise(study
 
 def test_what_a_start_needs_is_told_to_the_first_training_alone(study):
     own = {"architectures": ["resnet50", "resnet50@mine"], "inits": {"mine": "~/w.pth"}}
-    own["train"] = {"freeze": 2, "body_rate": 0.1}
+    own["train"] = {"freeze": 2, "body_rate": 0.1, "head": "zero"}
     full = config.complete(merge(study, own), SCHEMA)
     assert full["inits"] == {"mine": os.path.expanduser("~/w.pth")}
     asked = {stage: recipes.recipe(full, stage) for stage in recipes.STAGES}
-    assert not any({"freeze", "body_rate"} & knobs.keys() for knobs in asked.values())
+    assert not any({"freeze", "body_rate", "head"} & knobs.keys() for knobs in asked.values())
     started = recipes.recipe(full, "train", started=True)
-    assert started == {**asked["train"], "freeze": 2, "body_rate": 0.1}
+    assert started == {**asked["train"], "freeze": 2, "body_rate": 0.1, "head": "zero"}
 
 
 def test_systems_name_the_networks_that_they_need(study):

@@ -16,6 +16,7 @@ from detector.core.files import sha256, write_json
 from detector.experiment import architectures
 from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.models import checkpoints, networks, sparse, starts
+from tests.support.samples import load_script
 
 NAME, SIZE = "resnet10@mine", 32
 HEAD = ("fc.weight", "fc.bias")
@@ -93,6 +94,17 @@ def test_one_wrong_tensor_is_an_error_that_names_it_and_nothing_is_loaded(wrong,
     with pytest.raises(DetectorError, match=rf"{NAME}.*w\.pth.*{named}"):
         starts.begin(network, tmp_path / "w.pth", NAME)
     assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
+
+
+def test_a_head_at_zero_says_nothing_and_the_body_is_the_file_s(tmp_path):
+    script = load_script("training/baseline")
+    other = networks.build("resnet10", 1, 32)
+    checkpoints.save_weights(tmp_path / "model.safetensors", other.state_dict())
+    network = networks.build("resnet10", 0, 32).eval()
+    file = tmp_path / "model.safetensors"
+    script.begin(network, file, "resnet10@mine", {"sha256": sha256(file)}, zero=True)
+    assert torch.equal(network.conv1.weight, other.conv1.weight)
+    assert network(torch.rand(2, 3, 32, 32)).abs().max() == 0
 
 
 def test_a_timm_network_of_other_blocks_is_refused(tmp_path):

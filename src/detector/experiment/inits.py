@@ -42,7 +42,7 @@ def problems(config: Mapping) -> list[str]:
         lines += [
             f"train.{knob}: found {train[knob]}, but every network is trained from scratch; name a start, such as "
             f"{config['architectures'][0]}@{PRETRAINED} in architectures, or set it to {default}"
-            for knob, default in (("freeze", 0), ("body_rate", 1))
+            for knob, default in (("freeze", 0), ("body_rate", 1), ("head", "drawn"))
             if train[knob] != default
         ]
     if train["freeze"] > train["epochs"]:

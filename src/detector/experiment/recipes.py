@@ -9,7 +9,7 @@ STAGES = ("train", "search", "finetune")
 OWN = ("batch_size", "epochs", "patience")  # each stage has its own, beside its `recipe`
 # How many GPUs or jobs share the work, and whether branches share a search: no reason to do one again.
 SHARING = ("gpus", "workers", "share")
-STARTING = ("freeze", "body_rate")  # of a training that starts from weights, the first one of an `@`
+STARTING = ("freeze", "body_rate", "head")  # of a training that starts from weights, the first one of an `@`
 
 
 def searched(config: Mapping) -> tuple[str, ...]:

@@ -87,6 +87,14 @@ def begin(network: nn.Module, file: Path, name: str) -> dict[str, list[int]]:
     return {key: list(tensor.shape) for key, tensor in converted.items() if key not in body}
 
 
+def zero_head(network: nn.Module) -> None:
+    """Make the weights of a network's head zero, in place: its first logits are 0 for every image."""
+    with torch.no_grad():
+        for name in networks.head(network):
+            for weight in network.get_submodule(name).parameters():
+                weight.zero_()
+
+
 def read(file: Path) -> dict[str, torch.Tensor]:
     """Read the weights in a file by its suffix, on the CPU: safetensors, sparse, or pickled tensors alone.
 

@@ -101,7 +101,7 @@ def text(choice: Choice) -> str:
     scratch = architectures.start(choice.architecture) is None
     rate, low, high = ("1.0e-3", "1.0e-4", "1.0e-3") if scratch else ("2.0e-3", "3.0e-5", "3.0e-4")
     # A new head on features that were learned from a million images: it first learns alone, then drags them along.
-    starting = "" if scratch else f"\n  freeze: {effort.epochs // 3}\n  body_rate: 0.1"
+    starting = "" if scratch else f"\n  head: zero\n  freeze: {effort.epochs // 3}\n  body_rate: 0.1"
     real, fake = CLASSES[1], CLASSES[0]
     return f"""\
 # Written by `detector train`: what is not as config.yaml has it (docs/configuration.md says what each key means).

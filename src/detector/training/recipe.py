@@ -24,8 +24,9 @@ class Recipe:
     none; `augment`: `share`, `rounds` and `steps` of `imaging.augmentation`, None leaves images as they are;
     `crop`: `side` and `per_image` of `imaging.windows`, None for one window in its own pixels where packed images
     are larger; `freeze`: epochs at first that train the network's last layers alone; `body_rate`: share of the
-    learning rate that all other layers have. `stream` separates the order, flips, degradations and windows of a
-    stage from those of other stages with the same seed.
+    learning rate that all other layers have; `head`: what the weights of a new head begin as, `drawn` or `zero`.
+    `stream` separates the order, flips, degradations and windows of a stage from those of other stages with the
+    same seed.
     """
 
     optimizer: str
@@ -49,6 +50,7 @@ class Recipe:
     crop: Mapping[str, Any] | None = None
     freeze: int = 0
     body_rate: float = 1.0
+    head: str = "drawn"
     stream: Stream = Stream.BASELINE
 
 

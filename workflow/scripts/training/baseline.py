@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
     )
     model = networks.build(args.arch, args.seed, images.size)
     if started:
-        begin(model, args.start, args.arch, started)
+        begin(model, args.start, args.arch, started, settings["recipe"]["head"] == "zero")
     recipe = Recipe(**settings["recipe"], seed=args.seed, stream=Stream.BASELINE)
     processes = distributed.team().size
     key = dependencies.key(
@@ -57,12 +57,15 @@ def main(args: argparse.Namespace) -> None:
     stage.write_variant(outputs, state, model, result, images, plan, **facts)
 
 
-def begin(model: nn.Module, file: Path, arch: str, started: Mapping) -> None:
-    """Put the weights that a network starts from into it; all but its head, which stays new."""
+def begin(model: nn.Module, file: Path, arch: str, started: Mapping, zero: bool = False) -> None:
+    """Put the weights that a network starts from into it; all but its head, which stays new, or becomes zero."""
     if sha256(file) != started["sha256"]:
         raise DetectorError(f"{file}: changed since the run began; start snakemake again")
     # By name, so that a training from scratch does not depend on it.
-    left_out = importlib.import_module(architectures.STARTS).begin(model, file, arch)
+    starts = importlib.import_module(architectures.STARTS)
+    left_out = starts.begin(model, file, arch)
+    if zero:
+        starts.zero_head(model)
     logging.info("starts from %s, but for %s, which is new; left out: %s", file, networks.head(model), left_out)
 
 
