@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from detector.cli import train as command
+from detector.core import locks
 from detector.core.errors import DetectorError
 from detector.core.files import write_json
 from detector.demo.generate import make_demo
@@ -64,15 +65,21 @@ def test_a_plan_says_what_and_how_long_and_writes_nothing(images, capsys):
 
 def test_the_overlay_is_written_run_and_used_as_it_stands(images, capsys, monkeypatch):
     runs = []
-    monkeypatch.setattr(run, "run", lambda root, line, expected: runs.append((root, line, expected)) or 1)
+    monkeypatch.setattr(run, "run", lambda *given: runs.append(given) or 1)
     arguments = {"out": Path("out"), "start": "resnet18"}
     assert command.train(Path("photos"), Path("made"), **arguments) == command.FAILED
     file = images / "out/config.yaml"
     written = file.read_text()
     assert written.strip() in capsys.readouterr().out.replace("\n    ", "\n").replace("\n   \n", "\n\n")
-    ((root, line, expected),) = runs
+    ((root, line, expected, look),) = runs
     assert (root, line[-2:], expected) == (ROOT, ["--configfile", str(file)], images / "out/plan.json")
     stages = json.loads(expected.read_text())["stages"]
+    (images / "out/logs").mkdir()
+    (images / "out/logs/baseline-resnet18-seed0.log").write_text("10:00:00 INFO baseline: epoch 3/20  loss 0.1\n")
+    with locks.held(images / "out/state/baseline-resnet18-seed0.lock"):
+        look()
+        look()
+    assert capsys.readouterr().out.split("\n") == [f"{'':>21}baseline: epoch 3/20  loss 0.1", ""], "said once"
     assert stages["baseline"] > stages["finetune"] > MEASURED["start"]
 
     file.write_text(written.replace("epochs: 20", "epochs: 77").replace("patience: 20", "patience: 5"))
@@ -245,6 +252,16 @@ def test_the_best_bundle_is_chosen_by_validation_alone_and_of_equal_ones_the_sma
     assert (best.images, best.accuracy, best.low, best.high) == (50, 0.6, 0.5, 1.0)
     with pytest.raises(DetectorError, match="found no bundle"):
         outcome.best(tmp_path / "tables")
+
+
+def test_a_run_is_looked_at_from_time_to_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "EVERY", 0.1)
+    monkeypatch.setattr(run.signals, "await_others", lambda seconds: None)
+    program = "import os, sys, time\ntime.sleep(1)\nsys.exit(len(os.environ['DETECTOR_EXPECTED']))"
+    (tmp_path / "snakemake.py").write_text(program)
+    looks = []
+    assert run.run(tmp_path, ["snakemake"], Path("four"), lambda: looks.append(1)) == 4
+    assert looks
 
 
 def test_help_and_wrong_options_come_before_anything_heavy():

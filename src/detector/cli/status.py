@@ -93,8 +93,21 @@ def state_locks(results: Path) -> list[Path]:
     return sorted(path for place in PLACES for path in results.glob(f"state/{place}*.lock"))
 
 
+def at_work(results: Path) -> list[str]:
+    """Last progress line of each job that is at work, of those that have said how far they are."""
+    found = ((job.as_posix(), last(results, job.as_posix())) for job, works in _unfinished(results) if works)
+    return [line for name, line in found if line != name]
+
+
 def _jobs(results: Path) -> Iterator[str]:
     """Jobs that keep a state and are not through: what each last said, and whether it is at work."""
+    for job, works in _unfinished(results):
+        where = f"{job.parent}: " if job.parent.name else ""
+        yield f"{'at work' if works else 'stopped'}: {where}{last(results, job.as_posix())}"
+
+
+def _unfinished(results: Path) -> Iterator[tuple[Path, bool]]:
+    """Jobs that keep a state and are not through, by their place below state/, and whether each is at work."""
     state = results / "state"
     left = {path.relative_to(state) for path in states(results) if not any(path.glob(f"*/{DONE}"))}
     # A lock is called like its job, with the number of a further worker behind.
@@ -102,10 +115,7 @@ def _jobs(results: Path) -> Iterator[str]:
     for job in sorted(left):
         if not JOBS.fullmatch(job.name):
             continue
-        name = job.as_posix()
-        works = any(locks.is_held(lock) for lock in state.glob(f"{name}.*lock"))
-        where = f"{job.parent}: " if job.parent.name else ""
-        yield f"{'at work' if works else 'stopped'}: {where}{last(results, name)}"
+        yield job, any(locks.is_held(lock) for lock in state.glob(f"{job.as_posix()}.*lock"))
 
 
 def last(results: Path, job: str) -> str:

@@ -6,7 +6,7 @@ import textwrap
 import time
 from pathlib import Path
 
-from detector.cli import summary
+from detector.cli import status, summary
 from detector.core import job, machine
 from detector.core.files import write_json, write_text
 from detector.core.labels import FAKE, REAL, SPLIT_NAMES
@@ -45,7 +45,15 @@ def train(
     write_json(out / RECORD, made.record)
     snakemake, begun = run.command(made.file, machine.cores(), made.networks), time.monotonic()
     job.say(f"\nRunning {shlex.join(snakemake)}\n")
-    if run.run(root, snakemake, (out / RECORD).absolute()):
+    said: set[str] = set()
+
+    def look() -> None:
+        for line in status.at_work(out):
+            if line not in said:
+                job.say(f"{'':>21}{line}")
+            said.add(line)
+
+    if run.run(root, snakemake, (out / RECORD).absolute(), look):
         log.error("a stage failed, as said above; what was finished is kept, the same command goes on from there")
         return FAILED
     job.say(f"\nDone in {duration(time.monotonic() - begun)}.\n{ended(out)}")

@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from detector.core import signals
 from detector.core.job import EXPECTED
 
 PATIENCE = 120.0  # seconds for Snakemake to end: its jobs have `signals.GRACE` each to save what they have
+EVERY = 20.0  # seconds
 
 
 def command(overlay: str, cores: int, networks: int) -> list[str]:
@@ -21,11 +22,11 @@ def command(overlay: str, cores: int, networks: int) -> list[str]:
     return ["snakemake", "--cores", str(cores), "--resources", f"gpu={networks}", "--configfile", overlay]
 
 
-def run(root: Path, snakemake: Sequence[str], expected: Path) -> int:
+def run(root: Path, snakemake: Sequence[str], expected: Path, look: Callable[[], object]) -> int:
     """Run Snakemake's command line in the project's folder `root`, on the terminal. Returns its exit code.
 
-    `expected`: file for the progress display (`job.EXPECTED`). A signal to this process stops Snakemake too, once:
-    it is in a group of its own, which a terminal's Ctrl-C does not reach.
+    `expected`: file for the progress display (`job.EXPECTED`); `look`: called every `EVERY` seconds. A signal to this
+    process stops Snakemake too, once: it is in a group of its own, which a terminal's Ctrl-C does not reach.
     """
     signals.await_others(PATIENCE)
     process = None
@@ -37,7 +38,11 @@ def run(root: Path, snakemake: Sequence[str], expected: Path) -> int:
                 env={**os.environ, EXPECTED: str(expected)},
                 process_group=0,
             )
-        return process.wait()
+        while True:
+            try:
+                return process.wait(EVERY)
+            except subprocess.TimeoutExpired:
+                look()
     except signals.StoppedError:
         if process is not None:
             process.send_signal(signal.SIGINT)
