@@ -25,8 +25,8 @@ def command(overlay: str, cores: int, networks: int) -> list[str]:
 def run(root: Path, snakemake: Sequence[str], expected: Path, look: Callable[[], object]) -> int:
     """Run Snakemake's command line in the project's folder `root`, on the terminal. Returns its exit code.
 
-    `expected`: file for the progress display (`job.EXPECTED`); `look`: called every `EVERY` seconds. A signal to this
-    process stops Snakemake too, once: it is in a group of its own, which a terminal's Ctrl-C does not reach.
+    `expected`: file for the progress display (`job.EXPECTED`); `look`: called every `EVERY` seconds. A signal to
+    this process stops Snakemake too, once: it is in a group of its own, which a terminal's Ctrl-C does not reach.
     """
     signals.await_others(PATIENCE)
     process = None
