@@ -662,6 +662,43 @@ def test_names_are_utf_8_in_any_locale(tmp_path, monkeypatch):
     assert f"{generator.name}/rü→.png" in set(paths)
 
 
+@pytest.mark.long
+def test_a_protocol_trains_its_own_networks_and_leaves_the_plain_run_alone(finished, tmp_path):
+    """Two networks more, each tested on what it never saw; done again, nothing is to do."""
+    study = Workspace.copy_of(finished, tmp_path / "protocol")
+    before = {path: path.read_bytes() for folder in ("data", "runs", "tables") for path in files_of(study, folder)}
+    study.configure({**TINY, "protocol": {"kind": "leave_one_generator_out", "generators": ["glide", "dalle3"]}})
+    expected = {"protocol_manifest": 2, "baseline": 2, "predict": 2}
+    expected |= {"generator_matrix": 1, "figure_generator_matrix": 1, "figure_rules": 1}
+    assert study.stale() == expected
+    done = study.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert {path: path.read_bytes() for path in before} == before
+    table = pd.read_csv(study.results / "tables/generator_matrix.csv")
+    unseen = table[(table["seen"] == "no") & table["generator"].notna()]
+    assert sorted(zip(unseen["held_out"], unseen["generator"], strict=True)) == [("dalle3",) * 2, ("glide",) * 2]
+    assert table["held_out"].isna().sum() == 10 + 2, "ten generators by the plain run, and two rows of means"
+    plain = pd.read_parquet(study.results / "data/manifest.parquet")
+    for name in ("glide", "dalle3"):
+        own = pd.read_parquet(study.results / f"protocols/{name}/data/manifest.parquet")
+        tests = [t[t["split"] == "test"].reset_index(drop=True) for t in (own, plain)]
+        pd.testing.assert_frame_equal(*tests)
+        run = study.results / f"protocols/{name}/runs/resnet18/seed0/baseline"
+        assert (
+            json.loads((run / "meta.json").read_text())["data_fingerprint"]
+            != json.loads((study.results / "runs/resnet18/seed0/baseline/meta.json").read_text())[
+                "data_fingerprint"
+            ]
+        )
+    assert list((study.results / "state").iterdir()) == []
+    assert study.stale() == {}
+
+
+def files_of(study: Workspace, folder: str) -> list[Path]:
+    """All files below a folder of the results, in order."""
+    return sorted(path for path in (study.results / folder).rglob("*") if path.is_file())
+
+
 def test_the_plain_config_plans_the_study(finished):
     """With data in place, config.yaml asks for one baseline, five branches, six variants on three test sets."""
     data = finished.folder / "data"
