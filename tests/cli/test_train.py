@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from detector.cli import train as command
-from detector.core import locks
+from detector.core import locks, signals
 from detector.core.errors import DetectorError
 from detector.core.files import write_json
 from detector.demo.generate import make_demo
@@ -262,6 +262,27 @@ def test_a_run_is_looked_at_from_time_to_time(tmp_path, monkeypatch):
     looks = []
     assert run.run(tmp_path, ["snakemake"], Path("four"), lambda: looks.append(1)) == 4
     assert looks
+
+
+def test_a_stop_reaches_the_jobs_too_which_snakemake_tells_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "EVERY", 0.1)
+    monkeypatch.setattr(run.signals, "await_others", lambda seconds: None)
+    (tmp_path / "work.py").write_text(
+        "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "try:\n open('begun', 'w')\n time.sleep(30)\nexcept KeyboardInterrupt:\n open('saved', 'w')"
+    )
+    (tmp_path / "snakemake.py").write_text(
+        "import signal, subprocess, sys\nsignal.signal(signal.SIGINT, lambda *_: None)\n"
+        "subprocess.run([sys.executable, 'work.py'])"
+    )
+
+    def look() -> None:
+        if (tmp_path / "begun").exists():
+            raise signals.StoppedError(signal.SIGINT)
+
+    with pytest.raises(signals.StoppedError):
+        run.run(tmp_path, ["snakemake"], Path("expected"), look)
+    assert (tmp_path / "saved").exists()
 
 
 def test_help_and_wrong_options_come_before_anything_heavy():

@@ -26,7 +26,7 @@ def run(root: Path, snakemake: Sequence[str], expected: Path, look: Callable[[],
     """Run Snakemake's command line in the project's folder `root`, on the terminal. Returns its exit code.
 
     `expected`: file for the progress display (`job.EXPECTED`); `look`: called every `EVERY` seconds. A signal to
-    this process stops Snakemake too, once: it is in a group of its own, which a terminal's Ctrl-C does not reach.
+    this process stops Snakemake and its jobs, once: they are a group of their own, which no Ctrl-C reaches.
     """
     signals.await_others(PATIENCE)
     process = None
@@ -45,6 +45,7 @@ def run(root: Path, snakemake: Sequence[str], expected: Path, look: Callable[[],
                 look()
     except signals.StoppedError:
         if process is not None:
-            process.send_signal(signal.SIGINT)
+            # All of them, as a terminal does: Snakemake tells its jobs nothing and waits until they are done.
+            os.killpg(process.pid, signal.SIGINT)
             process.wait()
         raise
