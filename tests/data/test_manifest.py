@@ -17,7 +17,7 @@ from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.core.files import sha256
 from detector.core.labels import FAKE, REAL
-from detector.data import kinds, manifest, packing, scanning
+from detector.data import kinds, manifest, packing, periods, scanning
 from detector.data.records import Record
 from detector.data.sources import cifake, synthbuster
 from detector.data.splits import STUDY_FRACTIONS
@@ -397,6 +397,43 @@ def test_a_network_without_the_only_generator_is_refused_and_one_of_which_nothin
     pd.testing.assert_frame_equal(manifest.without(alone, "glide"), alone)
     assert "protocol: glide: found no training or validation image of it" in caplog.text
     assert "protocol: glide: found no test image of it" in caplog.text
+
+
+def dated(table: pd.DataFrame, day: str, others: str = "2024-05-01") -> pd.Series:
+    """Dates of a manifest: `day` for every second fake, `others` for the rest, none for real images."""
+    dates = pd.Series(others, index=table.index).mask(table.label == REAL, "")
+    return dates.mask((table.label == FAKE) & (table.index % 2 == 0), day)
+
+
+def test_a_network_up_to_a_day_sees_nothing_of_that_day_or_later_and_is_tested_on_all(scans, caplog):
+    plain = build(scans)
+    table = manifest.until(plain, dated(plain, "2025-01-01T00:30:00+02:00"), "2025-01-01")
+    late = (plain.split != "test") & (plain.label == FAKE) & (plain.index % 2 == 0)
+    assert late.any()
+    pd.testing.assert_frame_equal(table, plain[~late].reset_index(drop=True))
+    without = manifest.until(plain, dated(plain, "", "2024-12-31"), "2025-01-01")
+    pd.testing.assert_frame_equal(without, table)
+    assert "found no fake test image after it" in caplog.text
+    assert "no training or validation image after it" not in caplog.text, "fakes without a date are left out"
+
+
+def test_dates_that_nobody_knows_or_that_leave_nothing_are_errors(scans):
+    plain = build(scans)
+    with pytest.raises(
+        DetectorError, match="protocol: found no fake with a date, expected sources that know them"
+    ):
+        manifest.until(plain, dated(plain, "", ""), "2025-01-01")
+    with pytest.raises(
+        DetectorError, match="up to 2024-05-01 there is no fake image in train and valid; choose a l"
+    ):
+        manifest.until(plain, dated(plain, "2024-06-01"), "2024-05-01")
+
+
+def test_windows_of_time_begin_at_their_edge():
+    edges = ["2024-01-01", "2025-01-01"]
+    assert periods.names(edges) == ["before 2024-01-01", "2024-01-01 to 2025-01-01", "from 2025-01-01"]
+    dates = pd.Series(["2023-12-31", "2024-01-01", "2024-12-31T23:59:59", "2025-01-01", ""])
+    assert periods.number(dates, edges).tolist() == [0, 1, 1, 2, -1]
 
 
 @pytest.fixture

@@ -195,6 +195,22 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ({"search": {"learning_rate": [1.0e-3, 1.0e-5]}}, "swap them"),
         ({"protocol": "leave_one_out"}, 'protocol: found "leave_one_out", expected to match'),
         ({"protocol": {"generators": ["glide"]}}, "protocol: missing kind"),
+        ({"protocol": "temporal"}, "protocol: temporal needs edges, the days that time is cut at, such as {kind:"),
+        ({"protocol": {"kind": "temporal"}}, "protocol: temporal needs edges"),
+        ({"protocol": {"kind": "temporal", "edges": ["2024"]}}, 'edges.0: found "2024", expected to match'),
+        ({"protocol": {"kind": "temporal", "edges": ["2024-02-30"]}}, "edges: found '2024-02-30', expected a day"),
+        (
+            {"protocol": {"kind": "temporal", "edges": ["2025-01-01", "2024-01-01"]}},
+            "protocol.edges: found 2025-01-01, 2024-01-01, expected them in ascending order; sort them",
+        ),
+        (
+            {"protocol": {"kind": "temporal", "edges": ["2025-01-01"], "generators": ["gan"]}},
+            "protocol.generators: temporal takes no such key; take it out",
+        ),
+        (
+            {"protocol": {"kind": "leave_one_generator_out", "edges": ["2025-01-01"]}},
+            "protocol.edges: leave_one_generator_out takes no such key; take it out",
+        ),
         ({"protocol": {"kind": "leave_one_generator_out", "generators": []}}, "expected at least 1 item"),
         (
             {"protocol": {"kind": "leave_one_generator_out", "branches": ["l1-41"]}},

@@ -1,5 +1,6 @@
 """A protocol names each network and what it is trained without, before anything starts, or says what is wrong."""
 
+import datetime
 import re
 
 import pytest
@@ -76,3 +77,11 @@ def test_folders_of_generators_are_plain_and_differ_where_names_do():
     assert len({name.lower() for name in found}) == len(found), "on disks too that do not tell capitals apart"
     assert all(re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name) for name in found)
     assert list(found)[-4:] == plain
+
+
+def test_time_is_cut_at_days_with_or_without_quotes():
+    days = ["2024-01-01", "2025-06-30"]
+    found = asked({"kind": protocols.TIME, "edges": days})
+    assert found == asked({"kind": protocols.TIME, "edges": [datetime.date.fromisoformat(day) for day in days]})
+    assert protocols.networks(found, [], []) == {f"until-{day}": day for day in days}
+    assert found.table == "window_matrix"

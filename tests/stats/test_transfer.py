@@ -67,6 +67,6 @@ def test_with_fewer_than_two_groups_there_is_no_interval():
 def test_without_real_images_there_is_a_share_and_no_area():
     images = Images(np.zeros(6, int), np.arange(6), np.zeros(6, bool))
     part = Part(np.ones(6, bool), np.zeros(6, bool))
-    (row,) = matrix(images, {EVERYTHING: np.array([-1.0, -1, -1, 1, 1, 1])}, {"gan": part}, [], {})
+    (row,) = matrix(images, {EVERYTHING: np.array([-1.0, -1, -1, 1, 1, 1])}, {"gan": part}, [], {}, [])
     assert (row["accuracy"], row["n"], row["reals"]) == (0.5, 6, 0)
     assert np.isnan([row["auc"], row["auc_low"], row["specificity"], row["balanced_accuracy"]]).all()

@@ -3,6 +3,7 @@
 import copy
 import csv
 import dataclasses
+import datetime
 import json
 import os
 import re
@@ -692,6 +693,38 @@ def test_a_protocol_trains_its_own_networks_and_leaves_the_plain_run_alone(finis
         )
     assert list((study.results / "state").iterdir()) == []
     assert study.stale() == {}
+
+
+@pytest.mark.long
+def test_networks_trained_up_to_a_day_are_tested_on_what_came_later(tmp_path):
+    """Of a list with dates: the network's training and validation images are older, the test images all there."""
+    study, rows = Workspace(tmp_path / "study"), ["path,label,generator,date"]
+    for number in range(120):
+        fake, date = number % 2 == 0, ("2023-05-01", "2024-05-01")[number // 2 % 2]
+        write_picture(study.folder / f"data/mine/{number:03d}.png", seed=number)
+        rows.append(f"{number:03d}.png,fake,gan,{date}" if fake else f"{number:03d}.png,real,,")
+    (study.folder / "data/mine/list.csv").write_text("\n".join(rows))
+    data = {"use": ["mine"], "sources": {"mine": {"type": "list", "root": "data/mine", "list": "list.csv"}}}
+    edges = [datetime.date(2024, 1, 1)]  # as YAML reads a day without quotes
+    study.configure({**TINY, "data": data, "protocol": {"kind": "temporal", "edges": edges}})
+    done = study.snakemake("results/tiny/tables/window_matrix.csv", "results/tiny/data/manifest.parquet")
+    assert done.returncode == 0, done.stdout
+    plain, own = (
+        pd.read_parquet(study.results / place / "data/manifest.parquet")
+        for place in ("", "protocols/until-2024-01-01")
+    )
+    late = plain["path"].str[:3].astype(int) // 2 % 2 == 1
+    kept = (plain["split"] == "test") | (plain["label"] == 1) | ~late
+    pd.testing.assert_frame_equal(own, plain[kept].reset_index(drop=True))
+    table = pd.read_csv(study.results / "tables/window_matrix.csv", keep_default_na=False)
+    assert table[["trained_until", "window", "seen"]].to_numpy().tolist() == [
+        ["", "before 2024-01-01", "yes"],
+        ["", "from 2024-01-01", "yes"],
+        ["2024-01-01", "before 2024-01-01", "yes"],
+        ["2024-01-01", "from 2024-01-01", "no"],
+        ["", "", "no"],
+        ["", "", "yes"],
+    ]
 
 
 def files_of(study: Workspace, folder: str) -> list[Path]:

@@ -4,6 +4,27 @@
 # gives   protocols/{kept_out}/data/manifest.parquet   that of the plain run, less what this network never sees
 #         protocols/{kept_out}/runs/…                  made by the rules that make runs/… (train, compress, evaluate)
 #         tables/generator_matrix.csv                  train against test; the plain run is the row with everything
+#         tables/window_matrix.csv                     the same over time
+
+# Scans, where dates are needed.
+DATED = (
+    expand(f"{DATA}/scan.parquet", source=SOURCES)
+    if PROTOCOL and PROTOCOL.kind == protocols.TIME
+    else []
+)
+# Predictions of test sets: first the plain run's, then those of each network.
+TRANSFERRED = [
+    path
+    for place in ["", *PLACES]
+    for path in expand(
+        variants(
+            "predictions/{{testset}}.parquet",
+            PROTOCOL.branches if PROTOCOL else [],
+            place=place,
+        ),
+        testset=SOURCES,
+    )
+]
 
 
 rule protocol_manifest:
@@ -11,6 +32,7 @@ rule protocol_manifest:
         script="workflow/scripts/data/protocol_manifest.py",
         code=code("workflow/scripts/data/protocol_manifest.py"),
         manifest=MANIFEST,
+        scans=DATED,
     output:
         manifest=f"{RESULTS}/protocols/{{kept_out}}/data/manifest.parquet",
     log:
@@ -20,11 +42,18 @@ rule protocol_manifest:
         mem_mb=grown(4000, MILLION_MB),
         runtime=grown(20, 5),
     params:
-        generator=lambda wc: KEPT_OUT[wc.kept_out],
+        kept_out=lambda wc: [
+            "--until" if DATED else "--generator",
+            KEPT_OUT[wc.kept_out],
+        ],
+        scans=lambda wc, input: (
+            ["--scans", *by_folder(input.scans)] if input.scans else []
+        ),
     shell:
         "python {input.script:q}"
         " --plain {input.manifest:q}"
-        " --generator {params.generator:q}"
+        " {params.kept_out:q}"
+        " {params.scans:q}"
         " --manifest {output.manifest:q}"
         " --log {log:q}"
 
@@ -34,18 +63,7 @@ rule generator_matrix:
         script="workflow/scripts/tables/generator_matrix.py",
         code=code("workflow/scripts/tables/generator_matrix.py"),
         alike=ALIKE,
-        predictions=[
-            path
-            for place in ["", *PLACES]
-            for path in expand(
-                variants(
-                    "predictions/{{testset}}.parquet",
-                    PROTOCOL.branches if PROTOCOL else [],
-                    place=place,
-                ),
-                testset=SOURCES,
-            )
-        ],
+        predictions=TRANSFERRED,
     output:
         table("generator_matrix"),
     log:
@@ -59,5 +77,31 @@ rule generator_matrix:
         " --networks {params.networks:q}"
         " --sets {params.sets:q}"
         " --hold-out {params.hold_out:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
+rule window_matrix:
+    input:
+        script="workflow/scripts/tables/window_matrix.py",
+        code=code("workflow/scripts/tables/window_matrix.py"),
+        alike=ALIKE,
+        scans=DATED,
+        predictions=TRANSFERRED,
+    output:
+        table("window_matrix"),
+    log:
+        f"{LOGS}/window_matrix.log",
+    params:
+        networks=networks,
+        sets=list(SOURCES),
+        scans=lambda wc, input: by_folder(input.scans),
+        edges=list(KEPT_OUT.values()),
+    shell:
+        "python {input.script:q}"
+        " --networks {params.networks:q}"
+        " --sets {params.sets:q}"
+        " --scans {params.scans:q}"
+        " --edges {params.edges:q}"
         " --output {output:q}"
         " --log {log:q}"

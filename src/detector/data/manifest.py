@@ -29,7 +29,7 @@ import pandas as pd
 from detector.core import labels
 from detector.core.errors import DetectorError, listing
 from detector.core.labels import FAKE, SPLIT_NAMES
-from detector.data import kinds, splits
+from detector.data import kinds, periods, splits
 from detector.data.records import PAIRS, Record
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,31 @@ def without(table: pd.DataFrame, generator: str) -> pd.DataFrame:
         )
     if not ((table.split == "test") & (table.generator == generator)).any():
         log.warning("protocol: %s: found no test image of it, so nothing of it is tested", generator)
+    return left
+
+
+def until(table: pd.DataFrame, dates: pd.Series, edge: str) -> pd.DataFrame:
+    """The manifest of a network that is trained up to a day, such as 2025-01-31, that day not included.
+
+    `dates`: of the images, as in `periods.of_images`. All test images stay. Real images without a date are
+    trained with, fakes without one are not. Raises `DetectorError` where no fake has a date, and where a class is
+    left without an image to train or validate on.
+    """
+    day, fake = periods.days(dates), table.label == FAKE
+    what = f"protocol: up to {edge}"
+    if not (fake & (day != periods.UNDATED)).any():
+        raise DetectorError(
+            "protocol: found no fake with a date, expected sources that know them, such as a list with a column "
+            "date (docs/datasets.md)"
+        )
+    late = np.where(day == periods.UNDATED, fake, day >= edge)
+    left = table[~((table.split != "test") & late)].reset_index(drop=True)
+    _require_fakes(left, what, "choose a later day in protocol.edges")
+    if len(left) == len(table):
+        log.warning("%s: found no training or validation image after it, so this network is the plain run's", what)
+    if not ((table.split == "test") & fake & (day >= edge)).any():
+        log.warning("%s: found no fake test image after it, so nothing new is tested", what)
+    require_parts(left)
     return left
 
 

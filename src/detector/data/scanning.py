@@ -37,9 +37,9 @@ def scan_source(
     `max_pixels`: larger images count as bad. `max_bad`: how many bad files are tolerated.
 
     Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in the
-    video, NaN for images), shard, at (int64, where the image lies in its shard, see `shards`), width, height
-    (int32), format, bytes (int64), sha256, mode, quantisation (float32), quality (int8), subsampling, exif (bool),
-    as in `headers.Header`, and error ("" = fine).
+    video, NaN for images), shard, at (int64, where the image lies in its shard, see `shards`), date (ISO 8601, ""
+    = nothing known), width, height (int32), format, bytes (int64), sha256, mode, quantisation (float32), quality
+    (int8), subsampling, exif (bool), as in `headers.Header`, and error ("" = fine).
 
     Raises `DetectorError` where the layout is not as expected or more than `max_bad` files are bad.
     """
@@ -67,6 +67,7 @@ def scan_source(
             "frame": np.array([record.frame for record in records], np.float32),  # None becomes NaN
             "shard": [record.shard for record in records],
             "at": np.array([record.at for record in records], np.int64),
+            "date": [record.date for record in records],
         }
     )
     del records  # the table holds the same in a third of the memory

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import datetime
 import difflib
 import json
 import math
@@ -60,6 +61,7 @@ def complete(config: Mapping, schema_file: Path = SCHEMA, texts: Mapping | None 
     own = copy.deepcopy(dict(config))
     validator = _Validator(schema)
     _expand_home(own)
+    _write_days(own)
     _read_texts(own, texts or {}, validator)
     lines = [line for error in validator.iter_errors(own) for line in _explain(error, schema)]
     problems = list(dict.fromkeys(lines))
@@ -164,6 +166,14 @@ def _expand_home(config: dict) -> None:
     ]:
         if isinstance(section.get(key), str):
             section[key] = os.path.expanduser(section[key])
+
+
+def _write_days(config: dict) -> None:
+    """In place: days as text, which YAML makes dates of where they stand without quotes."""
+    section = config.get("protocol")
+    edges = section.get("edges") if isinstance(section, dict) else None
+    if isinstance(edges, list):
+        edges[:] = [edge.isoformat() if isinstance(edge, datetime.date) else edge for edge in edges]
 
 
 def _read_texts(config: dict, texts: Mapping, validator: jsonschema.protocols.Validator) -> None:

@@ -32,10 +32,8 @@ def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
     """Draw a run: a row of panels for each branch; a note where no generator was tested."""
     rows = table[(table["arch"] == arch) & (table["seed"] == seed)]
     title = f"Generators that training never saw: {arch}, seed {seed}"
-    named = {"network": "held_out", "part": "generator", "parts": "generators"}
-    matrices(
-        path, rows.rename(columns={old: new for new, old in named.items()}), title, "without {}", "generators"
-    )
+    named = {"held_out": "network", "generator": "part", "generators": "parts"}
+    matrices(path, rows.rename(columns=named), title, "without {}", "generators")
 
 
 def matrices(path: Path | str, table: pd.DataFrame, title: str, network: str, parts: str) -> None:

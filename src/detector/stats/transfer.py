@@ -55,14 +55,15 @@ def matrix(
     parts: Mapping[str, Part],
     unseen: Collection[tuple[str, str]],
     targets: Mapping[str, str],
+    seen_in: Collection[str],
 ) -> list[dict[str, Any]]:
     """Rows with `network`, `part` and `COLUMNS`: each network on each part, then means over unseen and seen parts.
 
     `logits`: of the images, float (n,), by network, `EVERYTHING` among them. `unseen`: the pairs of network and
     part of which the network was trained with nothing. `targets`: for each network but `EVERYTHING` the part that
-    it is there for; the mean over unseen parts is that of these pairs, and the mean over seen parts that of all
-    pairs of a network in `targets` and a part of another that the network has seen. In rows of means, network and
-    part are empty. A part without fakes has no row; where it has no real images, all areas are NaN.
+    it is there for; the mean over unseen parts is that of these pairs. The mean over seen parts is that of all
+    pairs of a network in `targets` and a part in `seen_in` that it has seen. In rows of means, network and part
+    are empty. A part without fakes has no row; where it has no real images, all areas are NaN.
     """
     parts = {name: part for name, part in parts.items() if part.fakes.any()}
     cells = {
@@ -75,14 +76,15 @@ def matrix(
         row = {"network": network, "part": name, "seen": "no" if (network, name) in unseen else "yes", "parts": 1}
         row |= _columns(images, {name: [cell]}, {name: cells[EVERYTHING, name]}, network != EVERYTHING)
         rows.append(row)
-    tested = [name for name in dict.fromkeys(targets.values()) if name in parts]
-    for seen in ("no", "yes"):
-        chosen: dict[str, list[_Cell]] = {name: [] for name in tested}
-        for network, target in targets.items():
-            for name in tested:
-                if (name == target) == (seen == "no") and ((network, name) in unseen) == (seen == "no"):
-                    chosen[name].append(cells[network, name])
-        chosen = {name: found for name, found in chosen.items() if found}
+    pairs = {
+        "no": [(network, name) for network, name in targets.items() if name in parts],
+        "yes": [(network, name) for network in targets for name in seen_in if name in parts],
+    }
+    pairs["yes"] = [pair for pair in pairs["yes"] if pair not in unseen]
+    for seen, found in pairs.items():
+        chosen: dict[str, list[_Cell]] = {}
+        for network, name in found:
+            chosen.setdefault(name, []).append(cells[network, name])
         if chosen:
             whole = {name: cells[EVERYTHING, name] for name in chosen}
             row = {"network": "", "part": "", "seen": seen, "parts": len(chosen)}

@@ -39,6 +39,7 @@ def generator_matrix(networks: Mapping[str, Predictions], hold_out: Collection[s
             {name: transfer.Part(~real & (images["generator"] == name).to_numpy(), real) for name in made_by},
             {(name, kept) for name in tables for kept in (name, *hold_out)},
             {name: name for name in tables if name != transfer.EVERYTHING},
+            [name for name in tables if name != transfer.EVERYTHING],
         )
         for row in found:
             row |= {"held_out": row.pop("network"), "generator": row.pop("part"), "generators": row.pop("parts")}

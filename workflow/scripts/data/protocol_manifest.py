@@ -4,11 +4,16 @@ import argparse
 import logging
 
 from detector.core import job, parquet
-from detector.data import manifest
+from detector.data import manifest, periods
 
 
 def main(args: argparse.Namespace) -> None:
-    table = manifest.without(parquet.read(args.plain), args.generator)
+    plain = parquet.read(args.plain)
+    if args.until:
+        dates = periods.of_images(plain, {name: parquet.read(path) for name, path in args.scans})
+        table = manifest.until(plain, dates, args.until)
+    else:
+        table = manifest.without(plain, args.generator)
     parquet.write(table, args.manifest)
     logging.info("%d images: %s", len(table), table["split"].value_counts().to_dict())
 
@@ -16,6 +21,9 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--plain", required=True, help="parquet of the plain run")
-    parser.add_argument("--generator", required=True, help="kept from training and validation")
+    kept_out = parser.add_mutually_exclusive_group(required=True)
+    kept_out.add_argument("--generator", help="kept from training and validation")
+    kept_out.add_argument("--until", help="day from which on images are kept from training and validation")
+    parser.add_argument("--scans", type=job.pair, nargs="*", default=[], help="SOURCE=scan.parquet, with dates")
     parser.add_argument("--manifest", required=True, help="parquet to write")
     job.run(main, parser)
