@@ -51,7 +51,7 @@ def matrices(path: Path | str, table: pd.DataFrame, title: str, network: str, pa
     networks = list(cells["network"].unique())
     rows = {name: network.format(name) if name else "with all" for name in networks}
     width = max(2 * 0.62 * len(names) + 2.6, 7.0)
-    height = (0.42 * len(networks) + 1.7) * len(branches) + 0.5
+    height = (0.42 * len(networks) + 1.9) * len(branches) + 0.5
     with drawing.figure(path, title, width, height) as figure:
         panels = figure.subplots(len(branches), len(SHOWN), squeeze=False, sharey="row")
         for line, branch in zip(panels, branches, strict=True):
@@ -85,12 +85,11 @@ def _matrix(axes: Axes, table: pd.DataFrame, column: str, rows: Mapping[str, str
     axes.grid(visible=False)
     means = table[table["part"] == ""].set_index("seen")
     told = [
-        f"{word} {100 * means.loc[seen, column]:.1f} ({_between(means.loc[seen], column)})"
+        f"mean {word}: {100 * means.loc[seen, column]:.1f} ({_between(means.loc[seen], column)})"
         for word, seen in (("unseen", "no"), ("seen", "yes"))
         if seen in means.index
     ]
-    heading = f"{SHOWN[column][0]} (%)"
-    axes.set_title("\n".join([heading, "mean: " + ", ".join(told)] if told else [heading]))
+    axes.set_title("\n".join([f"{SHOWN[column][0]} (%)", *told]))
     return shades
 
 
