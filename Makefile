@@ -35,8 +35,9 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest -m 'alone and not long'
 
 test-long: $(VENV)/installed
-	$(BIN)/python -m pytest -m long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m 'long and not alone' --numprocesses $(CORES) --dist loadfile
 	$(call as_with_avx2,long)
+	$(BIN)/python -m pytest -m 'long and alone'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
