@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from detector.models import heads
 from detector.models.resnet10 import ResNet10
 
 HEAD = "fc"
@@ -53,13 +54,7 @@ def converted(name: str, size: int, weights: Mapping[str, torch.Tensor]) -> Mapp
 
     Raises torch's `RuntimeError` where one is missing, left over or of another shape.
     """
-    last = weights.get(f"{HEAD}.weight")
-    network = create(name, size, 1 if last is None else len(last))
-    if last is None:
-        network.fc = nn.Identity()
-    network.load_state_dict(weights)
-    found: dict[str, torch.Tensor] = network.state_dict()
-    return found
+    return heads.converted(create, name, size, weights, HEAD)
 
 
 def _weights(name: str) -> Any:
