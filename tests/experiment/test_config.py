@@ -13,7 +13,7 @@ from snakemake import cli
 
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, write_json
-from detector.experiment import architectures, branches, config, recipes, systems, teachers
+from detector.experiment import architectures, branches, config, cross_checks, recipes, systems, teachers
 from detector.imaging.preprocessing import ErrorLevels, Preprocessing
 from detector.models import networks
 from tests.support import ROOT
@@ -622,8 +622,8 @@ def test_text_stays_text_where_it_was_written_so(study):
 def test_one_image_trains_where_its_last_layers_see_more_than_a_pixel(architecture):
     network = networks.build(architecture).train()
     with pytest.raises(ValueError, match="more than 1 value per channel"):
-        network(torch.zeros(1, 3, config.ONE_PIXEL, config.ONE_PIXEL))
-    network(torch.zeros(1, 3, config.ONE_PIXEL + 1, config.ONE_PIXEL + 1))
+        network(torch.zeros(1, 3, cross_checks.ONE_PIXEL, cross_checks.ONE_PIXEL))
+    network(torch.zeros(1, 3, cross_checks.ONE_PIXEL + 1, cross_checks.ONE_PIXEL + 1))
     network(torch.zeros(2, 3, 8, 8))
 
 
@@ -692,14 +692,14 @@ def read_as_nothing() -> list[str]:
     return [name for name in odd if re.search(schema["$defs"]["name"]["pattern"], name)]
 
 
-@pytest.mark.parametrize("name", [*config.RESERVED, *read_as_nothing()])
+@pytest.mark.parametrize("name", [*cross_checks.RESERVED, *read_as_nothing()])
 def test_no_source_has_the_name_of_another_row_or_of_nothing(name, study):
     study["data"] |= {"use": [name], "sources": {name: {"type": "folder", "root": "data/mine"}}}
     with pytest.raises(DetectorError, match=f"data.use: a source cannot be called '{name}'.*rename it"):
         config.complete(study, SCHEMA)
 
 
-@pytest.mark.parametrize("name", [*config.NO_PERTURBATION, *read_as_nothing()])
+@pytest.mark.parametrize("name", [*cross_checks.NO_PERTURBATION, *read_as_nothing()])
 def test_no_perturbation_has_the_name_of_another_column_or_of_nothing(name, study):
     study["robustness"]["perturbations"][name] = [{"jpeg": 50}]
     with pytest.raises(DetectorError, match=rf"robustness\.perturbations: {name}: .*choose others"):
