@@ -95,3 +95,16 @@ def test_what_is_not_there_is_one_error_before_anything_starts(bucket, tmp_path,
     said = workspace.snakemake("--dry-run").stdout
     assert "found keys that are no paths below it" in said
     assert "../../../outside.png" in said
+
+
+def test_generators_of_a_root_that_was_never_copied_are_not_guessed(bucket, tmp_path):
+    workspace = Workspace(tmp_path / "here")
+    source = TINY["data"]["sources"]["synthbuster"] | {"root": f"s3://{BUCKET}/{FOLDER}"}
+    sources = TINY["data"]["sources"] | {"synthbuster": source}
+    workspace.configure(
+        TINY | {"protocol": "leave_one_generator_out", "data": TINY["data"] | {"sources": sources}}
+    )
+    bucket.put_object(Key=f"{FOLDER}/glide/r000.png", Body=b"a picture")
+    said = workspace.snakemake("--dry-run").stdout
+    assert "protocol: the generators of synthbuster are listed in the copy of s3://pictures/sets/synth" in said
+    assert f"snakemake --cores 1 {FETCHED}" in said

@@ -617,10 +617,17 @@ def scan_options(source):
 def generators_of(source):
     """The generators of a source, listed as a scan lists its images; noted, because that takes a while."""
     options = SOURCES[source]
+    copy = Path(RESULTS, "data", source, "fetched.json")
+    if source in REMOTE and not copy.exists():
+        raise DetectorError(
+            f"protocol: the generators of {source} are listed in the copy of {REMOTE[source]}, which is not made yet; "
+            f"make it with protocol: null (snakemake --cores 1 {copy}), then run again"
+        )
     lister = ROOT.joinpath("src", *kinds.PACKAGE.split("."), f"{options['type']}.py")
     asked = canonical([os.path.abspath(options["root"]), scan_options(source)])
     note = NOTED / f"{hashlib.sha256(asked.encode()).hexdigest()}.generators"
-    of = [fingerprint(source), dependencies.key(lister)]
+    files = sha256(copy) if source in REMOTE else fingerprint(source)
+    of = [files, dependencies.key(lister)]
     # A job on a cluster runs because the plan said so, as in `fingerprint`.
     if note.exists() and (
         (found := json.loads(note.read_text()))["of"] == of

@@ -14,10 +14,8 @@ JOBS = re.compile(r"(pack|baseline|search|finetune)-.+")
 LOCK = re.compile(r"(\.\d+)?\.lock$")
 HPO = "hpo"  # folder of a search, in that of its branch or, where all branches share it, in that of its run
 TAIL = 1 << 16  # bytes of a log that are looked at
-PLACES = (
-    "",
-    "protocols/*/",
-)  # below results, its logs and states: of the plain run, and of networks of a protocol
+# Below results, its logs and its states: of the plain run, and of the networks of a protocol.
+PLACES = ("", "protocols/*/")
 
 
 def text(results: Path) -> str:
