@@ -1,5 +1,9 @@
 """A copy of a root in object storage is kept where it is whole, and no key leads out of it."""
 
+import errno
+import os
+import shutil
+
 import pytest
 
 from detector.core.errors import DetectorError
@@ -37,6 +41,25 @@ def test_a_whole_copy_is_kept_without_what_was_there_before(tmp_path):
     remote.keep(tmp_path / "copy", {"c/y.png": 2}, tmp_path / "files", tmp_path / "done.json")
     assert [path.name for path in (tmp_path / "files").rglob("*") if path.is_file()] == ["y.png"]
     assert read_json(tmp_path / "done.json") == {"c/y.png": 2}
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    for folder, name in (("copy", "y.png"), ("copy", "z.png"), ("files", "old.png")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_bytes(b"ab")
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(os, "link", full)
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(OSError, match="No space left"):
+        remote.keep(tmp_path / "copy", {"y.png": 2, "z.png": 2}, tmp_path / "files", tmp_path / "done.json")
+    assert [path.name for path in (tmp_path / "files").iterdir()] == ["old.png"]
+    assert not (tmp_path / "done.json").exists()
+    monkeypatch.undo()
+    remote.keep(tmp_path / "copy", {"y.png": 2, "z.png": 2}, tmp_path / "files", tmp_path / "done.json")
+    assert sorted(path.name for path in (tmp_path / "files").iterdir()) == ["y.png", "z.png"]
 
 
 @pytest.mark.parametrize("expected", [{"y.png": 3}, {}, {"y.png": 2, "z.png": 1}])

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from detector.core.errors import DetectorError, listing
 from detector.core.files import canonical, write_json
@@ -54,14 +54,17 @@ def keep(copy: Path, expected: Mapping[str, int], files: Path, done: Path) -> No
         raise DetectorError(
             f"{copy}: this copy is not what the storage holds, and was removed; run again:\n{listing(rows)}"
         )
-    shutil.rmtree(files, ignore_errors=True)
+    fresh = files.with_name(f".{files.name}.tmp")
+    shutil.rmtree(fresh, ignore_errors=True)
     for path in found:
-        target = files / PurePosixPath(path)
+        target = fresh / path
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(copy / path, target)
         except OSError:
             shutil.copy2(copy / path, target)
+    shutil.rmtree(files, ignore_errors=True)
+    os.replace(fresh, files)
     write_json(done, found)
 
 
