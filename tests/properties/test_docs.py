@@ -1,5 +1,5 @@
 """The documentation names what the project has: every key with its default, every rule, every package with its
-modules. And no relative link leads nowhere."""
+modules. No relative link leads nowhere. The index of studies has each of them, with the figures of its page."""
 
 import ast
 import re
@@ -189,3 +189,65 @@ def test_a_broken_link_is_found(tmp_path, monkeypatch):
         '<img src="gone.png"> [f](https://example.org) `[g](code.md)`\n'
     )
     assert broken(page) == ["gone.md", "#gone", "gone.png"]
+
+
+COLUMNS = ["Study", "Data", "Size", "Seeds", "CPU hours", "Finding", "Caveat"]
+PICTURE = r"!\[[^\]]*\]\(([^)]+)\)"
+
+
+def numbers(text: str) -> set[str]:
+    """The numbers of a text as they are written; signs and what links lead to left out."""
+    return set(re.findall(r"\d+(?:[.,]\d+)*", re.sub(r"\]\([^)]*\)", "]", text)))
+
+
+def wrong_in_index(folder: Path) -> list[str]:
+    """What the table of `folder`/index.md lacks or says that the pages beside it do not."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in (folder / "index.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
+    wrong = [] if rows[0] == COLUMNS else [f"columns: {rows[0]}"]
+    named = []
+    for cells in rows[2:]:
+        page = re.search(r"\]\(([^)/]+\.md)\)", cells[0])[1]
+        named.append(page)
+        if len(cells) != len(COLUMNS) or not all(cells):
+            wrong.append(f"{page}: cells")
+        elif (folder / page).is_file():
+            wrong += [f"{page}: {n}" for n in numbers(" ".join(cells)) - numbers((folder / page).read_text())]
+    pages = sorted(path.name for path in folder.glob("*.md") if path.name != "index.md")
+    return wrong + ([] if sorted(named) == pages else [f"pages: {sorted(named)}"])
+
+
+def test_the_index_has_every_study_with_figures_of_its_page():
+    """Seeds and hours too: a number that no page has is not in the table."""
+    assert wrong_in_index(ROOT / "docs/results") == []
+
+
+def test_what_an_index_lacks_or_adds_is_found(tmp_path):
+    row = "| [A](a.md) | 32 px | 10,000 | 3 | not recorded | 0.55 points | few |\n"
+    head = f"| {' | '.join(COLUMNS)} |\n| --- |\n"
+    (tmp_path / "a.md").write_text("0.55 points of 10,000 images of 32 px, seeds 0 / 1 / 2: 3 seeds")
+    (tmp_path / "index.md").write_text(head + row)
+    assert wrong_in_index(tmp_path) == []
+    for text, said in (
+        (row.replace("0.55", "0.56"), "a.md: 0.56"),
+        (row.replace("few", ""), "a.md: cells"),
+        ("", "pages: []"),
+        (row + row, "pages: ['a.md', 'a.md']"),
+        (row.replace("a.md", "b.md"), "pages: ['b.md']"),
+    ):
+        (tmp_path / "index.md").write_text(head + text)
+        assert wrong_in_index(tmp_path) == [said]
+
+
+def test_pictures_of_the_readme_are_shown_by_a_study():
+    shown = {
+        (page.parent / name).resolve()
+        for page in (ROOT / "docs/results").glob("*.md")
+        for name in re.findall(PICTURE, page.read_text())
+    }
+    pictures = {(ROOT / name).resolve() for name in re.findall(PICTURE, (ROOT / "README.md").read_text())}
+    assert pictures, "the README shows something"
+    assert pictures <= shown
