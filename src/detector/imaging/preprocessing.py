@@ -14,6 +14,7 @@ from detector.core.files import sha256 as hash_of
 from detector.imaging import crops, decoding, windows
 from detector.imaging.decoding import to_rgb
 from detector.imaging.faces import face_box
+from detector.imaging.looks import Looks
 from detector.imaging.video import video_frame
 
 WAYS = ("resize", "center_crop", "random_crop", "texture_crop")
@@ -84,7 +85,7 @@ class Preprocessing:
        the window is as wide as that side and is enlarged, bilinear;
     6. `recompress`: see `Recompression`. Last, so that every image ends with the same step on as many pixels;
     7. `centre`: the middle square of so many pixels. This alone is not done in packing, as training sees other
-       windows of the packed square too.
+       windows of the packed square too. With `looks` a trained network sees these in its place (`views`).
 
     `max_pixels`: larger images are refused. Draws depend on the file's SHA-256 alone, so the same file gives the
     same pixels in every run, and `of(record)` treats a new file exactly as the training images were.
@@ -98,6 +99,7 @@ class Preprocessing:
     max_pixels: int = 100_000_000
     centre: int | None = None  # pixels a side of what a network sees, where it is less
     ela: ErrorLevels | None = None
+    looks: Looks | None = None  # of a bundle alone: the pipeline packs, and trains, without
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Preprocessing":
@@ -130,6 +132,9 @@ class Preprocessing:
             given["recompress"] = Recompression(**again)
         if levels is not None:
             given["ela"] = ErrorLevels(**levels)
+        if given.get("looks") is not None:
+            given["looks"] = Looks.of(given["looks"])
+            given["looks"].windows(given["size"])
         return cls(**given)
 
     def record(self) -> dict[str, Any]:
@@ -145,6 +150,8 @@ class Preprocessing:
             base["centre"] = self.centre
         if self.ela is not None:
             base["ela"] = asdict(self.ela)
+        if self.looks is not None:
+            base["looks"] = self.looks.record()
         return base
 
     @property
@@ -158,11 +165,20 @@ class Preprocessing:
         return self.preprocess == "random_crop" or self.recompress is not None
 
     def apply(self, image: Image.Image, sha256: str = "") -> np.ndarray:
-        """Pixels that a network sees of an image that `decoded` returned: uint8 (seen, seen, 3), RGB.
+        """Middle of an image that `decoded` returned, as a network sees it: uint8 (seen, seen, 3), RGB.
 
         Raises as `packed` does.
         """
         return np.ascontiguousarray(windows.middle(self.packed(image, sha256), self.seen))
+
+    def views(self, image: Image.Image, sha256: str = "") -> np.ndarray:
+        """All that a network sees of an image, whose logit is the mean of theirs: uint8 (n, seen, seen, 3), RGB.
+
+        One, `apply`'s, without `looks`. Raises as `packed` does.
+        """
+        if self.looks is None:
+            return self.apply(image, sha256)[None]
+        return self.looks.cut(self.packed(image, sha256), self.seen)
 
     def packed(self, image: Image.Image, sha256: str = "") -> np.ndarray:
         """Pixels to pack of an image that `decoded` returned: uint8 (size, size, 3), RGB.
