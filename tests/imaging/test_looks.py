@@ -1,4 +1,4 @@
-"""Looks are windows on a grid from edge to edge, cut alike from packed images and from files; one is the middle."""
+"""Looks are windows on a grid from edge to edge, cut from packed images and files alike; one is the middle."""
 
 from dataclasses import replace
 

@@ -1,11 +1,11 @@
 """Looks: several windows of one packed image, whose mean logit is the image's. No torch.
 
-With `images.looks` every logit of a trained network is one of a whole packed square, not of its middle alone. The
-windows are those of a grid: `crops` of them for each side in `sizes`, as many across as down, at equal distances from
-one edge to the other, resized to what the network sees. It is the multi-crop evaluation of K. Simonyan and A. Zisserman,
-Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556 (2015), section 3.2, who take a
-regular grid of 5 x 5 at each of several scales; without their flips, and with the mean of logits in place of that of
-probabilities. The pipeline, `detector predict` and `serve` cut by this module.
+With `images.looks` a logit of a trained network is of a whole packed square, not of its middle alone. The
+windows are those of a grid: `crops` of them for each side in `sizes`, as many across as down, at equal
+distances from one edge to the other, resized to what the network sees. It is the multi-crop evaluation of K.
+Simonyan and A. Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, arXiv:1409.1556
+(2015), section 3.2, who take a regular grid of 5 x 5 at each of several scales; without their flips, and with
+the mean of logits, not of probabilities. The pipeline, `detector predict` and `serve` cut by this module.
 """
 
 import math
@@ -40,8 +40,8 @@ class Looks:
             good = False
         if not good:
             raise DetectorError(
-                f"looks: found {settings}, expected crops, a square number, and sizes, sides in pixels, and nothing "
-                "else; use the version of the project that made the model"
+                f"looks: found {settings}, expected crops, a square number, and sizes, sides in pixels, and no "
+                "other key; use the version of the project that made the model"
             )
         return found
 
