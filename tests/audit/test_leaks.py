@@ -9,8 +9,10 @@ from detector.audit import leaks, policy
 from detector.audit.hashes import THUMBNAIL, Hashes
 from detector.core.errors import DetectorError
 from detector.core.labels import FAKE, REAL
+from detector.data.records import file_of, of_frame
 
 ORDER = {"train": 0, "valid": 1, "test": 2}
+THUMB = np.arange(THUMBNAIL**2).astype(np.uint8)
 
 
 def world(seed: int, count: int = 60, pictures: int = 60) -> tuple[pd.DataFrame, Hashes]:
@@ -82,8 +84,7 @@ def test_groups_of_pictures_are_joined_by_any_pair():
     splits = pd.DataFrame({"path": list("abcdx"), "source": "s", "label": FAKE, "group": ""})
     splits["split"] = ["train", "train", "train", "train", "test"]
     phash = np.array([0b0, 0b1, 0b11, 0b11111 << 40, 0b0], np.uint64)
-    thumbnail = np.arange(THUMBNAIL**2).astype(np.uint8)
-    hashes = Hashes(np.array([1, 2, 3, 4, 1], np.uint64), phash, np.tile(thumbnail, (5, 1)))
+    hashes = Hashes(np.array([1, 2, 3, 4, 1], np.uint64), phash, np.tile(THUMB, (5, 1)))
     table, found, _ = leaks.duplicates(splits, hashes, 1)
     rows = table.set_index(["kind", "split", "with_split"])[["images", "pairs", "groups", "leak"]].to_dict("index")
     assert rows == {
@@ -92,6 +93,17 @@ def test_groups_of_pictures_are_joined_by_any_pair():
         ("near", "train", "train"): {"images": 3, "pairs": 2, "groups": 1, "leak": ""},
     }
     assert found[["path", "of_path", "kind"]].to_numpy().tolist() == [["x", "a", "exact"]]
+
+
+def test_frames_of_a_video_are_no_copies_of_one_another_but_of_other_videos_they_are():
+    """Two frames of one video and one of another in train, a frame of a third in test: all look alike."""
+    names = [of_frame(video, number) for video, number in (("a", 0), ("a", 9), ("b", 0), ("c", 0))]
+    splits = pd.DataFrame({"path": names, "source": "s", "label": FAKE, "split": ["train"] * 3 + ["test"]})
+    hashes = Hashes(np.arange(4, dtype=np.uint64), np.zeros(4, np.uint64), np.tile(THUMB, (4, 1)))
+    table, found, _ = leaks.duplicates(splits.assign(group=splits["path"].map(file_of)), hashes, 1)
+    pairs = table.set_index(["split", "with_split"])["pairs"].to_dict()
+    assert pairs == {("test", "train"): 3, ("train", "train"): 2}
+    assert found["path"].tolist() == [names[3]]
 
 
 @pytest.mark.parametrize("seed", range(6))

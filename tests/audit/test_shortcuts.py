@@ -9,6 +9,7 @@ import pytest
 
 from detector.audit import shortcuts as shortcuts_module
 from detector.data import manifest, scanning
+from detector.data.records import of_frame
 from tests.support import samples
 
 COUNTS = {"train": 60, "valid": 2, "test": 25}  # of each class
@@ -155,5 +156,18 @@ def test_videos_and_missing_metadata_are_no_obstacle():
     scan = pd.DataFrame({"format": ["MP4/h264"] * 40, "mode": "", "width": 32, "height": 32, "bytes": 900})
     scan = scan.assign(quantisation=np.nan, subsampling="", exif=False)
     images = pd.DataFrame({"source": "v", "split": ["train", "test"] * 20, "label": [0, 0, 1, 1] * 10})
-    rows = shortcuts_module.shortcuts(images.assign(row=range(40)), {"v": scan})
+    images = images.assign(row=range(40), path=[f"{number}.mp4" for number in range(40)])
+    rows = shortcuts_module.shortcuts(images, {"v": scan})
     assert {r["auc"] for r in rows} == {0.5}
+
+
+def test_metadata_of_a_video_count_once_however_many_frames_are_images(tmp_path):
+    """They are the file's: repeated for each frame they would make the interval narrower, of no more evidence."""
+    tree(tmp_path / "mine", {}, {"size": (16, 13)})
+    scan = scanning.scan_source("mine", "folder", tmp_path / "mine", {}, max_pixels=10_000)
+    splits = manifest.build({"mine": scan}, {}, {"mine": {"type": "folder"}}, (0.8, 0.1, 0.1), 0)
+    several = pd.concat([splits.assign(path=[of_frame(path, n) for path in splits["path"]]) for n in range(3)])
+    once, thrice = (
+        shortcuts_module.shortcuts(t.reset_index(drop=True), {"mine": scan}) for t in (splits, several)
+    )
+    pd.testing.assert_frame_equal(pd.DataFrame(once), pd.DataFrame(thrice))

@@ -18,7 +18,7 @@ from detector.core.errors import DetectorError
 from detector.core.files import sha256
 from detector.core.labels import FAKE, REAL
 from detector.data import kinds, manifest, packing, periods, scanning
-from detector.data.records import Record
+from detector.data.records import Record, file_of
 from detector.data.sources import cifake, synthbuster
 from detector.data.splits import STUDY_FRACTIONS
 from detector.data.store import open_store
@@ -129,6 +129,46 @@ def test_scan_reads_headers(tiny_tree):
     assert (faces.label.dtype, faces.frame.dtype, faces.bytes.dtype) == (np.int8, np.float32, np.int64)
     video = scan("celeb", "celebdf", tiny_tree / "celebdf", options={"frame": 0.75}).iloc[0]
     assert (video.width, video.height, video.format, video.frame) == (32, 32, "MP4/h264", 0.75)
+
+
+def test_one_frame_is_what_there_was_before(tiny_tree):
+    plain = scan("celeb", "celebdf", tiny_tree / "celebdf", options={"frame": 0.75})
+    one = scan("celeb", "celebdf", tiny_tree / "celebdf", options={"frame": 0.75, "frames": 1})
+    pd.testing.assert_frame_equal(plain, one)
+
+
+def test_several_frames_of_a_video_are_a_row_each(tiny_tree, caplog):
+    """Evenly spread; of a video with fewer than were asked for all are taken, which is said."""
+    root = tiny_tree / "celebdf"
+    samples.write_video(root / "Celeb-real/id0_0000.mp4", frames=2)
+    samples.write_video(root / "Celeb-real/id1_0000.mp4", frames=31)
+    plain = scan("celeb", "celebdf", root)
+    found = scan("celeb", "celebdf", root, options={"frames": 3}, workers=2)
+    assert list(found.columns) == list(plain.columns)
+    assert (found.dtypes == plain.dtypes).all()
+    assert found.path.is_unique
+    assert found.path.is_monotonic_increasing
+    counts = found.path.map(file_of).value_counts(sort=False)
+    assert counts.to_dict() == {path: 2 if path == "Celeb-real/id0_0000.mp4" else 3 for path in plain.path}
+    of = found[found.path.str.startswith("Celeb-real/id1_")]
+    assert of.path.tolist() == [f"Celeb-real/id1_0000.mp4@frame{n:06d}" for n in (5, 15, 25)]
+    assert of.frame.tolist() == pytest.approx([5 / 30, 15 / 30, 25 / 30])
+    assert "1 video(s) have fewer than 3 frames" in caplog.text
+    assert "Celeb-real/id0_0000.mp4: 2" in caplog.text
+    for name in ("label", "generator", "group", "sha256", "width", "bytes", "official", "error"):
+        expected = plain.set_index("path")[name].loc[found.path.map(file_of)]
+        assert found[name].tolist() == expected.tolist()
+
+
+def test_a_video_whose_frames_cannot_be_counted_is_bad(tiny_tree):
+    root = tiny_tree / "celebdf"
+    path = root / "Celeb-synthesis/id0_id1_0000.mp4"
+    path.write_bytes(path.read_bytes()[:60])
+    with pytest.raises(DetectorError, match=r"1 bad file\(s\)[\s\S]*Celeb-synthesis/id0_id1_0000.mp4: "):
+        scan("celeb", "celebdf", root, options={"frames": 2})
+    found = scan("celeb", "celebdf", root, options={"frames": 2}, max_bad=1)
+    assert found.loc[found.error != "", "path"].tolist() == ["Celeb-synthesis/id0_id1_0000.mp4"]
+    assert len(found) == 2 * 8 + 1
 
 
 def test_scan_is_the_same_with_workers(tiny_tree, monkeypatch):
@@ -279,6 +319,33 @@ def test_videos_without_a_split_are_left_out(scans):
     table = build({"celeb": scans["celeb"]}, options=options)
     assert 0 < len(table) < len(scans["celeb"])
     assert set(table.split) <= {"train", "valid", "test"}
+
+
+@pytest.mark.parametrize("strategy", ["paper", "official", "identity"])
+def test_frames_of_a_video_are_in_one_split_the_one_of_the_video(tiny_tree, strategy):
+    """And in one group: that of its people, else its own."""
+    options, root = {"youtube_real": True}, tiny_tree / "celebdf"
+    how = {"celeb": {"type": "celebdf", "split": strategy}}
+    one = build({"celeb": scan("celeb", "celebdf", root, options=options)}, options=how)
+    scans = {"celeb": scan("celeb", "celebdf", root, options=options | {"frames": 4})}
+    several = build(scans, options=how)
+    assert len(several) == 4 * len(one)
+    expected = one.set_index("path").loc[several.path.map(file_of)]
+    assert several.split.tolist() == expected.split.tolist()
+    nameless = several.path.str.startswith("YouTube")
+    assert several.group[~nameless].tolist() == expected.group[~nameless.to_numpy()].tolist()
+    assert several.group[nameless].tolist() == several.path[nameless].map(file_of).tolist() != []
+    assert [scans["celeb"].path.iloc[row] for row in several.row] == several.path.tolist()
+
+
+def test_a_limit_counts_videos_and_one_bad_frame_leaves_alone(tiny_tree):
+    scans = {"celeb": scan("celeb", "celebdf", tiny_tree / "celebdf", options={"frames": 4})}
+    limited = build(scans, options={"celeb": {"type": "celebdf", "limit": {"train": 3}}})
+    counts = limited[limited.split == "train"].path.map(file_of).value_counts()
+    assert counts.tolist() == [4, 4, 4]
+    whole, gone = build(scans), scans["celeb"].path.iloc[5]
+    less = build(scans, bad={"celeb": {gone}})
+    pd.testing.assert_frame_equal(less, whole[whole.path != gone].reset_index(drop=True))
 
 
 def test_limit_is_exact_and_stratified(tmp_path):

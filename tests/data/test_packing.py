@@ -97,6 +97,17 @@ def test_videos_are_packed_at_their_position(tmp_path):
     assert abs(int(np.median(store)) - 32) <= 3  # the last of 5 frames has grey value 4 · 8
 
 
+def test_several_frames_of_a_video_are_packed_a_row_each(tmp_path):
+    """Of 5 frames three are those of the numbers 0, 2 and 4, with the grey values 0, 16 and 32."""
+    samples.write_celebdf(tmp_path / "data")
+    table = scanning.scan_source("celeb", "celebdf", tmp_path / "data", {"frames": 3}, max_pixels=LIMIT)
+    files = [tmp_path / name for name in NAMES]
+    packing.pack(table, tmp_path / "data", HOW, *files, tmp_path / "s", workers=1, max_bad=0, meta={})
+    grey = np.median(open_store(files[0], files[1]), axis=(1, 2, 3)).reshape(-1, 3)
+    assert len(grey) == 9
+    assert (abs(grey - [0, 16, 32]) <= 3).all()
+
+
 def test_workers_make_the_same_bytes(root, tmp_path):
     pack(root, tmp_path / "one", workers=1)
     pack(root, tmp_path / "two", workers=2)

@@ -173,6 +173,15 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "data.sources.mine.list: the kind folder takes no such key; take it out",
         ),
         (
+            {"data": {"sources": {"mine": {"root": "x", "type": "folder", "frames": 4}}}},
+            "data.sources.mine.frames: the kind folder takes no such key; take it out",
+        ),
+        (
+            {"data": {"sources": {"celebdf": {"frames": 4, "frame": 0.25}}}},
+            "data.sources.celebdf.frames: found 4, and frame: 0.25 beside it, expected one of them",
+        ),
+        ({"data": {"sources": {"celebdf": {"frames": 0}}}}, "data.sources.celebdf.frames: "),
+        (
             {"data": {"sources": {"mine": {"root": "x", "type": "tar", "labels": {"real": [0, 1], "fake": [1]}}}}},
             "data.sources.mine.labels: found 1 as real and as fake, expected each value once",
         ),

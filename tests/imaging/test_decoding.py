@@ -365,6 +365,24 @@ def test_video_without_times_or_frame_count(tmp_path, container):
         assert abs(grey_of(video.video_frame(tmp_path / "a.mp4", position)) - 8 * number) <= 3
 
 
+@pytest.mark.parametrize(
+    ("total", "count", "numbers"),
+    [
+        *((9, 1, [4]), (8, 4, [1, 3, 5, 7]), (400, 4, [50, 150, 250, 350])),
+        *((5, 4, [0, 1, 3, 4]), (5, 5, [0, 1, 2, 3, 4]), (3, 8, [0, 1, 2]), (1, 8, [0])),
+    ],
+)
+def test_several_frames_are_spread_evenly_and_none_is_taken_twice(total, count, numbers):
+    assert video.spread(total, count) == numbers
+
+
+def test_several_frames_of_a_video_are_those_of_their_numbers(tmp_path):
+    samples.write_video(tmp_path / "a.mp4", 20)
+    found = video.video_frames(tmp_path / "a.mp4", 4)
+    assert all(abs(grey_of(image) - 8 * n) <= 3 for image, n in zip(found, (2, 7, 12, 17), strict=True))
+    assert len(video.video_frames(tmp_path / "a.mp4", 99)) == video.frame_count(tmp_path / "a.mp4") == 20
+
+
 def quadrants(image):
     """The grey values of the four quarters, row by row, in units of 60."""
     width, height = image.size

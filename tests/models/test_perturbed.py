@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from detector.core import parquet
+from detector.data.records import file_of, of_frame
 from detector.imaging import perturbations
 from detector.models import devices, gradcam, inference, perturbed
 from detector.models.batches import Batches
@@ -103,6 +104,13 @@ def test_a_choice_keeps_sources_and_shares_and_depends_on_no_order(world):
     assert set(perturbed.choose(rows, 40, 1)["path"]) != set(chosen["path"])
     assert perturbed.choose(rows, 1000, 0).equals(rows)
     assert perturbed.choose(rows.iloc[:0], 40, 0).empty
+
+
+def test_a_choice_takes_videos_whole(world):
+    _, rows, _ = world
+    several = pd.concat([rows.assign(path=[of_frame(p, n) for p in rows["path"]]) for n in (2, 4)])
+    chosen, one = perturbed.choose(several.reset_index(drop=True), 5, 0), perturbed.choose(rows, 5, 0)
+    assert chosen["path"].map(file_of).tolist() == [*one["path"]] * 2
 
 
 def said(labels, logits):

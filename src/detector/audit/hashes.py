@@ -64,12 +64,13 @@ def joined(parts: Sequence[Hashes]) -> Hashes:
     return Hashes(*(np.concatenate([getattr(p, name) for p in parts]) for name in Hashes.__dataclass_fields__))
 
 
-def near_pairs(hashes: Hashes, distance: int) -> tuple[np.ndarray, bool]:
+def near_pairs(hashes: Hashes, distance: int, video: np.ndarray | None = None) -> tuple[np.ndarray, bool]:
     """Pairs of near duplicates (i, j), i < j, int64 (m, 2), sorted; and whether these are all.
 
     Near duplicates look alike and differ in some pixel: their hashes differ in at most `distance` of 64 bits, and
     their thumbnails correlate by CORRELATION. Flat images (blank, black) have no meaningful hash and are in no
-    pair. Only images that agree in enough of the hash are compared (`_masks`). Stops at MAX_PAIRS found,
+    pair, nor are two frames of one video: those of equal numbers in `video`, int (n,). Only images that agree in
+    enough of the hash are compared (`_masks`). Stops at MAX_PAIRS found,
     MAX_HASHES or MAX_COMPARED compared.
     """
     usable = np.flatnonzero(_spread(hashes.thumbnails) >= FLAT)
@@ -84,6 +85,8 @@ def near_pairs(hashes: Hashes, distance: int) -> tuple[np.ndarray, bool]:
             kept = np.bitwise_count(differ) <= distance
             first, second, differ = first[kept], second[kept], differ[kept]
             kept = hashes.pixels[first] != hashes.pixels[second]
+            if video is not None:
+                kept &= video[first] != video[second]
             # A pair that agrees under an earlier mask too was found there.
             for earlier in masks[:number]:
                 kept &= (differ & earlier) != 0

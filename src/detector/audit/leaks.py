@@ -3,9 +3,10 @@
 A **leak** is a picture of a later split (test after valid after train) that is the same as, or nearly the same as,
 one of an earlier split, whatever their labels and sources; and a picture that one split has under both labels.
 Copies within one split and label are only counted: they make the split smaller than it looks, no result better.
-So are near copies with different labels in one split: a photo beside its forgery is how such data are made. Groups
-(a person, a prompt) in two splits are told apart from leaks of pictures: dropping them could empty a split, so the
-cure is another way to split.
+So are near copies with different labels in one split: a photo beside its forgery is how such data are made. Frames
+of one video are near one another as they should be, which is not even counted. Groups (a person, a prompt) in two
+splits are told apart from leaks of pictures: dropping them could empty a split, so the cure is another way to
+split.
 """
 
 from itertools import combinations
@@ -17,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 
 from detector.audit.hashes import Hashes, near_pairs
 from detector.core.labels import CLASSES, SPLIT_NAMES
+from detector.data.records import FRAME, file_of
 
 STOPPED = "so many pictures are alike that the search for copies stopped early; so far none is in two splits"
 ACROSS, BOTH_LABELS = "across splits", "both labels"
@@ -48,7 +50,9 @@ def duplicates(splits: pd.DataFrame, hashes: Hashes, distance: int) -> tuple[pd.
     first, copies = order[start], np.diff(start, append=len(order))
     pairs = _equal(hashes.pixels[first], copies)
     close, whole = near_pairs(
-        Hashes(hashes.pixels[first], hashes.phash[first], hashes.thumbnails[first]), distance
+        Hashes(hashes.pixels[first], hashes.phash[first], hashes.thumbnails[first]),
+        distance,
+        _videos(splits.iloc[first]),
     )
     pairs = pd.concat([pairs, pd.DataFrame({"a": close[:, 1], "b": close[:, 0], "kind": "near"})])
     pairs = pairs.reset_index(drop=True)
@@ -67,6 +71,13 @@ def duplicates(splits: pd.DataFrame, hashes: Hashes, distance: int) -> tuple[pd.
     both = (rank[first[a]] == rank[first[b]]) & (label[first[a]] != label[first[b]]) & exact
     pairs["leak"] = np.where(later, ACROSS, np.where(both, BOTH_LABELS, ""))
     return _cells(splits, pairs), _leaks(splits, node, pairs), whole
+
+
+def _videos(splits: pd.DataFrame) -> np.ndarray | None:
+    """The number of each image's video, int (n,), where several frames of one are images; else None."""
+    if not any(FRAME in path for path in splits["path"]):
+        return None
+    return splits.groupby(["source", splits["path"].map(file_of)]).ngroup().to_numpy()
 
 
 def _equal(pixels: np.ndarray, copies: np.ndarray) -> pd.DataFrame:

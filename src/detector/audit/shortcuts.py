@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from detector.core.labels import CLASSES, FAKE, REAL
+from detector.data.records import file_of
 from detector.experiment.variants import COMBINED
 from detector.stats import decisions
 from detector.stats.auc import auc
@@ -51,13 +52,15 @@ def features(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> pd.Data
 def shortcuts(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> list[dict]:
     """Rows with COLUMNS: how well metadata, all of it and each kind by itself, rank the test images.
 
-    `images`: columns source, split, label, row. For each source, a classifier trained on its training images and
+    `images`: columns source, path, split, label, row; of several frames of a video one counts, as their metadata
+    are the file's. For each source, a classifier trained on its training images and
     tested on its test images, and `combined` one for all sources together; gradient-boosted trees, which need no
     scaling and take NaN. For a source of one class in training it is the classifier of all sources; where its test
     images have one class too, they are compared with those of the other class in other sources (`against`: `real
     of others`), as a detector trained on all sources can recognise them. AUC is that of fakes, NaN where there is
     one class only.
     """
+    images = images[~images.assign(path=images["path"].map(file_of)).duplicated(["source", "path"])]
     seen = features(images, scans)
     label, split, source = (images[name].to_numpy() for name in ("label", "split", "source"))
     rows = []

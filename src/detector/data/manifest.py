@@ -3,13 +3,15 @@
 A scan has one row for each file of one source, in the order of their paths. The manifest has one row for
 each image that is used:
 
-    path        str    relative to the source's root; after "@pairs/": relative to its `pairs`
+    path        str    relative to the source's root; after "@pairs/": relative to its `pairs`; with "@frame" and a
+                       number at its end: of that frame of a video of which several are images
     label       int8   1 = real, 0 = fake
     source      str    the source's name in the config
     generator   str    what made a fake; "" for real images
     group       str    what images have in common that should not be in two splits: the person or people in a
                        video ("id1", or "id1|id0" = target and donor of a swap), the prompt of a generated
-                       image; "" = nothing known. Groups belong to a source: equal names in two mean nothing
+                       image; the video of one of several frames, if nothing else is known; "" = nothing known.
+                       Groups belong to a source: equal names in two mean nothing
     split       str    train, valid or test
     width       int32  pixels, before any resizing (and before EXIF orientation)
     height      int32
@@ -30,7 +32,7 @@ from detector.core import labels
 from detector.core.errors import DetectorError, listing
 from detector.core.labels import FAKE, SPLIT_NAMES
 from detector.data import kinds, periods, splits
-from detector.data.records import PAIRS, Record
+from detector.data.records import FRAME, PAIRS, Record, file_of
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +55,8 @@ def build(
     `scans`: what `scanning.scan_source` returned, by source. `bad`: paths that turned out not to decode, by
     source. `options`: each source's config section, of which `type` names its module, `split` the strategy
     (default: the first of the module's SPLITS) and `limit` the largest number of images of a split, such as
-    {"train": 1000}. `fractions`: shares of train, valid and test. `hold_out`: generators whose images leave train
-    and valid and stay in test.
+    {"train": 1000}, of which a video counts as one with all its frames. `fractions`: shares of train, valid and
+    test. `hold_out`: generators whose images leave train and valid and stay in test.
 
     Bad files are removed after the split, so that one more of them moves no other image to another split. A limit
     keeps the shares of (label, generator). The result depends on paths and seed alone.
@@ -175,13 +177,20 @@ def _split(
             f"data.sources.{name}.split: unknown strategy {strategy!r}; {options['type']} knows "
             + ", ".join(source.SPLITS)
         )
-    columns = (_shared(scan[name]) for name in ("path", "label", "generator", "group", "official"))
+    several = next((True for path in scan.path if FRAME in path), False)
+    path = scan.path.map(file_of) if several else scan.path
+    columns = map(_shared, (path, *(scan[name] for name in ("label", "generator", "group", "official"))))
     frames = (None if np.isnan(frame) else frame for frame in scan.frame)
     records = list(map(Record, *columns, frames))
+    if several:  # a video is split as one
+        records = [record for record, again in zip(records, path.duplicated(), strict=True) if not again]
     # Photographs of `pairs` are no part of the data set: its own split must not see them.
     own = [record for record in records if not record.path.startswith(PAIRS)]
     parts = iter(source.split(own, strategy, fractions, seed))
     names = ["test" if record.path.startswith(PAIRS) else next(parts) for record in records]
+    if several:
+        names = [names[number] for number in pd.factorize(path)[0].tolist()]
+        scan = scan.assign(group=scan.group.mask((scan.group == "") & (path != scan.path), path))
     return scan.assign(split=names, row=np.arange(len(scan), dtype=np.int32))
 
 
@@ -200,9 +209,10 @@ def _limit(name: str, part: pd.DataFrame, limit: Mapping[str, int], seed: int) -
             f"for {', '.join(SPLIT_NAMES)}"
         )
     for split_name, most in limit.items():
-        members = part[part.split == split_name]
+        of = part.path.map(file_of)
+        members = part[(part.split == split_name) & ~of.duplicated()]
         if len(members) > most:
             strata = list(zip(members.label.tolist(), members.generator, strict=True))
-            kept = splits.subset(strata, list(members.path), most, seed)
-            part = part[(part.split != split_name) | part.path.isin(kept)]
+            kept = splits.subset(strata, list(of[members.index]), most, seed)
+            part = part[(part.split != split_name) | of.isin(kept)]
     return part

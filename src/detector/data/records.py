@@ -1,12 +1,15 @@
 """Records: one image or video, as a kind of data set lists it."""
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
 NO_GENERATOR = "unknown"  # fakes of which nothing says what made them
 PAIRS = "@pairs/"  # how paths of photographs begin that lie in a source's `pairs` and not below its root
+FRAME = "@frame"  # before the number at the end of a path, where several frames of a video are images
+_FRAME = re.compile(FRAME + r"\d{6,}$")
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -29,11 +32,22 @@ def by_path(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=attrgetter("path"))
 
 
+def of_frame(path: str, number: int) -> str:
+    """Path of one of several frames of a video, which is number `number` of it, from 0."""
+    return f"{path}{FRAME}{number:06d}"
+
+
+def file_of(path: str) -> str:
+    """Path without the frame: of an image itself, of any frame of a video the video's."""
+    return _FRAME.sub("", path) if FRAME in path else path
+
+
 def located(path: str, pairs: str | os.PathLike | None) -> str:
     """Path to join to the source's root to reach a record's file: its path, or an absolute one below `pairs`.
 
     Tables keep the record's path, so they do not depend on where the two folders lie on this machine.
     """
+    path = file_of(path)
     if pairs is None or not path.startswith(PAIRS):
         return path
     return os.path.abspath(os.path.join(pairs, path.removeprefix(PAIRS)))

@@ -11,8 +11,8 @@ from detector.core import pool
 from detector.core.errors import DetectorError, listing
 from detector.core.labels import REAL
 from detector.core.progress import Progress
-from detector.data import kinds, shards, walk
-from detector.data.records import PAIRS, Record, by_path, located
+from detector.data import frames, kinds, shards, walk
+from detector.data.records import FRAME, PAIRS, Record, by_path, located
 from detector.imaging import headers
 from detector.imaging.decoding import BadImageError
 
@@ -32,8 +32,9 @@ def scan_source(
     """List the files of one source and read their headers; no pixel is decoded.
 
     `name`: the source's name in the config; `kind`: its module in `detector.data.sources`; `options`: its config
-    section, in which `expect: official` makes a count that differs from the complete data set an error, and
-    `pairs` names a folder of photographs: all images below it are added as real ones of the test split.
+    section, in which `expect: official` makes a count that differs from the complete data set an error,
+    `pairs` names a folder of photographs: all images below it are added as real ones of the test split, and
+    `frames` says how many frames of a video there are: more than one have a row each (`frames.spread`).
     `max_pixels`: larger images count as bad. `max_bad`: how many bad files are tolerated.
 
     Returns the columns path, label (int8), source, generator, group, official, frame (float32, position in the
@@ -73,6 +74,13 @@ def scan_source(
     del records  # the table holds the same in a third of the memory
     for column, values in _headers(name, root, options.get("pairs"), table, workers, max_pixels).items():
         table[column] = values
+    if (count := options.get("frames", 1)) > 1:
+        if odd := next((path for path in table.path if FRAME in path), None):
+            raise DetectorError(
+                f"{root}: found {odd}, expected no {FRAME} in a path, which says which frame of a video it is; "
+                "rename the file"
+            )
+        table = frames.spread(name, root, table, count, workers=workers, max_pixels=max_pixels)
     check_bad(name, list(table.loc[table.error != "", ["path", "error"]].itertuples(index=False)), max_bad)
     return table
 

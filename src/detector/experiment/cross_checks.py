@@ -122,6 +122,12 @@ def _option_checks(name: str, options: Mapping, schema: Mapping) -> list[str]:
     ]
     if "list" in known and "list" not in options:
         problems.append(f"{where}: missing list, the name of the file in the root that names the images")
+    middle = schema["$defs"]["source"]["properties"]["frame"]["default"]
+    if (count := options.get("frames", 1)) > 1 and options.get("frame", middle) != middle:
+        problems.append(
+            f"{where}.frames: found {count}, and frame: {options['frame']:g} beside it, expected one of them: "
+            "several frames are spread evenly over a video; take one of the keys out"
+        )
     if "groups" in options and (wrong := groups.problem(options["groups"])):
         problems.append(f"{where}.groups: {wrong}")
     if "labels" in options and (wrong := labelling.problem(options["labels"])):

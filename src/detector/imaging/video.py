@@ -1,4 +1,4 @@
-"""Video frames: the frame at a position of a video, as an image."""
+"""Video frames: the frame at a position of a video, or several that are evenly spread over it, as images."""
 
 import contextlib
 import os
@@ -32,12 +32,37 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
     Raises `BadImageError` where there is no such frame or it has more than `max_pixels` pixels; `av.FFmpegError`
     where FFmpeg cannot decode it.
     """
+    times = _times(path, max_pixels)
+    return _decoded(path, times, round(position * (len(times) - 1)), max_pixels)
+
+
+def video_frames(path: str | os.PathLike, count: int, *, max_pixels: int | None = None) -> list[Image.Image]:
+    """Decode the frames of a video that `spread` names, as `video_frame` decodes one. Raises as it does."""
+    times = _times(path, max_pixels)
+    return [_decoded(path, times, number, max_pixels) for number in spread(len(times), count)]
+
+
+def frame_count(path: str | os.PathLike, max_pixels: int | None = None) -> int:
+    """How many frames a video has, counted as in `video_frame`. Raises as it does."""
+    return len(_times(path, max_pixels))
+
+
+def spread(total: int, count: int) -> list[int]:
+    """Numbers of `count` of `total` frames: the middles of as many equal parts. All, where there are no more."""
+    return [(2 * part + 1) * total // (2 * count) for part in range(count)] if total > count else [*range(total)]
+
+
+def _times(path: str | os.PathLike, max_pixels: int | None) -> list[int | None]:
+    """The presentation time of each frame, in the order of the file; None where it has none."""
     with decoding.opened_video(path, max_pixels) as container:
         packets = container.demux(container.streams.video[0])
         times = [packet.pts for packet in packets if packet.size and not packet.is_discard]
     if not times:
         raise BadImageError("holds no video frames")
-    index = round(position * (len(times) - 1))
+    return times
+
+
+def _decoded(path: str | os.PathLike, times: list[int | None], index: int, max_pixels: int | None) -> Image.Image:
     # Without a time on every packet there is nothing to seek to: count decoded frames from the start.
     known = sorted(time for time in times if time is not None)
     if len(known) < len(times):

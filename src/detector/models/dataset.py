@@ -11,6 +11,7 @@ import torch
 
 from detector.core import parquet
 from detector.core.files import read_json
+from detector.data.records import file_of
 from detector.data.store import open_store, verify
 from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.imaging.preprocessing import Preprocessing
@@ -60,12 +61,13 @@ class Images:
     def trained_on(self, choose: Choice) -> "Images":
         """The same with some of the training images alone: those that `choose` draws.
 
-        Strata are source, class and generator.
+        Strata are source, class and generator; frames of a video are drawn together, as one.
         """
         rows = self.part("train")
-        strata = list(rows[["source", "label", "generator"]].itertuples(index=False, name=None))
-        keys = rows["source"] + "/" + rows["path"]
-        left = rows.index[~keys.isin(choose(strata, list(keys)))]
+        keys = rows["source"] + "/" + rows["path"].map(file_of)
+        drawn = rows[~keys.duplicated()]
+        strata = list(drawn[["source", "label", "generator"]].itertuples(index=False, name=None))
+        left = rows.index[~keys.isin(choose(strata, list(keys[drawn.index])))]
         return replace(self, table=self.table.drop(index=left))
 
     def batches(self, rows: pd.DataFrame, device: torch.device) -> Batches:

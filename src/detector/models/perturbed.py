@@ -10,6 +10,7 @@ from torch import nn
 
 from detector.core import progress
 from detector.data import splits
+from detector.data.records import file_of
 from detector.imaging import perturbations
 from detector.imaging.perturbations import Steps
 from detector.models.batches import Batches
@@ -21,15 +22,17 @@ IMAGE_COLUMNS = ("source", "path", "generator", "group", "label")
 
 
 def choose(rows: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
-    """Choose at most `limit` rows of each source of a manifest, in its order.
+    """Choose at most `limit` images of each source of a manifest, in its order.
 
-    Classes and generators keep their shares to within one image (`splits.subset`); the draw depends on paths and
-    seed alone.
+    A video counts as one, with all its frames. Classes and generators keep their shares to within one image
+    (`splits.subset`); the draw depends on paths and seed alone.
     """
     kept = pd.Series(False, index=rows.index)
     for _, part in rows.groupby("source"):
-        strata = list(zip(part["label"].tolist(), part["generator"], strict=True))
-        kept[part.index] = part["path"].isin(splits.subset(strata, list(part["path"]), limit, seed))
+        path = part["path"].map(file_of)
+        drawn = part[~path.duplicated()]
+        strata = list(zip(drawn["label"].tolist(), drawn["generator"], strict=True))
+        kept[part.index] = path.isin(splits.subset(strata, list(path[drawn.index]), limit, seed))
     return rows[kept]
 
 

@@ -1,4 +1,4 @@
-"""Celeb-DF v2: videos of celebrities and face swaps of them; one frame of each video is one image."""
+"""Celeb-DF v2: videos of celebrities and face swaps of them; one frame of each video, or several, are images."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,6 +35,7 @@ OFFICIAL = {  # strategy "paper", YouTube-real left out
 GENERATOR = "celeb-df"
 TEST_LIST = "List_of_testing_videos.txt"
 LISTS = (TEST_LIST,)
+OPTIONS = ("frames",)  # taken by `scanning`
 YOUTUBE = "YouTube-real"
 # Folder → (label, the names in it; the groups of the pattern are the people to be seen).
 FOLDERS = {
