@@ -14,6 +14,7 @@ from snakemake import cli
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, write_json
 from detector.experiment import architectures, branches, config, cross_checks, recipes, systems, teachers
+from detector.imaging.looks import Looks
 from detector.imaging.preprocessing import ErrorLevels, Preprocessing
 from detector.models import networks
 from tests.support import ROOT
@@ -319,6 +320,31 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ),
         ({"images": {"pack_size": 1025}}, "images.pack_size: found 1025, expected at most 1024"),
         ({"images": {"pack_size": "no"}}, 'images.pack_size: found "no", expected integer or null'),
+        *(
+            (
+                {"images": {**images, "looks": {"crops": 4}}},
+                "images.looks: there is one look, as images are packed at images.size, 224; set images.pack_size",
+            )
+            for images in ({}, {"pack_size": 224})
+        ),
+        (
+            {"images": {"pack_size": 256, "looks": {"crops": 4, "sizes": [200, 240, 257]}}},
+            "images.looks.sizes: found 200, 257, expected sides from images.size, 224, to images.pack_size, 256",
+        ),
+        (
+            {"images": {"pack_size": 256, "looks": {"crops": 5}}},
+            "images.looks.crops: found 5, expected one of 1, 4, 9, 16, 25",
+        ),
+        ({"images": {"pack_size": 256, "looks": {"sizes": [224]}}}, "images.looks: missing crops"),
+        (
+            {"images": {"pack_size": 256, "looks": {"crops": 4, "sizes": []}}},
+            "images.looks.sizes: found [], expected at least 1 item",
+        ),
+        (
+            {"images": {"pack_size": 256, "looks": {"crops": 4, "sizes": [224, 224]}}},
+            "images.looks.sizes: found [224, 224], expected no item twice",
+        ),
+        ({"images": {"pack_size": 256, "looks": 4}}, "images.looks: found 4, expected object or null"),
         *(
             ({"images": images, "train": {"crop": {"side": [0.5, 1.0]}}}, "train.crop: there is nothing to crop")
             for images in ({}, {"pack_size": 224})
@@ -835,6 +861,17 @@ def test_what_is_packed_is_larger_where_the_config_says_so(pack_size, how, study
     found = config.preprocessing(config.complete(study, SCHEMA)["images"])
     assert found == {**before, **how}
     assert Preprocessing.of(found).seen == 224
+
+
+@pytest.mark.parametrize(("sizes", "found"), [(None, (224,)), ([256, 240], (256, 240))])
+def test_looks_are_no_part_of_what_is_packed_and_trained_on(sizes, found, study):
+    assert config.looks(config.complete(study, SCHEMA)["images"]) is None
+    study["images"]["pack_size"] = 256
+    before = config.preprocessing(config.complete(study, SCHEMA)["images"])
+    study["images"]["looks"] = {"crops": 9, **({"sizes": sizes} if sizes else {})}
+    full = config.complete(study, SCHEMA)["images"]
+    assert config.looks(full) == Looks(9, found)
+    assert config.preprocessing(full) == before
 
 
 def test_an_architecture_with_a_step_of_its_own_has_a_name_of_its_own(study):

@@ -334,7 +334,12 @@ SAID = {
     "middle": (
         lambda some: made(some, size=40, centre=32),
         "the aspect ratio not kept; of that square the network sees the middle 32 × 32 pixels",
-        lambda some: some,
+        lambda some: replace(looked(some), meta=made(some, size=40, centre=32).meta),
+    ),
+    "looks": (
+        lambda some: replace(looked(some), meta=made(some, size=40, centre=32).meta),
+        "of that square the network sees 5 windows on a grid from edge to edge, of 32 and 40 pixels a side",
+        lambda some: made(some, size=40, centre=32),
     ),
     "recompression": (
         lambda some: made(some, recompress={"format": "WEBP", "quality": [60, 90], "subsampling": "4:2:0"}),
@@ -364,6 +369,12 @@ def test_a_doubt_stands_before_how_to_use_it():
 def made(some: card.Facts, **how: object) -> card.Facts:
     """The same, its pixels made in another way."""
     return replace(some, meta=meta("l1-40", preprocessing={"faces": {"size": 32, "face_crop": False, **how}}))
+
+
+def looked(some: card.Facts) -> card.Facts:
+    """The same, seen through several windows of what is packed."""
+    how = {"size": 40, "centre": 32, "face_crop": False, "looks": {"crops": 4, "sizes": [32, 40]}}
+    return replace(some, export=export("l1-40", preprocessing={"faces": how}))
 
 
 def with_tests(some: card.Facts, **tables: pd.DataFrame) -> card.Facts:

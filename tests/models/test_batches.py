@@ -8,6 +8,7 @@ from torchvision.transforms import v2
 
 from detector.core.errors import DetectorError
 from detector.imaging import perturbations
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.models import devices
 from detector.models.batches import DIRECT, PREFETCHED, RESIDENT, Batches, epoch_order
@@ -186,6 +187,25 @@ def test_several_windows_of_an_image_are_samples_like_others(stores, table):
     assert torch.equal(labels, batches.labels[order])
     balanced = torch.cat([labels for _, labels in several.train(4, 0, 1, 0.5, balanced=True)])
     assert sorted([int(balanced.sum()), 21 - int(balanced.sum())]) == [10, 11]
+
+
+@pytest.mark.parametrize("feed", [DIRECT, PREFETCHED, RESIDENT])
+@pytest.mark.parametrize("batch", [1, 4, 100])
+def test_looks_at_an_image_come_one_after_another(stores, table, feed, batch):
+    some = Looks(4, (5, 8))
+    whole = [stores[row.source][row.row] for row in table.itertuples()]
+    number = table["source"].map({"a": 0, "b": 1})
+    plain = Batches(list(stores.values()), number, table["row"], table["label"], CPU, feed, size=5)
+    batches = plain.looking(some)
+    assert (len(plain), plain.looks, len(batches), batches.looks) == (7, 1, 35, 5)
+    expected = np.concatenate([some.cut(image, 5) for image in whole])
+    assert np.array_equal(batches.gather(np.arange(35)), expected)
+    assert np.array_equal(batches.gather(np.array([33, 2])), expected[[33, 2]])
+    views = Batches([expected], np.zeros(35, int), np.arange(35), batches.labels, CPU)
+    found = list(batches.evaluate(batch))
+    assert pixels_of(found) == pixels_of(views.evaluate(batch))
+    assert torch.equal(torch.cat([labels for _, labels in found]), plain.labels.repeat_interleave(5))
+    assert plain.looking(None) is plain
 
 
 def test_an_epoch_may_end_early_while_batches_are_prefetched(stores, table):

@@ -13,6 +13,7 @@ import torch
 from detector.core import parquet
 from detector.data.records import file_of, of_frame
 from detector.imaging import perturbations
+from detector.imaging.looks import Looks
 from detector.models import devices, gradcam, inference, perturbed
 from detector.models.batches import Batches
 from detector.models.dataset import Images
@@ -68,7 +69,7 @@ def test_a_network_of_which_all_that_was_asked_for_is_left_out_has_empty_tables(
     script = load_script("inference/probe")
     images = Images(rows.assign(split="test"), stores, {"a": {"size": SIZE, "preprocess": "resize"}})
     monkeypatch.setattr(script.Images, "open", lambda *_: images)
-    settings = {"perturbations": TABLE, "images": 5, "seed": 0, "runtime": {"device": "cpu"}}
+    settings = {"perturbations": TABLE, "images": 5, "seed": 0, "looks": None, "runtime": {"device": "cpu"}}
     out = {"perturbed": tmp_path / "perturbed.parquet", "maps": tmp_path / "maps.parquet"}
     none = {"models": [], "predictions": [], "perturb": [], "explain": [], "manifest": None, "packs": []}
     script.main(argparse.Namespace(arch="resnet18", config=json.dumps(settings), threads=1, **none, **out))
@@ -76,19 +77,23 @@ def test_a_network_of_which_all_that_was_asked_for_is_left_out_has_empty_tables(
     assert all(parquet.read(path).empty for path in out.values())
 
 
-def test_larger_images_are_perturbed_before_the_network_sees_their_middle(world, where):
+@pytest.mark.parametrize("looks", [None, Looks(4, (24, 30))])
+def test_larger_images_are_perturbed_before_the_network_sees_their_middle_or_windows(world, where, looks):
     stores, rows, networks = world
     found = perturbed.perturbed_logits(
-        {"one": networks["one"]}, Batches.of(rows, stores, where.torch_device, 24), rows, TABLE, where
+        {"one": networks["one"]}, Batches.of(rows, stores, where.torch_device, 24), rows, TABLE, where, looks
     )["one"]
     for change, steps in TABLE.items():
         changed = [
             perturbations.apply(stores[row.source][row.row], steps, perturbations.seed_of(row.source, row.path))
             for row in rows.itertuples()
         ]
-        middles = [np.stack(changed)[:, 4:28, 4:28]]
-        batch = Batches(middles, np.zeros(23, int), np.arange(23), rows["label"], where.torch_device)
-        assert found[change] == pytest.approx(inference.logits(networks["one"], batch, where), abs=1e-5)
+        seen = [image[None, 4:28, 4:28] if looks is None else looks.cut(image, 24) for image in changed]
+        each, views = len(seen[0]), [np.concatenate(seen)]
+        label = np.repeat(rows["label"].to_numpy(), each)
+        batch = Batches(views, np.zeros(23 * each, int), np.arange(23 * each), label, where.torch_device)
+        expected = inference.logits(networks["one"], batch, where).reshape(23, each).mean(1)
+        assert found[change] == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_choice_keeps_sources_and_shares_and_depends_on_no_order(world):

@@ -23,7 +23,8 @@ from detector.data import manifest, packing, scanning
 from detector.experiment.formats import FILES
 from detector.export import onnx_model, quantization, runtimes
 from detector.export.onnx_model import FromBytes
-from detector.imaging import decoding, preprocessing, windows
+from detector.imaging import decoding, looks, preprocessing, windows
+from detector.imaging.looks import Looks
 from detector.imaging.preprocessing import Preprocessing
 from detector.models import devices, inference
 from detector.models.dataset import Images
@@ -48,6 +49,9 @@ WAYS = {
     ),
     "middle of error levels": Preprocessing(
         75, "random_crop", max_pixels=LIMIT, centre=SIZE, ela=preprocessing.ErrorLevels()
+    ),
+    "looks": Preprocessing(
+        80, "random_crop", resize_to=90, max_pixels=LIMIT, centre=SIZE, looks=Looks(4, (SIZE, 80))
     ),
 }
 NEVER = Band(-math.inf, math.inf, math.nan, 0.01)
@@ -78,11 +82,12 @@ def made(request, network, tmp_path_factory) -> Path:
     options = {"type": "folder", "split": "auto"}
     scan = scanning.scan_source("mine", "folder", folder / "pictures", options, max_pixels=LIMIT)
     packed = [folder / "pack" / name for name in ("images.npy", "images.json", "bad.csv")]
-    packing.pack(scan, folder / "pictures", how, *packed, folder / "state", workers=1, max_bad=0, meta={})
+    of_packing = dataclasses.replace(how, looks=None)  # as the pipeline packs, whatever is seen of it later
+    packing.pack(scan, folder / "pictures", of_packing, *packed, folder / "state", workers=1, max_bad=0, meta={})
     table = manifest.build({"mine": scan}, {"mine": set()}, {"mine": options}, (0.4, 0.3, 0.3), seed=0)
     parquet.write(table, folder / "manifest.parquet")
     opened = Images.open(folder / "manifest.parquet", [folder / "pack"])
-    batches = opened.batches(opened.table, torch.device("cpu"))
+    batches = opened.batches(opened.table, torch.device("cpu")).looking(how.looks)
     pixels = batches.gather(np.arange(len(batches)))
     paths = {name: folder / "bundle" / FILES[f"onnx-{name}"] for name in ("fp32", "int8")}
     exported = onnx_model.onnx.load(network[1])
@@ -91,7 +96,7 @@ def made(request, network, tmp_path_factory) -> Path:
     quantization.save_int8(paths["int8"], paths["fp32"], pixels, lambda path: 1.0, wanted=0.0)
     logits = {
         "fp32": inference.logits(network[0], batches, devices.plan("cpu", "fp32", 1, SIZE)),
-        "int8": runtimes.load(paths["int8"], "onnxruntime", 1)(pixels),
+        "int8": looks.mean(runtimes.load(paths["int8"], "onnxruntime", 1)(pixels), batches.looks),
     }
     for name, found in logits.items():
         parquet.write(inference.predictions(opened.table, found), folder / f"{name}.parquet")
@@ -132,7 +137,8 @@ def test_a_video_is_judged_by_the_frame_that_training_saw(made):
     expected = windows.middle(packed, SIZE)
     np.testing.assert_array_equal(model.pixels(made / "video.mp4"), expected)
     assert model.judge(made / "video.mp4").verdict is not None
-    assert model.judge(made / "video.mp4").logit == pytest.approx(float(model.logits(expected[None])[0]), abs=1e-5)
+    views = expected[None] if how.looks is None else how.looks.cut(packed, SIZE)
+    assert model.judge(made / "video.mp4").logit == pytest.approx(float(model.logits(views).mean()), abs=1e-5)
 
 
 def test_what_is_odd_about_a_file_is_so_to_training_and_to_a_bundle(made):
@@ -421,6 +427,36 @@ def test_where_sources_were_made_into_pixels_differently_one_has_to_be_named(tmp
     Image.fromarray(np.pad(np.full((8, 8, 3), 255, np.uint8), ((8, 8), (8, 8), (0, 0)))).save(tmp_path / "a.png")
     assert Model.open(tmp_path, source="cut").judge(tmp_path / "a.png", fast=True).logit == pytest.approx(10)
     assert Model.open(tmp_path, source="whole").judge(tmp_path / "a.png", fast=True).logit < 0
+
+
+def test_several_looks_have_one_verdict_and_its_reasons(tmp_path):
+    """Black but for the left edge: the middle alone would be called fake, and sure. What turns is a mean, too."""
+    how = Preprocessing(24, max_pixels=LIMIT, centre=8, looks=Looks(4, (8,)))
+    pixels = np.zeros((24, 24, 3), np.uint8)
+    pixels[:, :8] = 255
+    Image.fromarray(pixels).save(tmp_path / "half.png")
+    model = Model.open(brightness(tmp_path, preprocessing={"mine": how.record()}))
+    assert model.looks == 4
+    assert model.judge(tmp_path / "half.png", fast=True).logit == pytest.approx(0, abs=1e-5)
+    several = [tmp_path / "half.png", tmp_path / "none.png", grey(tmp_path, 255), grey(tmp_path, 0)]
+    for batch in (1, 3, 16):
+        answers = list(model.judge_many(several, batch=batch, fast=batch == 3))
+        assert [answer.error for answer in answers] == ["", "no such file", "", ""]
+        assert [round(answer.logit) for answer in answers if not answer.error] == [0, 10, -10]
+    middle = dataclasses.replace(model, preprocessing=dataclasses.replace(how, looks=None))
+    assert middle.looks == 1
+    assert middle.judge(tmp_path / "half.png", fast=True).logit == pytest.approx(-10, abs=1e-5)
+
+
+def test_an_explanation_is_of_the_verdict_of_all_looks(made, monkeypatch):
+    model, asked = Model.open(made / "bundle"), []
+    monkeypatch.setattr(explanation, "heat_map", lambda *found: asked.append(found) or np.ones((2, 2)))
+    path = made / "pictures/real/plain.png"
+    model.explain(path)
+    ((_, pixels, logit),) = asked
+    np.testing.assert_array_equal(pixels, model.pixels(path))
+    expected = None if model.looks == 1 else pytest.approx(model.judge(path, fast=True).logit, abs=1e-5)
+    assert logit == expected
 
 
 def test_a_map_of_one_place_is_refused(model, monkeypatch):

@@ -132,7 +132,10 @@ def test_nothing_is_saved_of_a_network_that_gives_no_number(tmp_path, monkeypatc
             return images().drop(columns="logit")
 
         def batches(self, rows, device):
-            return None
+            return self
+
+        def looking(self, looks):
+            return self
 
     values = np.array([1, -1, np.nan, 1, 1, 1], np.float32)
     monkeypatch.setattr(script.Images, "open", lambda *_: Packed())
@@ -140,7 +143,7 @@ def test_nothing_is_saved_of_a_network_that_gives_no_number(tmp_path, monkeypatc
     monkeypatch.setattr(script.networks, "load", lambda *_: None)
     monkeypatch.setattr(inference, "logits", lambda *_: values)
     runtime = '{"device": "cpu"}'
-    args = {"manifest": None, "packs": None, "arch": "resnet18", "runtime": runtime, "threads": 1}
+    args = {"manifest": None, "packs": None, "arch": "resnet18", "runtime": runtime, "threads": 1, "looks": None}
     args |= {"model": tmp_path / "seed3/l1-40/model.safetensors", "folder": tmp_path / "predictions"}
     args["folder"].mkdir()
     args["model"].parent.mkdir(parents=True)

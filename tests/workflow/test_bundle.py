@@ -180,8 +180,12 @@ def test_the_example_gives_the_logits_of_the_pipeline(precision, model, made, sh
     assert len(np.unique(logits.round(4))) > len(logits) / 2, "pictures that are all the same prove nothing"
 
 
-def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch):
-    """The rule's script, with an int8 whose logits are a third of those of fp32: so is its temperature."""
+def test_int8_has_the_temperature_of_its_own_logits_and_says_what_they_are_of(made, tmp_path, monkeypatch):
+    """The rule's script, with an int8 whose logits are a third of those of fp32: so is its temperature.
+
+    They are means of four looks, which the file names.
+    """
+    looks = {"crops": 4, "sizes": [SIZE - 8]}
     script = samples.load_script("export/export")
     packs = Images.open(made / "manifest.parquet", [made / "pack"])
     rows = packs.part("valid")
@@ -196,15 +200,15 @@ def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch)
         return {**tried, "tried": [tried]}
 
     monkeypatch.setattr(script.quantization, "save_int8", save_int8)
-    monkeypatch.setattr(script.runtimes, "logits", lambda *_, **__: (own / 3).astype(np.float32))
+    found = ((own / 3)[:, None] + np.array([-3, 1, 0, 2])).astype(np.float32).ravel()
+    monkeypatch.setattr(script.runtimes, "logits", lambda model, count, *_, **__: found[:count])
     facts = {"image_size": SIZE, "labels": {}, "git_commit": "", "data_fingerprint": ""}
     facts["preprocessing"] = dict(packs.preprocessing)
     write_json(tmp_path / "meta.json", meta(BRANCH) | facts)
     paths = {"model": made / "model.safetensors", "manifest": made / "manifest.parquet", "packs": [made / "pack"]}
     paths |= {"meta": tmp_path / "meta.json", "predictions": tmp_path / "valid.parquet"}
-    settings = json.dumps(
-        {"calibration_images": 2, "max_drop": 1.0, "sure_error": 0.1, "evaluation_batch": "auto", "memory": 8000}
-    )
+    settings = {"calibration_images": 2, "max_drop": 1.0, "sure_error": 0.1, "looks": looks}
+    settings = json.dumps(settings | {"evaluation_batch": "auto", "memory": 8000})
     given = {"arch": "resnet18", "branch": BRANCH, "config": settings, "threads": 1}
     script.main(argparse.Namespace(**paths, **given, folder=tmp_path, facts=tmp_path / "export.json"))
     told = json.loads((tmp_path / "export.json").read_text())
@@ -213,7 +217,11 @@ def test_int8_has_the_temperature_of_its_own_logits(made, tmp_path, monkeypatch)
     assert heat["fp32"] == told["temperature"] == pytest.approx(temperature(rows["label"], own), rel=1e-4)
     assert heat["int8"] == pytest.approx(heat["fp32"] / 3, rel=1e-3)
     assert heat["int8"] == told["int8"]["temperature"]
-    assert Model.open(tmp_path / FILES["onnx-int8"]).temperature == heat["int8"]
+    opened = Model.open(tmp_path / FILES["onnx-int8"])
+    assert opened.temperature == heat["int8"]
+    expected = {name: {**how, "looks": looks} for name, how in packs.preprocessing.items()}
+    assert json.loads(opened.facts["preprocessing"]) == told["preprocessing"] == expected
+    assert opened.looks == 4
 
 
 def test_verdict_and_probability_follow_from_the_logit_and_the_file_s_temperature(made, shipped):
@@ -230,7 +238,7 @@ def test_the_example_is_short_and_needs_three_packages():
     tree = ast.parse(EXAMPLE.read_text())
     lines = {node.lineno for node in ast.walk(tree) if isinstance(node, ast.stmt)}
     documented = [node for node in (tree, *tree.body) if isinstance(node, ast.Module | ast.FunctionDef)]
-    assert len(lines) - sum(ast.get_docstring(node) is not None for node in documented) <= 57
+    assert len(lines) - sum(ast.get_docstring(node) is not None for node in documented) <= 65
     names = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert names - sys.stdlib_module_names == NEEDED
@@ -248,6 +256,9 @@ WAYS = [
     {"preprocess": "center_crop", "recompress": {"format": "WEBP", "quality": [30, 90]}},
     {"preprocess": "random_crop", "size": SIZE + 11, "centre": SIZE, "recompress": {"format": "WEBP"}},
     {"preprocess": "center_crop", "resize_to": 40, "ela": {"quality": 80}},
+    {"size": SIZE + 11, "centre": SIZE, "looks": {"crops": 4, "sizes": [SIZE, SIZE + 11]}},
+    {"preprocess": "random_crop", "size": SIZE + 11, "centre": SIZE, "looks": {"crops": 1, "sizes": [SIZE + 4]}},
+    {"size": SIZE + 11, "centre": SIZE, "looks": {"crops": 16, "sizes": [SIZE + 9, SIZE + 2]}},
 ]
 
 
@@ -265,8 +276,9 @@ def test_the_example_makes_the_pixels_of_the_pipeline_whatever_was_set(settings,
     how = Preprocessing.of({"size": SIZE, "max_pixels": LIMIT, **settings})
     recorded = json.loads(json.dumps(how.record()))
     for path in sorted((made / "pictures").rglob("*.*")):
-        expected = windows.middle(preprocessing.load(path, how), SIZE)
-        assert np.array_equal(example_pixels()(path, SIZE, recorded)[0], expected), path.name
+        packed = preprocessing.load(path, how)
+        expected = windows.middle(packed, SIZE)[None] if how.looks is None else how.looks.cut(packed, SIZE)
+        assert np.array_equal(example_pixels()(path, SIZE, recorded), expected), path.name
 
 
 def test_the_example_stops_at_what_it_does_not_do(made):

@@ -11,8 +11,9 @@ import pytest
 from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.core.files import read_json, sha256, write_json
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import IMAGENET
-from detector.models import checkpoints, classifiers, devices, inference, networks
+from detector.models import checkpoints, classifiers, devices, features, inference, networks
 from detector.models.dataset import Images
 from detector.models.inference import PREDICTION_COLUMNS
 from detector.training.fit import fit
@@ -64,10 +65,10 @@ def study(tmp_path, seen):
     checkpoints.save_weights(network, networks.build("resnet10", 1, SIZE).state_dict())
     write_json(network.with_name("meta.json"), {"normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3}})
 
-    def ran(how, seed=0, start=None, threads=1, only=scripts):
+    def ran(how, seed=0, start=None, threads=1, only=scripts, looks=None):
         folder = tmp_path / f"waves/seed{seed}/baseline"
         runtime = {"device": "cpu", "evaluation_batch": 8}
-        given = {"manifest": None, "packs": None, "threads": threads, "network": network}
+        given = {"manifest": None, "packs": None, "threads": threads, "network": network, "looks": looks}
         given |= {
             "model": folder / "model.safetensors",
             "meta": folder / "meta.json",
@@ -106,6 +107,19 @@ def test_a_variant_s_files_are_there_and_it_has_learned(study, images, classifie
     assert meta["train_images"] == 48
     arrays = checkpoints.load_weights(folder / "model.safetensors")
     assert meta["total_parameters"] == classifiers.size({name: t.numpy() for name, t in arrays.items()})
+
+
+def test_a_classifier_s_logit_is_the_mean_of_those_of_its_looks(study, images):
+    folder, some = study(SPECTRUM), Looks(4, (SIZE - 4,))
+    once = parquet.read(folder / "predictions/a.parquet")["logit"]
+    study(SPECTRUM, only=study.predict, looks=some)
+    arrays = {name: t.numpy() for name, t in checkpoints.load_weights(folder / "model.safetensors").items()}
+    where = devices.plan("cpu", "fp32", 1, SIZE)
+    batches = images.batches(images.part("test", "a"), where.torch_device).looking(some)
+    expected = classifiers.logits(arrays, features.features(None, batches, where)).reshape(-1, 4).mean(1)
+    found = parquet.read(folder / "predictions/a.parquet")["logit"]
+    assert found.to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert abs(found - once).max() > 1e-3, "the same would prove nothing"
 
 
 def test_features_of_a_network_are_its_own_under_its_normalisation(study, seen):
@@ -176,11 +190,12 @@ def test_a_mean_is_that_of_networks_which_shared_no_image(tmp_path, images, seen
     (folder / "predictions").mkdir(parents=True)
     given = {"name": "experts", "seed": 0, "system": json.dumps({"mean_of": "resnet10", "parts": 2}), "threads": 1}
     given |= {"models": models, "runtime": json.dumps(runtime), "manifest": None, "packs": None}
+    given["looks"] = Looks(4, (SIZE - 4,))
     predict.main(argparse.Namespace(**given, folder=folder / "predictions", meta=folder / "meta.json"))
     where = devices.plan("cpu", "fp32", 1, SIZE)
     alone = [networks.load("resnet10", checkpoints.load_weights(path), SIZE) for path in models]
     for name, part in (("valid", images.part("valid")), ("b", images.part("test", "b"))):
-        batches = images.batches(part, where.torch_device)
+        batches = images.batches(part, where.torch_device).looking(given["looks"])
         logits = [inference.logits(model, batches, where) for model in alone]
         assert abs(logits[0] - logits[1]).min() > 1e-4
         saved = parquet.read(folder / f"predictions/{name}.parquet")

@@ -34,7 +34,13 @@ from detector.experiment.branches import (
     perturbed,
     searches,
 )
-from detector.experiment.config import SCHEMA, complete, preprocessing, used_sources
+from detector.experiment.config import (
+    SCHEMA,
+    complete,
+    looks,
+    preprocessing,
+    used_sources,
+)
 from detector.experiment.formats import EXPORTED, FILES, exported
 from detector.experiment.recipes import degradations, pareto, recipe, space
 from detector.experiment.variants import SHARED
@@ -345,6 +351,12 @@ STEPS_OF = {
 }
 LIBRARY_OF = {name: architectures.module(name) for name in NETWORKS}
 METHOD_MODULES = sorted({module for found in METHOD_OF.values() for module in found})
+
+
+# Windows of packed images that trained networks see; None, and no argument, for the middle alone.
+LOOKS = looks(CONFIG["images"])
+LOOKS_RECORD = LOOKS and LOOKS.record()
+TOLD_LOOKS = ["--looks", canonical(LOOKS_RECORD)] if LOOKS else []
 
 
 def inference(memory, **more):

@@ -51,6 +51,7 @@ rule export:
                     k: CONFIG["deploy"][k]
                     for k in ("calibration_images", "max_drop", "sure_error")
                 },
+                "looks": LOOKS_RECORD,
                 "evaluation_batch": RUNTIME["evaluation_batch"],
                 "memory": TRAINING_MB,
             }
@@ -108,6 +109,7 @@ rule predict_exported:
         folder=lambda wc, output: Path(output.parity).parent,
         runtimes=CONFIG["deploy"]["runtimes"],
         runtime=canonical(inference(PREDICTION_MB, device="cpu")),
+        looks=TOLD_LOOKS,
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
@@ -117,6 +119,7 @@ rule predict_exported:
         " --manifest {input.manifest:q}"
         " --packs {params.packs:q}"
         " --runtime {params.runtime:q}"
+        " {params.looks:q}"
         " --threads {threads}"
         " --folder {params.folder:q}"
         " --parity {output.parity:q}"

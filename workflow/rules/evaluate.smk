@@ -37,6 +37,7 @@ rule predict:
         packs=lambda wc, input: folders(input.packs),
         folder=lambda wc, output: folders(output.predictions)[0],
         runtime=canonical(inference(PREDICTION_MB)),
+        looks=TOLD_LOOKS,
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
@@ -44,6 +45,7 @@ rule predict:
         " --packs {params.packs:q}"
         " --model {input.model:q}"
         " --runtime {params.runtime:q}"
+        " {params.looks:q}"
         " --threads {threads}"
         " --folder {params.folder:q}"
         " --log {log:q}"

@@ -56,6 +56,7 @@ rule probe:
                 "perturbations": perturbations(CONFIG),
                 "images": CONFIG["robustness"]["images"],
                 "seed": CONFIG["data"]["seed"],
+                "looks": LOOKS_RECORD,
                 "runtime": inference(TRAINING_MB),
             }
         ),

@@ -89,6 +89,7 @@ rule predict_classifier:
         packs=lambda wc, input: folders(input.packs),
         folder=lambda wc, output: folders(output.predictions)[0],
         runtime=canonical(inference(PREDICTION_MB)),
+        looks=TOLD_LOOKS,
         network=told_features,
     shell:
         "python {input.script:q}"
@@ -97,6 +98,7 @@ rule predict_classifier:
         " --model {input.model:q}"
         " {params.network:q}"
         " --runtime {params.runtime:q}"
+        " {params.looks:q}"
         " --threads {threads}"
         " --folder {params.folder:q}"
         " --log {log:q}"
@@ -175,6 +177,7 @@ rule predict_mean:
         system=lambda wc: canonical(CONFIG["systems"][wc.system]),
         folder=lambda wc, output: folders(output.predictions)[0],
         runtime=canonical(inference(PREDICTION_MB)),
+        looks=TOLD_LOOKS,
     shell:
         "python {input.script:q}"
         " --name {wildcards.system}"
@@ -184,6 +187,7 @@ rule predict_mean:
         " --packs {params.packs:q}"
         " --models {input.models:q}"
         " --runtime {params.runtime:q}"
+        " {params.looks:q}"
         " --threads {threads}"
         " --folder {params.folder:q}"
         " --meta {output.meta:q}"

@@ -19,6 +19,7 @@ from detector.data import kinds
 from detector.experiment import architectures, cross_checks, methods, spaces
 from detector.experiment.variants import MATCHED
 from detector.imaging import perturbations
+from detector.imaging.looks import Looks
 
 SCHEMA = Path(__file__).with_name("config.schema.yaml")
 
@@ -209,9 +210,15 @@ def preprocessing(images: Mapping, step: str | None = None) -> dict[str, Any]:
     `step`: that an architecture has of its own.
     """
     own = architectures.STEPS[step] if step else {}
-    how = {**{key: value for key, value in images.items() if key != "pack_size"}, **own}
+    how = {**{key: value for key, value in images.items() if key not in ("pack_size", "looks")}, **own}
     packed = images["pack_size"]
     return how if packed in (None, how["size"]) else {**how, "size": packed, "centre": how["size"]}
+
+
+def looks(images: Mapping) -> Looks | None:
+    """Windows of a packed image that the section `images` has a trained network see; None for the middle alone."""
+    asked = images["looks"]
+    return asked and Looks(asked["crops"], tuple(asked["sizes"] or [images["size"]]))
 
 
 def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:

@@ -144,6 +144,17 @@ def _image_checks(images: Mapping) -> list[str]:
             "raise it or set it to null"
         )
     name, packed = ("size", size) if larger is None else ("pack_size", larger)
+    if (looks := images["looks"]) is not None:
+        if packed == size:
+            problems.append(
+                f"images.looks: there is one look, as images are packed at images.size, {size}; set "
+                "images.pack_size to a larger side, or this to null"
+            )
+        elif packed > size and (odd := [side for side in looks["sizes"] or () if not size <= side <= packed]):
+            problems.append(
+                f"images.looks.sizes: found {', '.join(map(str, odd))}, expected sides from images.size, {size}, "
+                f"to images.pack_size, {packed}"
+            )
     if shorter is not None and shorter < packed and packed >= size:
         problems.append(
             f"images.resize_to: {shorter} is below images.{name}, {packed}: images would be enlarged again; raise "

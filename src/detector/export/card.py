@@ -17,6 +17,7 @@ from detector.data import kinds
 from detector.experiment import methods
 from detector.experiment.formats import FILES
 from detector.experiment.variants import BASELINE
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
 from detector.stats import decisions
 from detector.stats.classification import confusion, measure
@@ -95,7 +96,7 @@ def text(facts: Facts, template: str) -> str:
         "costs": _costs(table),
         "data": _data(facts),
         "licences": _licences(facts),
-        **_training(facts.meta),
+        **_training(facts.meta, _looks(facts.export)),
         **_int8(export),
         "doubts": _doubts(facts),
         "sure": _sure(export["band"]),
@@ -200,8 +201,22 @@ def _licences(facts: Facts) -> str:
     return "\n".join(f"- {_code(kind)}: {' '.join(kinds.module(kind).TERMS.split())}" for kind in used)
 
 
-def _training(meta: Mapping) -> dict[str, object]:
-    """Training of this branch, in words, as counted afterwards, not as asked for."""
+def _looks(export: Mapping) -> str:
+    """Windows of the packed square that the trained network sees, in words: "" for the middle alone."""
+    how = next(iter(export["preprocessing"].values()))
+    if not how.get("looks"):
+        return ""
+    some = Looks.of(how["looks"])
+    count = _count(len(some.windows(how["size"])))
+    return (
+        f"of that square the network sees {count} windows on a grid from edge to edge, of "
+        f"{' and '.join(map(str, some.sizes))} pixels a side, and the logit is the mean of theirs: an image takes "
+        f"as long as {count} do in the table of costs"
+    )
+
+
+def _training(meta: Mapping, looks: str) -> dict[str, object]:
+    """Training of this branch, in words, as counted afterwards, not as asked for; `looks`: of `_looks`."""
     common = {
         "parameters": _count(meta["total_parameters"]),
         "weights": _count(meta["nonzero_weights"]),
@@ -209,7 +224,7 @@ def _training(meta: Mapping) -> dict[str, object]:
         "epochs": meta["epochs"],
         "best_epoch": meta["best_epoch"],
         "cropped": _cropped(meta["preprocessing"]),
-        "square": _square(next(iter(meta["preprocessing"].values()))),
+        "square": _square(next(iter(meta["preprocessing"].values())), looks),
         **{key: meta["recipe"][key] for key in ("optimizer", "batch_size", "flip")},
         "learning_rate": f"{meta['recipe']['learning_rate']:.3g}",
         "selected": SELECTED[meta["recipe"]["select"]],
@@ -286,7 +301,7 @@ def _cropped(preprocessing: Mapping[str, Mapping]) -> str:
     return " ".join(said)
 
 
-def _square(how: Mapping) -> str:
+def _square(how: Mapping, looks: str) -> str:
     """Preprocessing to a square, in words: the same for all sources, except for faces."""
     size, steps = how["size"], []
     if levels := how.get("ela"):
@@ -312,10 +327,8 @@ def _square(how: Mapping) -> str:
             f"file's SHA-256 decides, colour {again['subsampling']}"
         )
     if seen := how.get("centre"):
-        steps.append(
-            f"of that square the network sees the middle {seen} × {seen} pixels; it was trained on windows of it, "
-            "drawn anew in each epoch"
-        )
+        middle = f"of that square the network sees the middle {seen} × {seen} pixels"
+        steps.append(f"{looks or middle}; it was trained on windows of it, drawn anew in each epoch")
     return "; ".join(steps)
 
 

@@ -8,6 +8,7 @@ Simonyan and A. Zisserman, Very Deep Convolutional Networks for Large-Scale Imag
 the mean of logits, not of probabilities. The pipeline, `detector predict` and `serve` cut by this module.
 """
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ class Looks:
                 "other key; use the version of the project that made the model"
             )
         return found
+
+    @classmethod
+    def parse(cls, text: str) -> "Looks":
+        """Looks from the JSON of a `record()`, an argument of a stage. Raises as `of` does."""
+        return cls.of(json.loads(text))
 
     def record(self) -> dict[str, Any]:
         """JSON values that `of` reads."""

@@ -13,6 +13,8 @@ import torch
 
 from detector.core.errors import DetectorError
 from detector.imaging import augmentation, perturbations, windows
+from detector.imaging import looks as looks_module
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.models import devices
 
@@ -60,7 +62,8 @@ class Batches:
     it, int (count,); `label`: 1 = real, 0 = fake, (count,). `seeds`: what the degradations and windows of each
     image depend on beside seed, stage and epoch, int (count,) of at least 0; None is its number. `size`: side of
     what the network sees, None for all of an image: where it is smaller, training sees a window drawn for each
-    epoch (`cropped`), and everything else the middle. `normalisation`: what its network expects.
+    epoch (`cropped`), and everything else the middle, or several windows (`looking`). `normalisation`: what its
+    network expects.
 
     `feed`: how the bytes reach the device; it changes no number. DIRECT reads each batch when it is asked for,
     PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the device as
@@ -88,6 +91,7 @@ class Batches:
         self._seeds = np.arange(len(self._row)) if seeds is None else np.asarray(seeds)
         self._resident: torch.Tensor | None = None
         self._crop: Mapping[str, Any] | None = None
+        self._windows: list[looks_module.Window] | None = None
         size = size or self._stores[0].shape[1]
         self._seen = [windows.middle(array, size) for array in self._stores]
         layout = torch.channels_last if devices.channels_last(device.type, size) else torch.contiguous_format
@@ -133,8 +137,25 @@ class Batches:
         other._crop = crop
         return other
 
+    def looking(self, looks: Looks | None) -> "Batches":
+        """The same images for a trained network, which sees so many windows of each, one after another.
+
+        The length and what `evaluate` and `gather` give are of images × `looks`. None: the same images. Raises
+        `DetectorError` where a window is larger than what is packed.
+        """
+        if looks is None:
+            return self
+        other = copy.copy(self)
+        other._windows = looks.windows(self._stores[0].shape[1])
+        return other
+
+    @property
+    def looks(self) -> int:
+        """Samples of each image outside of training, one after another."""
+        return 1 if self._windows is None else len(self._windows)
+
     def __len__(self) -> int:
-        return len(self._row) * self._per_image
+        return len(self._row) * self._per_image * self.looks
 
     @property
     def size(self) -> int:
@@ -148,19 +169,27 @@ class Batches:
 
     @property
     def labels(self) -> torch.Tensor:
-        """Labels of all images, float32 (count,), on the CPU; of `cropped` ones of all their windows."""
-        return self._label.repeat(self._per_image)
+        """Labels of all images, float32 (count,), on the CPU; of all windows or looks where there are several."""
+        return self._label.repeat(self._per_image).repeat_interleave(self.looks)
 
     @property
     def _per_image(self) -> int:
         return 1 if self._crop is None else int(self._crop.get("per_image", 1))
 
     def gather(self, indices: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """Pixels of these images that a network sees outside of training: uint8 (n, size, size, 3).
+        """Pixels of these samples that a network sees outside of training: uint8 (n, size, size, 3).
 
-        In this order, written into `out` if given.
+        In this order, written into `out` if given. A sample is an image, or with `looking` one look at it.
         """
-        return self._gathered(self._seen, indices, out)
+        if self._windows is None:
+            return self._gathered(self._seen, indices, out)
+        if out is None:
+            out = np.empty((len(indices), self.size, self.size, 3), dtype=np.uint8)
+        for place, sample in zip(out, indices.tolist(), strict=True):
+            image, look = divmod(sample, len(self._windows))
+            pixels = self._stores[self._store[image]][self._row[image]]
+            place[:] = looks_module.look(pixels, self._windows[look], self.size)
+        return out
 
     def packed(self, indices: np.ndarray) -> np.ndarray:
         """All packed pixels of these images, in this order: uint8 (n, packed, packed, 3)."""
@@ -254,11 +283,12 @@ class Batches:
         """Batches of all images in order, unflipped: (images, labels), both on the device.
 
         Images are float32 (n, 3, size, size), labels float32 (n,). Of `ranks` processes, each gets different
-        batches.
+        batches. With `looking` each image comes as all its looks, one after another.
         """
-        count = len(self._row)
-        own = [slice(*span) for span in _spans(count, batch_size)[rank::ranks]]
-        yield from self._epoch(np.arange(count), None, own)
+        samples = np.arange(len(self._row) * self.looks)
+        own = [slice(*span) for span in _spans(len(samples), batch_size)[rank::ranks]]
+        made = None if self._windows is None else lambda part: self._pinned(samples[part])
+        yield from self._epoch(samples // self.looks, None, own, made)
 
     def _epoch(
         self,

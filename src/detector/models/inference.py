@@ -11,6 +11,7 @@ from torch import nn
 
 from detector.core import parquet, progress
 from detector.experiment.variants import VALID
+from detector.imaging import looks
 from detector.models import networks
 from detector.models.batches import Batches
 from detector.models.dataset import Images
@@ -21,16 +22,16 @@ PREDICTION_COLUMNS = ("path", "source", "generator", "group", "label", "logit")
 
 
 def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> np.ndarray:
-    """Logits of all images, float32 (n,), in the order of `batches`; above 0 = real.
+    """Logits of all images, float32 (n,), in the order of `batches`; above 0 = real. Of several looks the mean.
 
     Always in fp32, whatever precision training used: exported models are compared with these.
     """
-    return outputs(model, batches, plan, title).squeeze(1)
+    return looks.mean(outputs(model, batches, plan, title).squeeze(1), batches.looks)
 
 
 @torch.inference_mode()
 def outputs(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> np.ndarray:
-    """What a network makes of all images, float32 (n, k), in the order of `batches`; k = 1 for logits."""
+    """What a network makes of all samples, float32 (n, k), in the order of `batches`; k = 1 for logits."""
     model = plan.place(model).eval()
     batch, passes, parts = networks.evaluation_batch(model, batches.size, plan), networks.Passes(model), []
     with progress.bar(len(batches), title) as bar:

@@ -12,6 +12,7 @@ from detector.core import progress
 from detector.data import splits
 from detector.data.records import file_of
 from detector.imaging import perturbations
+from detector.imaging.looks import Looks
 from detector.imaging.perturbations import Steps
 from detector.models.batches import Batches
 from detector.models.devices import Plan
@@ -42,12 +43,13 @@ def perturbed_logits(
     rows: pd.DataFrame,
     table: Mapping[str, Steps],
     plan: Plan,
+    looks: Looks | None = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """Logits by network and perturbation of `table`: float32 (n,), in the order of `rows`.
 
     `rows`: the manifest's rows that `images` were made of. Each image is perturbed once for all networks. Memory:
     the networks and one chunk of images, however many there are. Packed images are perturbed as they are, before
-    the network sees their middle.
+    the network sees their middle, or what `looks` cuts.
     """
     seeds = [perturbations.seed_of(*key) for key in zip(rows["source"], rows["path"], strict=True)]
     found = {name: {change: np.empty(len(rows), np.float32) for change in table} for name in models}
@@ -64,7 +66,7 @@ def perturbed_logits(
                 changed = list(pool.map(perturbations.apply, clean, repeat(steps), [seeds[i] for i in chunk]))
                 stores, at = [np.stack(changed)], plan.torch_device
                 seen = images.size, images.normalisation
-                batch = Batches(stores, none, chunk - start, none, at, None, None, *seen)
+                batch = Batches(stores, none, chunk - start, none, at, None, None, *seen).looking(looks)
                 for name, model in models.items():
                     found[name][change][chunk] = logits(model, batch, plan)
                 bar.update(len(chunk))

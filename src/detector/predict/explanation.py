@@ -49,27 +49,28 @@ def check(model: Explained) -> None:
     overlay(model, np.zeros((model.size, model.size, 3), np.uint8))
 
 
-def heat_map(model: Explained, pixels: np.ndarray) -> np.ndarray:
+def heat_map(model: Explained, pixels: np.ndarray, logit: float | None = None) -> np.ndarray:
     """Evidence for the network's verdict, real or fake, by position: float64 (positions, positions), 0 to 1.
 
-    `pixels`: uint8 (size, size, 3). All 0 where no position supports the verdict (the
-    bias decides). Raises `DetectorError` for a network that does not end in an average and one linear output.
+    `pixels`: uint8 (size, size, 3). `logit`: what the verdict is by, None for that of `pixels`. All 0 where no
+    position supports the verdict (the bias decides). Raises `DetectorError` for a network that does not end in an
+    average and one linear output.
     """
     features, weight = _maps(str(model.file), model.threads)(pixels[None])
     evidence = np.tensordot(weight.reshape(-1).astype(np.float64), features[0].astype(np.float64), axes=1)
-    if not decisions.real(model.logits(pixels[None])[0]):
+    if not decisions.real(float(model.logits(pixels[None])[0]) if logit is None else logit):
         evidence = -evidence
     evidence = np.maximum(evidence, 0)
     return evidence / evidence.max() if evidence.max() > 0 else evidence
 
 
-def overlay(model: Explained, pixels: np.ndarray) -> np.ndarray:
+def overlay(model: Explained, pixels: np.ndarray, logit: float | None = None) -> np.ndarray:
     """Overlay of an explanation: uint8 (n, n, 3), n a multiple of size, pixels in grey and the evidence in colour.
 
-    `pixels`: uint8 (size, size, 3). Raises `DetectorError` for a network whose last block has one position: there
-    is no place to show.
+    `pixels` and `logit`: as of `heat_map`. Raises `DetectorError` for a network whose last block has one position:
+    there is no place to show.
     """
-    found = heat_map(model, pixels)
+    found = heat_map(model, pixels, logit)
     if found.shape[0] < 2:
         raise DetectorError(
             f"{model.file}: at {model.size} pixels its last block has one position, so there is no place to show; "

@@ -26,7 +26,7 @@ from detector.core.files import sha256
 from detector.core.machine import cores
 from detector.experiment.formats import FILES
 from detector.export import runtimes
-from detector.imaging import decoding
+from detector.imaging import decoding, looks
 from detector.imaging.preprocessing import Preprocessing, decoded
 from detector.imaging.suffixes import VIDEO_SUFFIXES
 from detector.predict import verdicts
@@ -98,6 +98,12 @@ class Model:
             ) from error
 
     @property
+    def looks(self) -> int:
+        """Windows of an image that the network sees; its logit is their mean."""
+        some = self.preprocessing.looks
+        return 1 if some is None else len(some.windows(self.preprocessing.size))
+
+    @property
     def card(self) -> str:
         """Model card, Markdown; "" where the bundle has none."""
         path = self.file.with_name("card.md")
@@ -141,7 +147,8 @@ class Model:
         """
         items = iter(items)
         waiting: deque[tuple[str, Future[np.ndarray | str]]] = deque()
-        together = max(1, batch // (1 if fast else 1 + len(verdicts.CHANGES)))
+        seen = self.looks * (1 if fast else 1 + len(verdicts.CHANGES))
+        together = max(1, batch // seen)
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
 
         def fill() -> None:
@@ -159,7 +166,7 @@ class Model:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def pixels(self, item: Item) -> np.ndarray:
-        """Preprocess an image to what the network sees: uint8 (size, size, 3).
+        """Preprocess an image to what the network sees, of several looks the middle: uint8 (size, size, 3).
 
         Raises `decoding.BadImageError`, or whatever Pillow or FFmpeg raise.
         """
@@ -168,11 +175,16 @@ class Model:
     def explain(self, item: Item) -> np.ndarray:
         """Explain a verdict: uint8 (n, n, 3), what the network sees, the evidence in colour (`explanation`).
 
-        Raises as `pixels` and `explanation.overlay` do.
+        Of several looks the middle, with what speaks for the verdict of all. Raises as `pixels` and
+        `explanation.overlay` do.
         """
         from detector.predict import explanation  # imported here: it needs onnx, which takes a while
 
-        return explanation.overlay(self, self.pixels(item))
+        if self.looks == 1:
+            return explanation.overlay(self, self.pixels(item))
+        image, digest = self._rgb(item), self._hash(item)
+        logit = float(looks.mean(self.logits(self.preprocessing.views(image, digest)), self.looks)[0])
+        return explanation.overlay(self, self.preprocessing.apply(image, digest), logit)
 
     def logits(self, pictures: np.ndarray, batch: int = BATCH) -> np.ndarray:
         """Logits, float32 (n,), of `pictures`, uint8 (n, size, size, 3); above 0 = real."""
@@ -201,11 +213,11 @@ class Model:
         return hashlib.sha256(item[1]).hexdigest() if isinstance(item, tuple) else sha256(item)
 
     def _try_views(self, item: Item, fast: bool) -> np.ndarray | str:
-        """uint8 (views, size, size, 3), the image itself first; or what is wrong with it."""
+        """uint8 (views, size, size, 3), all looks at the image itself first; or what is wrong with it."""
         try:
             image, digest = self._rgb(item), self._hash(item)
             copies = [image] if fast else [image, *(change(image) for change in verdicts.CHANGES.values())]
-            return np.stack([self.preprocessing.apply(copy, digest) for copy in copies])
+            return np.concatenate([self.preprocessing.views(copy, digest) for copy in copies])
         except DetectorError:  # not the file's fault
             raise
         except FileNotFoundError:
@@ -215,11 +227,12 @@ class Model:
 
     def _answers(self, group: list[tuple[str, np.ndarray | str]], batch: int) -> list[Answer]:
         good = [views for _, views in group if not isinstance(views, str)]
-        logits = iter(self.logits(np.concatenate(good), batch).tolist()) if good else iter(())
+        found = self.logits(np.concatenate(good), batch) if good else np.empty(0, np.float32)
+        logits = iter(looks.mean(found, self.looks).tolist())
         return [
             Answer(name, None, None, None, error=views)
             if isinstance(views, str)
-            else self._answer(name, list(itertools.islice(logits, len(views))))
+            else self._answer(name, list(itertools.islice(logits, len(views) // self.looks)))
             for name, views in group
         ]
 

@@ -14,6 +14,8 @@ from detector.core import job, parquet, provenance
 from detector.core.files import read_json, sha256, write_json
 from detector.experiment.formats import EXPORTED, FILES
 from detector.export import onnx_model, quantization, runtimes
+from detector.imaging import looks
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, devices, inference, networks, sparse
 from detector.models.dataset import Images
@@ -28,6 +30,7 @@ def main(args: argparse.Namespace) -> None:
     settings, meta = json.loads(args.config), read_json(args.meta)
     seen = Normalisation.of(meta)
     images = Images.open(args.manifest, args.packs, seen)
+    looked = settings["looks"] and Looks.of(settings["looks"])
     weights = checkpoints.load_weights(args.model)
     network = networks.load(args.arch, weights, images.size)
     valid = parquet.read(args.predictions)
@@ -36,6 +39,10 @@ def main(args: argparse.Namespace) -> None:
     require_same_images(valid, str(args.predictions), rows, str(args.manifest))
     label, logit = valid["label"].to_numpy(), valid["logit"].to_numpy()
     reference = float(decisions.right(label, logit).mean())
+    if looked:  # among what makes pixels: a version that knows no looks refuses the file
+        meta["preprocessing"] = {
+            source: {**how, "looks": looked.record()} for source, how in meta["preprocessing"].items()
+        }
     facts = {
         **{key: meta[key] for key in ("arch", "seed", "branch", "image_size", "preprocessing", "labels")},
         **seen.facts(),
@@ -55,7 +62,7 @@ def main(args: argparse.Namespace) -> None:
 
     learned = images.batches(images.part("train"), torch.device("cpu"))
     chosen = np.linspace(0, len(learned) - 1, min(settings["calibration_images"], len(learned))).astype(int)
-    checked = images.batches(rows, torch.device("cpu"))
+    checked = images.batches(rows, torch.device("cpu")).looking(looked)
 
     batch = settings["evaluation_batch"]
     if batch == devices.AUTO:
@@ -65,6 +72,7 @@ def main(args: argparse.Namespace) -> None:
     def accuracy(path: Path) -> float:
         model = runtimes.load(path, "onnxruntime", args.threads)
         found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}", batch)
+        found = looks.mean(found, checked.looks)
         require_numbers(inference.predictions(rows, found), f"{args.folder / FILES['onnx-int8']}, valid")
         measured.append(found)
         return float(decisions.right(label, found).mean())
@@ -116,7 +124,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--config",
         required=True,
-        help="JSON: calibration_images, max_drop, sure_error, evaluation_batch, memory in MiB",
+        help="JSON: calibration_images, max_drop, sure_error, looks, evaluation_batch, memory in MiB",
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where the exported files go")

@@ -13,6 +13,8 @@ from detector.core import job, parquet, provenance
 from detector.core.files import write_json
 from detector.experiment.formats import FILES, exported
 from detector.export import runtimes
+from detector.imaging import looks
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
 from detector.models import devices, inference, networks, sparse
 from detector.models.dataset import Images
@@ -42,12 +44,13 @@ def main(args: argparse.Namespace) -> None:
         for testset, rows in sets.items():
             values = np.empty(0, np.float32)
             if not rows.empty:
-                batches = images.batches(rows, where.torch_device)
+                batches = images.batches(rows, where.torch_device).looking(args.looks)
                 title = f"{place} {testset}"
                 if isinstance(model, nn.Module):
                     values = inference.logits(model, batches, where, title)
                 else:
                     values = runtimes.logits(model, len(batches), batches.gather, title, batch)
+                    values = looks.mean(values, batches.looks)
             table = inference.predictions(rows, values)
             require_numbers(table, f"{path} in {runtime}, {testset}")
             if name == "onnx-fp32":
@@ -72,6 +75,7 @@ if __name__ == "__main__":
     parser.add_argument("--predictions", type=Path, required=True, help="folder of the logits of torch")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
+    parser.add_argument("--looks", type=Looks.parse, help="JSON: windows that are seen, if not the middle alone")
     parser.add_argument(
         "--runtime", required=True, help="JSON: device (of sparse files), evaluation_batch, and memory in MiB"
     )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from detector.core import job, provenance
 from detector.core.files import write_json
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, devices, inference, networks
 from detector.models.dataset import Images
@@ -23,7 +24,8 @@ def main(args: argparse.Namespace) -> None:
     model = networks.load(args.arch, checkpoints.load_weights(args.model), images.size)
 
     def found(rows: pd.DataFrame, name: str) -> np.ndarray:
-        return inference.logits(model, images.batches(rows, where.torch_device), where, name)
+        batches = images.batches(rows, where.torch_device)
+        return inference.logits(model, batches.looking(args.looks), where, name)
 
     inference.write(args.folder, images, str(args.model), found)
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
@@ -35,6 +37,7 @@ if __name__ == "__main__":
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--model", type=Path, required=True, help="model.safetensors of the variant")
+    parser.add_argument("--looks", type=Looks.parse, help="JSON: windows that are seen, if not the middle alone")
     parser.add_argument("--runtime", required=True, help="JSON: device, evaluation_batch, and memory in MiB")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where valid.parquet and SOURCE.parquet go")

@@ -10,6 +10,8 @@ import pandas as pd
 from detector.core import job, provenance
 from detector.core.errors import DetectorError
 from detector.core.files import read_json, sha256, write_json
+from detector.imaging import looks
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, classifiers, devices, features, inference
 from detector.models.dataset import Images
@@ -30,8 +32,9 @@ def main(args: argparse.Namespace) -> None:
     arrays = {name: tensor.numpy() for name, tensor in checkpoints.load_weights(args.model).items()}
 
     def found(rows: pd.DataFrame, name: str) -> np.ndarray:
-        batches = images.batches(rows, where.torch_device)
-        return classifiers.logits(arrays, features.features(network, batches, where, name))
+        batches = images.batches(rows, where.torch_device).looking(args.looks)
+        values = classifiers.logits(arrays, features.features(network, batches, where, name))
+        return looks.mean(values, batches.looks)
 
     inference.write(args.folder, images, str(args.model), found)
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
@@ -43,6 +46,7 @@ if __name__ == "__main__":
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--model", type=Path, required=True, help="model.safetensors, with meta.json beside it")
     parser.add_argument("--network", type=Path, help="file of the weights that features are taken from")
+    parser.add_argument("--looks", type=Looks.parse, help="JSON: windows that are seen, if not the middle alone")
     parser.add_argument("--runtime", required=True, help="JSON: device, evaluation_batch, and memory in MiB")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where valid.parquet and SOURCE.parquet go")

@@ -10,6 +10,7 @@ import pandas as pd
 from detector.core import job, parquet, provenance
 from detector.core.files import read_json, sha256, write_json
 from detector.experiment.variants import BASELINE, VALID
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import KEY, Normalisation
 from detector.models import checkpoints, devices, inference, networks
 from detector.models.dataset import Images
@@ -28,7 +29,8 @@ def main(args: argparse.Namespace) -> None:
     )
 
     def found(rows: pd.DataFrame, name: str) -> np.ndarray:
-        batches, total = images.batches(rows, where.torch_device), np.zeros(len(rows))
+        batches = images.batches(rows, where.torch_device).looking(args.looks)
+        total = np.zeros(len(rows))
         for number, path in enumerate(args.models, 1):
             model = networks.load(how["mean_of"], checkpoints.load_weights(path), images.size)
             total += inference.logits(model, batches, where, f"{name}, network {number} of {len(args.models)}")
@@ -66,6 +68,7 @@ if __name__ == "__main__":
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="model.safetensors of each network")
+    parser.add_argument("--looks", type=Looks.parse, help="JSON: windows that are seen, if not the middle alone")
     parser.add_argument("--runtime", required=True, help="JSON: device, evaluation_batch, and memory in MiB")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where valid.parquet and SOURCE.parquet go")

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import nn
 
 from detector.core import job, parquet
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
 from detector.imaging.perturbations import CLEAN
 from detector.models import checkpoints, devices, gradcam
@@ -55,7 +56,8 @@ def perturbed(
         return pd.DataFrame(columns=["branch", *IMAGE_COLUMNS, CLEAN, *settings["perturbations"]])
     logging.info("%d images, %d perturbations", len(rows), len(settings["perturbations"]))
     batches = images.batches(rows, where.torch_device)
-    found = perturbed_logits(tested, batches, rows, settings["perturbations"], where)
+    looks = settings["looks"] and Looks.of(settings["looks"])
+    found = perturbed_logits(tested, batches, rows, settings["perturbations"], where, looks)
     names = rows[list(IMAGE_COLUMNS)].reset_index(drop=True)
     tables = []
     for branch, columns in found.items():
@@ -95,7 +97,7 @@ if __name__ == "__main__":
     parser.add_argument("--perturb", nargs="*", default=[], help="branches that are shown perturbed images")
     parser.add_argument("--explain", nargs="*", default=[], help="branches whose maps are made")
     parser.add_argument(
-        "--config", required=True, help="JSON: perturbations, images (at most, a source), seed, runtime"
+        "--config", required=True, help="JSON: perturbations, images (at most, a source), seed, looks, runtime"
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--perturbed", type=Path, required=True, help="parquet to write: logits")

@@ -24,7 +24,7 @@ def drawn(content: bytes, what: str, count: int) -> int:
 
 
 def pixels(path: str, seen: int, how: dict) -> np.ndarray:
-    """uint8 (1, seen, seen, 3), made as the training images were; `how`: what the model file says of that."""
+    """uint8 (n, seen, seen, 3), made as the training images were; `how`: what the model file says of that."""
     content, size = Path(path).read_bytes(), how["size"]
     image = Image.open(io.BytesIO(content), formats=("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF"))
     image = ImageOps.exif_transpose(image)
@@ -57,8 +57,15 @@ def pixels(path: str, seen: int, how: dict) -> np.ndarray:
         quality, file = low + drawn(content, "quality", high - low + 1), io.BytesIO()
         image.save(file, again["format"], quality=quality, subsampling=again["subsampling"])
         image = Image.open(file).convert("RGB")
-    # The network may see the middle alone.
-    return np.asarray(image)[None, start : start + seen, start : start + seen]
+    if not (looks := how.get("looks")):  # the network may see the middle alone
+        return np.asarray(image)[None, start : start + seen, start : start + seen]
+    windows, across = [], round(looks["crops"] ** 0.5)  # or windows on a grid from edge to edge
+    for side in looks["sizes"]:
+        steps = range(across) if across > 1 else [0.5]
+        places = [int((size - side) * step // max(1, across - 1)) for step in steps]
+        windows += [(left, top, left + side, top + side) for top in places for left in places]
+    cut = [image.crop(window).resize((seen, seen), Image.Resampling.BILINEAR) for window in dict.fromkeys(windows)]
+    return np.stack([np.asarray(picture) for picture in cut])
 
 
 given = sys.argv[1:]
@@ -67,8 +74,8 @@ session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]
 facts = session.get_modelmeta().custom_metadata_map
 how = next(iter(json.loads(facts["preprocessing"]).values()))  # sources differ in face crops alone, see card.md
 for path in given:
-    picture = pixels(path, int(facts["image_size"]), how)
-    logit = float(session.run(None, {"image": picture})[0][0])
+    pictures = pixels(path, int(facts["image_size"]), how)
+    logit = float(np.mean(session.run(None, {"image": pictures})[0], dtype=np.float64))
     # The same as 1 / (1 + exp(-logit / temperature)), whose exp can be too large.
     real = (1 + np.tanh(logit / float(facts["temperature"]) / 2)) / 2
     print(
