@@ -38,6 +38,8 @@ class Side:
 
 
 def _serve(pipe: Connection, make: Callable, arguments: Sequence) -> None:
+    # Ends with the process that measures, and may have children all the same: the naive side's loaders.
+    multiprocessing.current_process()._config["daemon"] = False
     run = make(*arguments)
     while True:
         try:

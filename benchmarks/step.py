@@ -26,53 +26,68 @@ from detector.training.recipe import Recipe
 TARGET, FEEDING_TARGET = 2.5, 1.05
 
 
-def timed(step: Callable[[], None], steps: int) -> float:
-    """Seconds a step."""
+def timed(step: Callable[[], None], steps: int, device: str) -> float:
+    """Seconds a step. A GPU works while the CPU goes on, so all that it was told to do is waited for."""
+    _wait(device)
     started = time.perf_counter()
     for _ in range(steps):
         step()
+    _wait(device)
     return (time.perf_counter() - started) / steps
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
 
 
 def naive_side(folder: Path, args: argparse.Namespace, loading: bool) -> Callable[[], float]:
     torch.set_num_threads(args.threads)
-    model = naive.make_model(args.arch).train()
+    # What everyone sets; where there is no such GPU it does nothing.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    model = naive.make_model(args.arch).train().to(args.device)
     optimizer = naive.make_optimizer("Adam", model, 1e-4)
     loader = naive.make_loader(folder, args.size, args.batch, train=True, workers=args.workers)
     batches = (batch for _ in itertools.count() for batch in loader)
-    constant = next(batches)
+    constant = [part.to(args.device) for part in next(batches)]
 
     def step() -> None:
-        naive.train_step(model, optimizer, *(next(batches) if loading else constant))
+        images, labels = next(batches) if loading else constant
+        naive.train_step(model, optimizer, images.to(args.device), labels.to(args.device))
 
-    return lambda: timed(step, args.steps)
+    return lambda: timed(step, args.steps, args.device)
 
 
-def our_side(folder: Path, args: argparse.Namespace, loading: bool) -> Callable[[], float]:
-    model, train, constant = our_parts(folder, args)
+def our_side(folder: Path, args: argparse.Namespace, loading: bool, compiled: bool = False) -> Callable[[], float]:
+    model, train, constant = our_parts(folder, args, compiled)
     source = forever(train, args.batch) if loading else itertools.repeat(constant)
-    return lambda: timed(lambda: model(*next(source)), args.steps)
+    return lambda: timed(lambda: model(*next(source)), args.steps, args.device)
 
 
 def real_and_constant(folder: Path, args: argparse.Namespace) -> Callable[[], float]:
     """Time of a step on real batches over that on a constant one, the two taking turns within one process."""
     model, train, constant = our_parts(folder, args)
     source = forever(train, args.batch)
+    steps = args.steps if args.device == "cuda" else 1  # a GPU has a queue, which several steps fill
 
     def run() -> float:
         real, still = [], []
         for _ in range(args.turns):
-            real.append(timed(lambda: model(*next(source)), 1))
-            still.append(timed(lambda: model(*constant), 1))
+            real.append(timed(lambda: model(*next(source)), steps, args.device))
+            still.append(timed(lambda: model(*constant), steps, args.device))
         return statistics.median(real) / statistics.median(still)
 
     return run
 
 
-def our_parts(folder: Path, args: argparse.Namespace) -> tuple[Callable, Batches, tuple]:
-    """A training step as `fit.fit` takes it, the batches, and one batch of them."""
-    plan = devices.plan("cpu", "auto", args.threads, args.size)
+def our_parts(folder: Path, args: argparse.Namespace, compiled: bool = False) -> tuple[Callable, Batches, tuple]:
+    """A training step as `fit.fit` takes it, the batches, and one batch of them.
+
+    `compiled`: the network, not the optimizer, by `torch.compile`.
+    """
+    plan = devices.plan(args.device, "auto", args.threads, args.size)
     model = plan.place(networks.build(args.arch)).train()
+    network = torch.compile(model) if compiled else model
     recipe = Recipe("Adam", 1e-4, args.batch, epochs=1, patience=None, flip=0.5, seed=0)
     optimizer = make_optimizer(model, recipe)
     files = sorted(folder.rglob("*.jpg"))
@@ -85,7 +100,7 @@ def our_parts(folder: Path, args: argparse.Namespace) -> tuple[Callable, Batches
     def step(batch: torch.Tensor, labels: torch.Tensor) -> None:
         optimizer.zero_grad(set_to_none=True)
         with plan.autocast():
-            logits = model(batch).squeeze(1)
+            logits = network(batch).squeeze(1)
         binary_cross_entropy_with_logits(logits.float(), labels).backward()
         optimizer.step()
 
@@ -107,13 +122,14 @@ def main(args: argparse.Namespace) -> None:
             "naive, compute": common.Side(naive_side, folder / "train", args, False),
             "ours, compute": common.Side(our_side, folder / "train", args, False),
         }
+        if args.compile:
+            sides["ours, compiled"] = common.Side(our_side, folder / "train", args, False, True)
         seconds = common.interleave(sides, args.repeats)
         turns = {"ratio": common.Side(real_and_constant, folder / "train", args)}
         feeding = common.interleave(turns, args.repeats)["ratio"]
     print(f"## Step: {args.arch}, {args.size} px, batch {args.batch}, {args.threads} thread(s)\n")
-    print(
-        f"{devices.plan('cpu', 'auto', args.threads, args.size).why}. Milliseconds a step, median (least–most).\n"
-    )
+    why = devices.plan(args.device, "auto", args.threads, args.size).why
+    print(f"{why}. Milliseconds a step, median (least–most).\n")
     rows = []
     for kind, target in (("loading", TARGET), ("compute", None)):
         theirs, own = seconds[f"naive, {kind}"], seconds[f"ours, {kind}"]
@@ -121,6 +137,12 @@ def main(args: argparse.Namespace) -> None:
         wanted = f"≥ {target}: {common.verdict(value >= target)}" if target and args.size >= 128 else ""
         label = "whole step" if kind == "loading" else "on a batch already there"
         rows.append((label, common.spread(theirs, 1000, 0), common.spread(own, 1000, 0), text, wanted))
+    if args.compile:
+        theirs, compiled = seconds["naive, compute"], seconds["ours, compiled"]
+        _, text = common.ratio(theirs, compiled)
+        gained = f"{common.ratio(seconds['ours, compute'], compiled)[1]} × ours as it is"
+        shown = (common.spread(side, 1000, 0) for side in (theirs, compiled))
+        rows.append(("compiled, on a batch already there", *shown, text, gained))
     print(common.table(("", "naive", "ours", "ratio", "target"), rows))
     value = statistics.median(feeding)
     met = common.verdict(value <= FEEDING_TARGET)
@@ -141,4 +163,6 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=1, help="steps in one measurement")
     parser.add_argument("--turns", type=int, default=3, help="pairs of steps for real against constant batches")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--compile", action="store_true", help="a side more: ours with torch.compile")
     main(parser.parse_args())

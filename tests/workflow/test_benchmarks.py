@@ -16,7 +16,10 @@ from tests.support import ROOT
 SMALL = {
     "feeding": ["--sizes", "32", "--files", "8", "--megabytes", "1", "--repeats", "1"],
     "augmentation": ["--sizes", "32", "--batch", "4", "--pixels", "8192", "--threads", "1", "--repeats", "1"],
-    "step": ["--size", "32", "--batch", "4", "--files", "8", "--turns", "1", "--repeats", "1"],
+    "step": [
+        *("--size", "32", "--batch", "4", "--files", "8", "--turns", "1", "--repeats", "1"),
+        *("--workers", "1"),
+    ],
     "masks": ["--arch", "resnet18", "--repeats", "1"],
     "end_to_end": [
         *("--sizes", "16", "--images", "16", "--repeats", "1", "--cores", "1", "--epochs", "1"),
