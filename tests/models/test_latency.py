@@ -36,6 +36,25 @@ def test_rows_say_what_was_measured():
     assert fast["latency_ms_p90"] >= fast["latency_ms_median"]
 
 
+def test_so_many_looks_at_a_batch_are_timed_beside_one():
+    seen = []
+
+    class Counter(Sleeper):
+        def forward(self, images):
+            seen.append(len(images))
+            time.sleep(0.001 * len(images))
+            return super().forward(images)
+
+    models = {"some": Counter("some", 0, [])}
+    how = {"warmup": 1, "rounds": 3, "device": torch.device("cpu"), "threads": 1}
+    (row,) = latency.measure(models, 8, 2, **how, looks=5)
+    assert tuple(row) == (*latency.LATENCY_COLUMNS, *latency.LOOKS_COLUMNS)
+    assert set(seen) == {2, 10}
+    assert row["looks"] == 5
+    assert row["looks_ms_median"] >= 10
+    assert row["looks_ms_median"] > row["latency_ms_median"]
+
+
 def test_models_are_interleaved_and_take_turns_at_being_first():
     calls = []
     run(calls)

@@ -138,7 +138,8 @@ def test_each_network_of_a_protocol_is_made_by_the_rules_of_the_plain_run(tmp_pa
     """Beside the plain run, which is in the table as it is: nothing of it is made twice, and no other result."""
     study = Workspace(tmp_path / "study")
     asked = {"kind": "leave_one_generator_out", "generators": ["glide", "stylegan"], "branches": ["l1-40"]}
-    study.configure({**TINY, "protocol": asked})
+    looks = {"images": {"size": 16, "pack_size": 20, "looks": {"crops": 4, "sizes": [16, 20]}}}
+    study.configure({**TINY, **looks, "protocol": asked})
     plan = study.snakemake("--dry-run", "--printshellcmds").stdout
     made = {line for outputs in re.findall(r"^ +output: (.*)", plan, re.MULTILINE) for line in outputs.split(", ")}
     top = "results/tiny/"
@@ -174,6 +175,11 @@ def test_each_network_of_a_protocol_is_made_by_the_rules_of_the_plain_run(tmp_pa
         name: [f"{place}{run}/{branch}" for branch in ("baseline", "l1-40")]
         for name, place in {"": top, **networks}.items()
     }
+    looking = dict.fromkeys(re.findall(r"scripts/\w+/(\w+)\.py.*looks\W+crops", plan))
+    assert {*looking} == {"predict", "predict_exported", "export", "probe"}, "and neither packing nor training"
+    assert re.search(r"/latency\.py.*looks\W+5[,}]", plan)
+    assert len(re.findall(r"/inference/predict\.py.*--looks", plan)) == 3 + 2 * 2
+    assert "tables/looks.py" in plan
     study.configure({**TINY, "protocol": {**asked, "generators": ["glyde"]}})
     refused = study.snakemake("--dry-run")
     assert refused.returncode == 1

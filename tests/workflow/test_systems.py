@@ -16,6 +16,7 @@ from detector.imaging.normalisation import IMAGENET
 from detector.models import checkpoints, classifiers, devices, features, inference, networks
 from detector.models.dataset import Images
 from detector.models.inference import PREDICTION_COLUMNS
+from detector.stats.predictions import ONE_LOOK
 from detector.training.fit import fit
 from tests.support.samples import load_script
 from tests.support.workspace import TINY, Workspace
@@ -120,6 +121,26 @@ def test_a_classifier_s_logit_is_the_mean_of_those_of_its_looks(study, images):
     found = parquet.read(folder / "predictions/a.parquet")["logit"]
     assert found.to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert abs(found - once).max() > 1e-3, "the same would prove nothing"
+
+
+def test_a_network_s_logit_is_the_mean_of_those_of_its_looks_beside_that_of_one(tmp_path, images, seen):
+    script, some = load_script("inference/predict"), Looks(4, (SIZE - 4,))
+    given = {"model": tmp_path / "model.safetensors", "folder": tmp_path, "arch": "resnet10", "threads": 1}
+    given |= {"manifest": None, "packs": None, "runtime": json.dumps({"device": "cpu", "evaluation_batch": 8})}
+    network = networks.build("resnet10", 1, SIZE).eval()
+    checkpoints.save_weights(given["model"], network.state_dict())
+    write_json(tmp_path / "meta.json", {})
+    where, tables = devices.plan("cpu", "fp32", 1, SIZE), {}
+    for looks in (None, some):
+        script.main(argparse.Namespace(**given, looks=looks))
+        tables[looks] = parquet.read(tmp_path / "valid.parquet")
+    assert tuple(tables[None]) == PREDICTION_COLUMNS
+    assert tuple(tables[some]) == (*PREDICTION_COLUMNS, ONE_LOOK)
+    assert tables[some][ONE_LOOK].tolist() == tables[None]["logit"].tolist()
+    batches = images.batches(images.part("valid"), where.torch_device)
+    windows = inference.outputs(network, batches.looking(some), where).reshape(-1, 4)
+    assert tables[some]["logit"].to_numpy() == pytest.approx(windows.mean(1), abs=1e-5)
+    assert abs(tables[some]["logit"] - tables[None]["logit"]).max() > 1e-4, "the same would prove nothing"
 
 
 def test_features_of_a_network_are_its_own_under_its_normalisation(study, seen):

@@ -749,6 +749,7 @@ TABLES = expand(
         *(["deployment"] if EXPORTING else []),
         *(["robustness"] if PERTURBING else []),
         *(["left_out"] if any(LEFT_OUT.values()) else []),
+        *(["looks"] if LOOKS else []),
         *([PROTOCOL.table] if KEPT_OUT else []),
     ],
 )

@@ -74,7 +74,10 @@ rule latency:
         threads=CONFIG["runtime"]["threads"],
         models=lambda wc, input: by_folder(input.models),
         config=section(
-            "latency", size=CONFIG["images"]["size"], device=RUNTIME["device"]
+            "latency",
+            size=CONFIG["images"]["size"],
+            device=RUNTIME["device"],
+            looks=LOOKS and len(LOOKS.windows(CONFIG["images"]["pack_size"])),
         ),
     shell:
         "python {input.script:q}"

@@ -282,6 +282,33 @@ rule efficiency:
         " --log {log:q}"
 
 
+rule looks:
+    input:
+        script="workflow/scripts/tables/looks.py",
+        code=code("workflow/scripts/tables/looks.py"),
+        alike=ALIKE,
+        predictions=[
+            path
+            for testset in TESTSETS
+            for path in variants(f"predictions/{testset}.parquet")
+        ],
+        latencies=expand(f"{RUN}/latency.csv", arch=ARCHITECTURES, seed=SEEDS),
+    output:
+        table("looks"),
+    log:
+        f"{LOGS}/looks.log",
+    params:
+        variants=lambda wc, input: folders(folders(input.predictions)),
+        sets=TESTSETS,
+    shell:
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
+        " --sets {params.sets:q}"
+        " --latencies {input.latencies:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
 rule environments:
     input:
         script="workflow/scripts/tables/environments.py",

@@ -16,7 +16,7 @@ from detector.models import networks
 from detector.models.batches import Batches
 from detector.models.dataset import Images
 from detector.models.devices import Plan
-from detector.stats.predictions import require_numbers
+from detector.stats.predictions import ONE_LOOK, require_numbers
 
 PREDICTION_COLUMNS = ("path", "source", "generator", "group", "label", "logit")
 
@@ -41,25 +41,39 @@ def outputs(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> 
     return torch.cat(parts).numpy()
 
 
-def predictions(images: pd.DataFrame, values: np.ndarray) -> pd.DataFrame:
-    """Table of predictions to save: manifest rows with their logits, columns `PREDICTION_COLUMNS`."""
-    return images.assign(logit=values.astype(np.float32))[list(PREDICTION_COLUMNS)].reset_index(drop=True)
+def predictions(images: pd.DataFrame, values: np.ndarray, **more: np.ndarray) -> pd.DataFrame:
+    """Table of predictions to save: manifest rows with their logits, columns `PREDICTION_COLUMNS`.
+
+    `more`: further columns of logits.
+    """
+    own = {name: column.astype(np.float32) for name, column in {"logit": values, **more}.items()}
+    return images.assign(**own)[[*PREDICTION_COLUMNS, *more]].reset_index(drop=True)
 
 
-def write(folder: Path, images: Images, who: str, found: Callable[[pd.DataFrame, str], np.ndarray]) -> None:
+def write(
+    folder: Path,
+    images: Images,
+    who: str,
+    found: Callable[[pd.DataFrame, str], np.ndarray],
+    one_look: Callable[[pd.DataFrame, str], np.ndarray] | None = None,
+) -> None:
     """Write the predictions of a variant: valid.parquet and one file for each source's test images.
 
-    `found`: logits of rows of the manifest, at least one, and the name of their set; `who`: the variant, for
-    errors. Raises `DetectorError` where a logit is no number.
+    `found`: logits of rows of the manifest, at least one, and the name of their set; `one_look`: the same by the
+    middle alone, for a column `ONE_LOOK`, where `found` is by several looks; `who`: the variant, for errors.
+
+    Raises `DetectorError` where a logit is no number.
     """
+    ways = {"logit": found, **({ONE_LOOK: one_look} if one_look else {})}
     sets = {VALID: images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
     for name, rows in sets.items():
-        values = np.empty(0, np.float32)
+        values = {column: np.empty(0, np.float32) for column in ways}
         if rows.empty:
             logging.warning("%s: no images; its numbers will be empty", name)
         else:
-            values = found(rows, name)
-        table = predictions(rows, values)
-        require_numbers(table, f"{who}, {name}")
+            values = {column: way(rows, name) for column, way in ways.items()}
+        table = predictions(rows, values.pop("logit"), **values)
+        for column in ways:
+            require_numbers(table, f"{who}, {name}", column)
         parquet.write(table, folder / f"{name}.parquet")
         logging.info("%s: %d images", name, len(rows))

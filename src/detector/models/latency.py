@@ -12,6 +12,7 @@ from detector.core import progress
 from detector.models.devices import channels_last
 
 LATENCY_COLUMNS = ("branch", "latency_ms_median", "latency_ms_p90", "batch", "rounds", "device", "threads")
+LOOKS_COLUMNS = ("looks", "looks_ms_median", "looks_ms_p90")  # beside these, where images are looked at so often
 
 Pass = Callable[[], object]
 Name = TypeVar("Name", bound=Hashable)
@@ -74,12 +75,26 @@ def measure(
     rounds: int,
     device: torch.device,
     threads: int,
+    looks: int | None = None,
 ) -> list[dict]:
-    """Measure latencies: a row for each network, columns `LATENCY_COLUMNS`; milliseconds per batch, eager fp32."""
+    """Measure latencies: a row for each network, columns `LATENCY_COLUMNS`; milliseconds per batch, eager fp32.
+
+    `looks`: also time a pass over so many windows of each image of a batch, for `LOOKS_COLUMNS`.
+    """
     torch.set_num_threads(threads)
-    passes = {name: eager(model, image_size, batch_size, device) for name, model in models.items()}
+    passes = {
+        (name, what): eager(model, image_size, batch_size * count, device)
+        for name, model in models.items()
+        for count, what in ((1, "latency"), *([(looks, "looks")] if looks else []))
+    }
+    times = interleaved(passes, warmup, rounds)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-    return [
-        {"branch": name, **times, "batch": batch_size, "rounds": rounds, "device": where, "threads": threads}
-        for name, times in interleaved(passes, warmup, rounds).items()
-    ]
+    rows = []
+    for name in models:
+        row = {"branch": name, **times[name, "latency"]}
+        row |= {"batch": batch_size, "rounds": rounds, "device": where, "threads": threads}
+        if looks:
+            taken = times[name, "looks"]
+            row |= {"looks": looks, **{key.replace("latency", "looks"): ms for key, ms in taken.items()}}
+        rows.append(row)
+    return rows

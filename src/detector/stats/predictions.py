@@ -12,6 +12,7 @@ from detector.core.errors import DetectorError
 from detector.experiment.variants import COMBINED, VALID, Variant
 from detector.stats import decisions
 
+ONE_LOOK = "one_look"  # logits by the middle alone, a column beside those of several looks
 IMAGE = ["source", "path", "label"]  # what says which image a row is about
 Model = TypeVar("Model")
 Predictions = Mapping[Variant, Mapping[str, pd.DataFrame]]

@@ -22,15 +22,17 @@ def main(args: argparse.Namespace) -> None:
         **settings["latency"],
         device=plan.torch_device,
         threads=args.threads,
+        looks=settings["looks"],
     )
-    tabular.write_table(pd.DataFrame(rows, columns=latency.LATENCY_COLUMNS), args.latency)
+    columns = (*latency.LATENCY_COLUMNS, *(latency.LOOKS_COLUMNS if settings["looks"] else ()))
+    tabular.write_table(pd.DataFrame(rows, columns=columns), args.latency)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
     parser.add_argument("--models", type=job.pair, nargs="+", required=True, help="BRANCH=model.safetensors")
-    parser.add_argument("--config", required=True, help="JSON: section latency, image size and device")
+    parser.add_argument("--config", required=True, help="JSON: section latency, image size, device and looks")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--latency", type=Path, required=True, help="CSV to write")
     job.run(main, parser)

@@ -23,11 +23,14 @@ def main(args: argparse.Namespace) -> None:
     )
     model = networks.load(args.arch, checkpoints.load_weights(args.model), images.size)
 
-    def found(rows: pd.DataFrame, name: str) -> np.ndarray:
+    def found(rows: pd.DataFrame, name: str, looks: Looks | None = args.looks) -> np.ndarray:
         batches = images.batches(rows, where.torch_device)
-        return inference.logits(model, batches.looking(args.looks), where, name)
+        return inference.logits(model, batches.looking(looks), where, name)
 
-    inference.write(args.folder, images, str(args.model), found)
+    def once(rows: pd.DataFrame, name: str) -> np.ndarray:
+        return found(rows, f"{name}, one look", None)
+
+    inference.write(args.folder, images, str(args.model), found, once if args.looks else None)
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
 
 
