@@ -18,7 +18,7 @@ from detector.core.errors import DetectorError
 from detector.core.files import sha256
 from detector.core.labels import FAKE, REAL
 from detector.data import kinds, manifest, packing, periods, scanning
-from detector.data.records import Record, file_of
+from detector.data.records import Record, file_of, of_frame
 from detector.data.sources import cifake, synthbuster
 from detector.data.splits import STUDY_FRACTIONS
 from detector.data.store import open_store
@@ -592,3 +592,11 @@ def test_a_file_that_cannot_be_packed_in_one_of_the_ways_is_left_out_for_all(sca
     left = parquet.read(tmp_path / "splits.parquet")["path"]
     assert not set(paths) & set(left)
     assert len(left) == len(scans["faces"]) - 2
+
+
+def test_a_video_has_the_date_of_its_frames():
+    """Predictions are by video, scans by frame."""
+    frames = pd.DataFrame({"path": [of_frame("a.mp4", n) for n in (1, 5)], "date": "2024-05-01"})
+    whole = pd.DataFrame({"source": "s", "path": ["a.mp4", "b.mp4"]})
+    assert periods.of_images(whole, {"s": frames}).tolist() == ["2024-05-01", periods.UNDATED]
+    assert periods.of_images(frames.assign(source="s"), {"s": frames}).tolist() == ["2024-05-01"] * 2

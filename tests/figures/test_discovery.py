@@ -8,7 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from detector.core import parquet
 from detector.core.errors import DetectorError
+from detector.data.records import of_frame
 from detector.figures import discovery
 from tests.support.samples import load_script
 
@@ -112,7 +114,8 @@ def test_the_script_reads_files_by_suffix_and_hands_them_to_the_module(tmp_path,
     script = load_script("figures/draw")
     table = pd.DataFrame({"a": [1, 2]})
     table.to_csv(tmp_path / "a.csv", index=False)
-    table.to_parquet(tmp_path / "a.parquet")
+    paths = [of_frame("a.mp4", 1), of_frame("a.mp4", 2), "b.png"]  # a video counts as one
+    parquet.write(pd.DataFrame({"path": paths, "logit": [1.0, 2.0, 3.0]}), tmp_path / "a.parquet")
     (tmp_path / "a.json").write_text(json.dumps({"b": 3}))
     drawn = []
 

@@ -1,19 +1,23 @@
 """The difference of differences is counted as documented, its interval and tests hold their levels, also where
 models rarely differ, and robustness.csv says of each branch what its logits say."""
 
+import argparse
+import json
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from detector.core import tabular
+from detector.core import parquet, tabular
 from detector.core.errors import DetectorError
+from detector.data.records import of_frame
 from detector.stats.auc import auc
 from detector.stats.changes import extra_equivalence, extra_interval, extra_p
 from detector.stats.intervals import paired_interval, wilson
 from detector.stats.significance import holm
 from detector.tables.robustness import COLUMNS, robustness
+from tests.support.samples import load_script
 
 SIZES = {"faces": 300, "made": 60}  # all test images are drawn
 TABLE = {"jpeg-50": [{"jpeg": 50}], "chat": [{"scale": 0.5}, {"jpeg": 75}]}
@@ -110,6 +114,31 @@ def test_the_least_number_of_images_is_that_of_the_other_test_of_equivalence():
 def test_without_images_there_is_nothing():
     none = np.zeros(0, int)
     assert all(math.isnan(x) for x in (*extra_interval(none), extra_p(none), extra_equivalence(none, 0.1)))
+
+
+def test_videos_count_as_one_with_all_their_frames(tmp_path):
+    """The rule's script: of three frames each, the rows are those of the means, and sizes are in videos."""
+    columns, offsets = ["clean", *TABLE], (-0.5, 0.0, 0.5)
+    whole = logits().assign(group="")
+    whole[columns] = whole[columns].astype(np.float32)
+    frames = pd.concat([whole] * 3, ignore_index=True)
+    frames[columns] += np.repeat(offsets, len(whole)).astype(np.float32)[:, None]
+    frames["path"] = [of_frame(path, n) for n in range(3) for path in whole["path"]]
+    found = []
+    for name, rows in (("one", whole), ("three", frames.sort_values("path", kind="stable"))):
+        run = tmp_path / name / "resnet18/seed0/perturbed.parquet"
+        run.parent.mkdir(parents=True)
+        parquet.write(rows.reset_index(drop=True), run)
+        images = rows[rows["branch"] == "baseline"][["source", "path"]].assign(split="test")
+        parquet.write(images.reset_index(drop=True), tmp_path / name / "manifest.parquet")
+        given = {"perturbations": json.dumps([*TABLE.items()]), "margin": 0.02, "inputs": [run]}
+        given |= {"manifest": tmp_path / name / "manifest.parquet", "output": tmp_path / f"{name}.csv"}
+        load_script("tables/robustness").main(argparse.Namespace(**given))
+        found.append(pd.read_csv(given["output"]).sort_values(["testset", "branch", "perturbation", "reference"]))
+    one, three = (table.reset_index(drop=True) for table in found)
+    assert three["n"].tolist() == one["n"].tolist()
+    numbers = ["accuracy", "accuracy_low", "auc", "change", "extra", "extra_p"]
+    pd.testing.assert_frame_equal(one[numbers], three[numbers], rtol=1e-3, atol=1e-3)
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from PIL import Image
 from detector.core import parquet
 from detector.core.files import sha256, write_json
 from detector.data import manifest, packing, scanning
+from detector.data.records import of_frame
 from detector.experiment.formats import EXPORTED, FILES
 from detector.export import card, onnx_model, quantization, runtimes
 from detector.imaging import decoding, preprocessing, windows
@@ -180,18 +181,15 @@ def test_the_example_gives_the_logits_of_the_pipeline(precision, model, made, sh
     assert len(np.unique(logits.round(4))) > len(logits) / 2, "pictures that are all the same prove nothing"
 
 
-def test_int8_has_the_temperature_of_its_own_logits_and_says_what_they_are_of(made, tmp_path, monkeypatch):
-    """The rule's script, with an int8 whose logits are a third of those of fp32: so is its temperature.
+LOOKS = {"crops": 4, "sizes": [SIZE - 8]}
 
-    They are means of four looks, which the file names.
-    """
-    looks = {"crops": 4, "sizes": [SIZE - 8]}
+
+def told(made: Path, tmp_path: Path, table: pd.DataFrame, own: np.ndarray, monkeypatch) -> dict:
+    """export.json of the rule's script, with an int8 whose logits are a third of those of fp32, `own`."""
     script = samples.load_script("export/export")
-    packs = Images.open(made / "manifest.parquet", [made / "pack"])
-    rows = packs.part("valid")
-    own = np.where(rows["label"] == 1, 1.5, -1.5)
-    own[0] *= -0.4  # one is wrong: else the sharpest temperature would be best for both
-    parquet.write(inference.predictions(rows, own), tmp_path / "valid.parquet")
+    parquet.write(table, tmp_path / "manifest.parquet")
+    packs = Images.open(tmp_path / "manifest.parquet", [made / "pack"])
+    parquet.write(inference.predictions(packs.part("valid"), own), tmp_path / "valid.parquet")
     tried = {"method": "minmax", "float_layers": [], "valid_accuracy": 0.5}
 
     def save_int8(path, source, pictures, accuracy, wanted):
@@ -205,23 +203,49 @@ def test_int8_has_the_temperature_of_its_own_logits_and_says_what_they_are_of(ma
     facts = {"image_size": SIZE, "labels": {}, "git_commit": "", "data_fingerprint": ""}
     facts["preprocessing"] = dict(packs.preprocessing)
     write_json(tmp_path / "meta.json", meta(BRANCH) | facts)
-    paths = {"model": made / "model.safetensors", "manifest": made / "manifest.parquet", "packs": [made / "pack"]}
+    paths = {"model": made / "model.safetensors", "manifest": tmp_path / "manifest.parquet"}
+    paths |= {"packs": [made / "pack"]}
     paths |= {"meta": tmp_path / "meta.json", "predictions": tmp_path / "valid.parquet"}
-    settings = {"calibration_images": 2, "max_drop": 1.0, "sure_error": 0.1, "looks": looks}
+    settings = {"calibration_images": 2, "max_drop": 1.0, "sure_error": 0.1, "looks": LOOKS}
     settings = json.dumps(settings | {"evaluation_batch": "auto", "memory": 8000})
     given = {"arch": "resnet18", "branch": BRANCH, "config": settings, "threads": 1}
     script.main(argparse.Namespace(**paths, **given, folder=tmp_path, facts=tmp_path / "export.json"))
-    told = json.loads((tmp_path / "export.json").read_text())
+    return json.loads((tmp_path / "export.json").read_text())
+
+
+def test_int8_has_the_temperature_of_its_own_logits_and_says_what_they_are_of(made, tmp_path, monkeypatch):
+    """A third of the logits has a third of the temperature. They are means of four looks, which the file names."""
+    table = parquet.read(made / "manifest.parquet")
+    label = table.loc[table["split"] == "valid", "label"]
+    own = np.where(label == 1, 1.5, -1.5)
+    own[0] *= -0.4  # one is wrong: else the sharpest temperature would be best for both
+    facts = told(made, tmp_path, table, own, monkeypatch)
     files = {name: tmp_path / FILES[f"onnx-{name}"] for name in ("fp32", "int8")}
     heat = {name: float(runtimes.facts(path)["temperature"]) for name, path in files.items()}
-    assert heat["fp32"] == told["temperature"] == pytest.approx(temperature(rows["label"], own), rel=1e-4)
+    assert heat["fp32"] == facts["temperature"] == pytest.approx(temperature(label, own), rel=1e-4)
     assert heat["int8"] == pytest.approx(heat["fp32"] / 3, rel=1e-3)
-    assert heat["int8"] == told["int8"]["temperature"]
+    assert heat["int8"] == facts["int8"]["temperature"]
     opened = Model.open(tmp_path / FILES["onnx-int8"])
     assert opened.temperature == heat["int8"]
-    expected = {name: {**how, "looks": looks} for name, how in packs.preprocessing.items()}
-    assert json.loads(opened.facts["preprocessing"]) == told["preprocessing"] == expected
+    ways = Images.open(made / "manifest.parquet", [made / "pack"]).preprocessing
+    expected = {name: {**how, "looks": LOOKS} for name, how in ways.items()}
+    assert json.loads(opened.facts["preprocessing"]) == facts["preprocessing"] == expected
     assert opened.looks == 4
+
+
+def test_temperature_and_band_are_of_videos_where_several_frames_of_each_are_images(made, tmp_path, monkeypatch):
+    """Of the mean logits, as verdicts will be; frames taken for images would claim to know more than they do."""
+    table = parquet.read(made / "manifest.parquet")
+    valid = (table["split"] == "valid").to_numpy()
+    assert sorted(label := table.loc[valid, "label"].tolist()) == [0, 0, 1, 1]
+    table.loc[valid, "path"] = [of_frame(f"{of}.mp4", at) for at, of in enumerate(label)]
+    own = np.zeros(4)
+    own[np.argsort(label, kind="stable")] = (-3, 1, 3, -1)  # one frame of each is wrong
+    facts = told(made, tmp_path, table, own, monkeypatch)
+    assert facts["temperature"] == pytest.approx(temperature([0, 1], [-1.0, 1.0]), rel=1e-3)
+    assert facts["temperature"] < temperature(label, own) / 2
+    assert facts["band"]["fake"]["called"] == facts["band"]["real"]["called"] == 1
+    assert facts["valid_accuracy"] == facts["int8"]["valid_accuracy"] == 1
 
 
 def test_verdict_and_probability_follow_from_the_logit_and_the_file_s_temperature(made, shipped):

@@ -91,6 +91,8 @@ NETWORKS = [*ARCHITECTURES, *systems.networks(CONFIG)]
 STEPS = sorted(filter(None, {architectures.step(name) for name in NETWORKS}))
 SEEDS = CONFIG["seeds"]
 TESTSETS = ["valid", *SOURCES]
+# Sources of which several frames of each video are images.
+FRAMED = [name for name, how in SOURCES.items() if how.get("frames", 1) > 1]
 # Of one source alone, all test images together would be the same figure again.
 ROC_SETS = [*SOURCES, *(["combined"] if len(SOURCES) > 1 else [])]
 RUNTIME = {
@@ -751,6 +753,7 @@ TABLES = expand(
         *(["left_out"] if any(LEFT_OUT.values()) else []),
         *(["looks"] if LOOKS else []),
         *([PROTOCOL.table] if KEPT_OUT else []),
+        *(["videos"] if FRAMED else []),
     ],
 )
 

@@ -240,6 +240,29 @@ rule per_generator:
         " --log {log:q}"
 
 
+rule videos:
+    input:
+        script="workflow/scripts/tables/videos.py",
+        code=code("workflow/scripts/tables/videos.py"),
+        alike=ALIKE,
+        predictions=expand(
+            variants("predictions/{{testset}}.parquet", arch=MEASURED), testset=FRAMED
+        ),
+    output:
+        table("videos"),
+    log:
+        f"{LOGS}/videos.log",
+    params:
+        variants=lambda wc, input: folders(folders(input.predictions)),
+        sets=FRAMED,
+    shell:
+        "python {input.script:q}"
+        " --variants {params.variants:q}"
+        " --sets {params.sets:q}"
+        " --output {output:q}"
+        " --log {log:q}"
+
+
 rule audit_metadata:
     input:
         script="workflow/scripts/tables/audit_metadata.py",

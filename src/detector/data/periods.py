@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from detector.data.records import file_of
+
 UNDATED = ""
 
 
@@ -32,10 +34,10 @@ def number(dates: pd.Series, edges: Sequence[str]) -> np.ndarray:
 def of_images(images: pd.DataFrame, scans: Mapping[str, pd.DataFrame]) -> pd.Series:
     """Dates of images of a manifest or of predictions, by `source` and `path`: text (n,), as in the scans."""
     known = {
-        (source, path): date
+        (source, file_of(path)): date
         for source, scan in scans.items()
         for path, date in zip(scan["path"], scan["date"], strict=True)
         if date
     }
-    pairs = zip(images["source"], images["path"], strict=True)
+    pairs = zip(images["source"], images["path"].map(file_of), strict=True)
     return pd.Series([known.get(pair, UNDATED) for pair in pairs], index=images.index, dtype=object)

@@ -1,4 +1,4 @@
-"""Checks of saved predictions: every logit is a number, and compared models saw the same images."""
+"""Saved predictions: frames of a video make one logit, each is a number, compared models saw the same images."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import pandas as pd
 
 from detector.core import parquet
 from detector.core.errors import DetectorError
+from detector.data.records import FRAME, file_of
 from detector.experiment.variants import COMBINED, VALID, Variant
 from detector.stats import decisions
 
@@ -18,16 +19,41 @@ Model = TypeVar("Model")
 Predictions = Mapping[Variant, Mapping[str, pd.DataFrame]]
 
 
-def read(folders: Iterable[Path], sets: Sequence[str]) -> dict[Variant, dict[str, pd.DataFrame]]:
-    """Saved logits of variants, by variant and set, in the order given.
+def read(
+    folders: Iterable[Path], sets: Sequence[str], *, frames: bool = False
+) -> dict[Variant, dict[str, pd.DataFrame]]:
+    """Saved logits of variants, by variant and set, in the order given; of videos as in `load`.
 
     `folders`: of variants, runs/{arch}/seed{seed}/{branch}; `sets`: names of files in their predictions/, columns
-    as `inference.PREDICTION_COLUMNS`.
+    as `inference.PREDICTION_COLUMNS`. `frames`: a row for each frame of a video, as they were saved.
     """
+    one = parquet.read if frames else load
     return {
-        Variant.of(folder): {name: parquet.read(folder / "predictions" / f"{name}.parquet") for name in sets}
+        Variant.of(folder): {name: one(folder / "predictions" / f"{name}.parquet") for name in sets}
         for folder in folders
     }
+
+
+def load(path: Path | str) -> pd.DataFrame:
+    """Saved logits of one file, of a video that of its frames together (`by_video`)."""
+    return by_video(parquet.read(path))
+
+
+def by_video(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with one row for each video in place of one for each of its frames; images stay as they are.
+
+    A video's logits are the means of those of its frames, float64 rounded to the column's type, its path is the
+    file's. Frames of a video are one draw: intervals and tests that take rows as drawn one by one are of these.
+    """
+    if not any(FRAME in path for path in table["path"]):
+        return table
+    logits = list(table.select_dtypes("floating"))
+    whole = table.assign(path=table["path"].map(file_of))
+    number = whole.groupby([name for name in table if name not in logits], sort=False).ngroup().to_numpy()
+    count = np.bincount(number)
+    means = {name: (np.bincount(number, table[name]) / count).astype(table[name].dtype.type) for name in logits}
+    first = np.unique(number, return_index=True)[1]
+    return whole.iloc[first].reset_index(drop=True).assign(**means)
 
 
 def right(table: pd.DataFrame, column: str = "logit") -> np.ndarray:

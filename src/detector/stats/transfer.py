@@ -92,6 +92,28 @@ def matrix(
     return rows
 
 
+def area(label: np.ndarray, logit: np.ndarray, group: np.ndarray | None = None) -> tuple[float, float, float]:
+    """Area under the ROC curve with its 95 % interval, by the influence of each image or group of images.
+
+    `label` int (n,), 1 = real; `logit` float (n,); `group` int (n,): images of one group are no independent draws.
+    NaN where a class is missing; the interval also where classes do not overlap, or there is one group.
+    """
+    if len(np.unique(label)) < 2:
+        return math.nan, math.nan, math.nan
+    found, influence = _influence(label, logit)
+    return found, *_area(found, influence, group)
+
+
+def _influence(label: np.ndarray, logit: np.ndarray) -> tuple[float, np.ndarray]:
+    """Area under the ROC curve, and what each image has to do with its error, float (n,) (DeLong et al. 1988)."""
+    fake = label == FAKE
+    of_fakes, of_reals = ranking.placements(fake, logit)
+    found, influence = float(of_fakes.mean()), np.zeros(len(logit))
+    influence[fake] = (of_fakes - found) / len(of_fakes)
+    influence[~fake] = (of_reals - found) / len(of_reals)
+    return found, influence
+
+
 @dataclass(frozen=True)
 class _Cell:
     """One network on one part: which fakes are called fake, bool (k,), the share of real images called real.
@@ -113,11 +135,7 @@ class _Cell:
         if part.reals.any():
             specificity = float(called[part.reals].mean())
             chosen = part.fakes | part.reals
-            fake = images.label[chosen] == FAKE
-            of_fakes, of_reals = ranking.placements(fake, logit[chosen])
-            area = float(of_fakes.mean())
-            influence[part.fakes] = (of_fakes - area) / len(of_fakes)
-            influence[part.reals] = (of_reals - area) / len(of_reals)
+            area, influence[chosen] = _influence(images.label[chosen], logit[chosen])
         return cls(part, called[part.fakes], specificity, area, influence)
 
 

@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> None:
     )
     who = f"{export['arch']}, seed {export['seed']}, {export['branch']}"
     tests = {
-        precision: {name: parquet.read(folder / f"{name}.parquet") for name in args.sets}
+        precision: {name: predictions.load(folder / f"{name}.parquet") for name in args.sets}
         for precision, folder in (("fp32", args.predictions), ("int8", args.int8))
     }
     predictions.check({f"{who}, {precision}": sets for precision, sets in tests.items()})

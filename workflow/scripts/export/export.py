@@ -20,7 +20,7 @@ from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, devices, inference, networks, sparse
 from detector.models.dataset import Images
 from detector.stats import calibration, decisions
-from detector.stats.predictions import require_numbers, require_same_images
+from detector.stats.predictions import by_video, require_numbers, require_same_images
 
 THRESHOLD = 0.5  # of the probability that an image is real
 
@@ -37,7 +37,8 @@ def main(args: argparse.Namespace) -> None:
     rows = images.part("valid")
     require_numbers(valid, str(args.predictions))
     require_same_images(valid, str(args.predictions), rows, str(args.manifest))
-    label, logit = valid["label"].to_numpy(), valid["logit"].to_numpy()
+    judged = by_video(valid)
+    label, logit = judged["label"].to_numpy(), judged["logit"].to_numpy()
     reference = float(decisions.right(label, logit).mean())
     if looked:  # among what makes pixels: a version that knows no looks refuses the file
         meta["preprocessing"] = {
@@ -72,10 +73,10 @@ def main(args: argparse.Namespace) -> None:
     def accuracy(path: Path) -> float:
         model = runtimes.load(path, "onnxruntime", args.threads)
         found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}", batch)
-        found = looks.mean(found, checked.looks)
-        require_numbers(inference.predictions(rows, found), f"{args.folder / FILES['onnx-int8']}, valid")
-        measured.append(found)
-        return float(decisions.right(label, found).mean())
+        table = inference.predictions(rows, looks.mean(found, checked.looks))
+        require_numbers(table, f"{args.folder / FILES['onnx-int8']}, valid")
+        measured.append(by_video(table)["logit"].to_numpy())
+        return float(decisions.right(label, measured[-1]).mean())
 
     int8 = quantization.save_int8(
         *(files["onnx-int8"], files["onnx-fp32"], learned.gather(chosen), accuracy),

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector.core import job, parquet
+from detector.core import job
 from detector.core.files import read_json
+from detector.stats import predictions
 
-READERS = {".csv": pd.read_csv, ".parquet": parquet.read, ".json": read_json}
+READERS = {".csv": pd.read_csv, ".parquet": predictions.load, ".json": read_json}
 
 
 def main(args: argparse.Namespace) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from detector.core import job, parquet, tabular
+from detector.core import job, tabular
 from detector.core.files import read_json
 from detector.experiment.formats import TRAINED, exported
 from detector.experiment.variants import Variant
+from detector.stats.predictions import load
 from detector.tables import deployment
 
 
@@ -32,7 +33,7 @@ def predictions(folder: Path, sets: list[str], runtimes: list[str]) -> dict[str,
     if runtimes:
         places |= {place: f"exported/{place}" for place in exported(runtimes)}
     return {
-        place: pd.concat([parquet.read(folder / path / f"{testset}.parquet") for testset in sets])
+        place: pd.concat([load(folder / path / f"{testset}.parquet") for testset in sets])
         for place, path in places.items()
     }
 

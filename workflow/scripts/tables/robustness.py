@@ -5,13 +5,16 @@ import json
 from pathlib import Path
 
 from detector.core import job, parquet, tabular
+from detector.data.records import file_of
+from detector.stats.predictions import load
 from detector.tables import robustness
 
 
 def main(args: argparse.Namespace) -> None:
-    runs = {run(path): parquet.read(path) for path in args.inputs}
+    runs = {run(path): load(path) for path in args.inputs}
     images = parquet.read(args.manifest)
-    sizes = images.loc[images["split"] == "test", "source"].value_counts().to_dict()
+    tested = images[images["split"] == "test"]
+    sizes = tested.assign(path=tested["path"].map(file_of)).groupby("source")["path"].nunique().to_dict()
     rows = robustness.robustness(runs, dict(json.loads(args.perturbations)), args.margin, sizes)
     tabular.write_csv(rows, robustness.COLUMNS, args.output)
 
