@@ -28,6 +28,8 @@ from PIL import Image
 
 from detector.cli import doctor, predict
 from detector.data.sources import cifake
+from detector.imaging.looks import Looks
+from detector.imaging.preprocessing import Preprocessing
 from detector.predict import bundles
 from detector.predict.model import Model
 from tests.export.test_card import BAND
@@ -386,6 +388,16 @@ def test_the_map_of_a_file_with_a_long_name_is_saved_too(bundle, tmp_path, monke
     said = capsys.readouterr().out
     assert next(csv.DictReader(io.StringIO(said)))["explanation"] == str(saved)
     said.encode()  # raises where a letter was cut in two
+
+
+def test_several_looks_are_said_where_there_are_some(bundle, pictures, tmp_path, caplog):
+    how = Preprocessing(12, centre=8, looks=Looks(4, (8, 12)))
+    several = brightness(tmp_path / "bundle", preprocessing={"mine": how.record()})
+    for model, said in ((bundle, False), (several, True)):
+        caplog.clear()
+        with caplog.at_level("INFO"):
+            assert predict.predict([str(pictures / "000.png")], model=model, form="csv") == 0
+        assert ("it sees 5 windows of each image; the logit is the mean of theirs" in caplog.text) == said
 
 
 def cpu_seconds(*arguments: str) -> float:

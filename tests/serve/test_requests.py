@@ -184,7 +184,7 @@ def test_the_model_and_the_page_are_shown(server, model):
         assert status == 200
         schema(kind).validate(json.loads(body))
     shown = json.loads(served.ask(server[0], "GET", "/api/model")[2])
-    assert (shown["card"], shown["limits"]["bytes"]) == (model.card, 5_000_000)
+    assert (shown["card"], shown["limits"]["bytes"], shown["looks"]) == (model.card, 5_000_000, 1)
     assert shown["band"] == pytest.approx([1 / (1 + 2.718281828 ** (cut / 1.5)) for cut in (1, -1)])
     status, headers, body = served.ask(server[0], "GET", "/")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")

@@ -67,6 +67,8 @@ def predict(
         log.info("the newest bundle below %s: %s", results, model)
     asked = Model.open(model, threads=threads, source=source)
     log.info("model: %s", asked.name)
+    if asked.looks > 1:
+        log.info("it sees %d windows of each image; the logit is the mean of theirs", asked.looks)
     for caveat in asked.caveats:
         log.warning("%s", caveat)
     if explain is not None:

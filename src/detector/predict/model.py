@@ -34,7 +34,7 @@ from detector.predict.bundles import check
 from detector.predict.verdicts import Answer, Band, Verdict
 
 BATCH = 16  # pictures a pass: no slower than larger ones on a CPU, and a ResNet-50 at 224 px then needs 200 MB
-AHEAD = 4  # images a thread that are decoded, or about to be, while the model computes
+AHEAD = 4  # images a thread that are decoded, or about to be, while the model computes; of several looks fewer
 FRAME = 0.5  # of a video, where training saw none
 
 Item = str | os.PathLike[str] | tuple[str, bytes]
@@ -148,11 +148,11 @@ class Model:
         items = iter(items)
         waiting: deque[tuple[str, Future[np.ndarray | str]]] = deque()
         seen = self.looks * (1 if fast else 1 + len(verdicts.CHANGES))
-        together = max(1, batch // seen)
+        together, ahead = max(1, batch // seen), max(1, AHEAD // self.looks) * self.threads
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
 
         def fill() -> None:
-            for item in itertools.islice(items, together + AHEAD * self.threads - len(waiting)):
+            for item in itertools.islice(items, together + ahead - len(waiting)):
                 waiting.append((_name(item), pool.submit(self._try_views, item, fast)))
 
         try:

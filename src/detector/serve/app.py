@@ -105,6 +105,7 @@ class Service:
             {
                 "model": model.name,
                 "image_size": model.size,
+                "looks": model.looks,
                 "temperature": model.temperature,
                 "band": band(model),
                 "caveats": self.caveats,
