@@ -386,6 +386,11 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "inits.mine.std.1: found 0, expected more than 0",
         ),
         (
+            {"architectures": ["resnet50@mine"], "inits": {"mine": {"file": "w"}}, "train": {"epochs": 0}},
+            "train.epochs: found 0, expected at least 1, since resnet50@mine starts without a head",
+        ),
+        ({"finetune": {"epochs": 0}}, "finetune.epochs: found 0, expected at least 1"),
+        (
             {"train": {"freeze": 2}},
             "train.freeze: found 2, but every network is trained from scratch; name a start, such as "
             "resnet50@pretrained",
@@ -525,11 +530,11 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ({"train": {"ema": 1.0}}, "train.ema: found 1.0, expected less than 1"),
         (
             {"train": {"balance": "weight"}},
-            'train.balance: found "weight", expected one of none, weights, sampling',
+            'train.balance: found "weight", expected one of none, weights, sampling, generators',
         ),
         (
             {"train": {"select": "f1"}},
-            'train.select: found "f1", expected one of accuracy, balanced_accuracy, auc, loss',
+            'train.select: found "f1", expected one of accuracy, balanced_accuracy, generators, auc, loss',
         ),
         ({"train": {"warmup": -1}}, "train.warmup: found -1, expected at least 0"),
         (

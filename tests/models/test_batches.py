@@ -30,6 +30,7 @@ def table():
             "path": list("abcdefg"),
             "row": [4, 0, 6, 1, 2, 0, 3],
             "label": [0, 1, 1, 0, 1, 0, 0],
+            "generator": ["x", "", "", "y", "", "x", "x"],
         }
     )
 
@@ -115,7 +116,7 @@ def test_degraded_images_hang_on_seed_stage_epoch_and_image_alone(stores, table)
 def test_an_image_that_comes_again_in_an_epoch_is_degraded_anew(stores, table):
     always = {"share": 1.0, "rounds": 1, "steps": [{"noise": [9, 9]}]}
     batches = Batches.of(table.assign(label=[0, 1, 1, 1, 1, 1, 1]), stores, CPU)
-    ((images, labels),) = batches.train(7, 0, 1, 0.0, balanced=True, augment=always)
+    ((images, labels),) = batches.train(7, 0, 1, 0.0, balance="sampling", augment=always)
     fakes = pixels_of([(images[labels == 0], None)])
     assert len(fakes) == len(set(fakes)) == 4
 
@@ -185,7 +186,7 @@ def test_several_windows_of_an_image_are_samples_like_others(stores, table):
     assert len(chance) == 21
     labels = torch.cat([labels for _, labels in several.train(4, 0, 1, 0.5)])
     assert torch.equal(labels, batches.labels[order])
-    balanced = torch.cat([labels for _, labels in several.train(4, 0, 1, 0.5, balanced=True)])
+    balanced = torch.cat([labels for _, labels in several.train(4, 0, 1, 0.5, balance="sampling")])
     assert sorted([int(balanced.sum()), 21 - int(balanced.sum())]) == [10, 11]
 
 
@@ -206,6 +207,22 @@ def test_looks_at_an_image_come_one_after_another(stores, table, feed, batch):
     assert pixels_of(found) == pixels_of(views.evaluate(batch))
     assert torch.equal(torch.cat([labels for _, labels in found]), plain.labels.repeat_interleave(5))
     assert plain.looking(None) is plain
+
+
+def test_generators_of_unequal_size_are_seen_as_often_as_each_other(stores, table):
+    """Classes fill equal parts of an epoch; so do the generators of fakes, and the sources of real images."""
+    rows = table.assign(label=[0, 0, 0, 0, 1, 1, 1], generator=["x", "x", "x", "y", "", "", ""])
+    rows = pd.concat([rows] * 4, ignore_index=True).iloc[:-3]  # 12 of x, 4 of y, 9 real ones
+    rows.loc[rows["label"] == 1, "source"] = ["a"] * 8 + ["b"]
+    rows["row"] = rows["row"].clip(upper=min(map(len, stores.values())) - 1)
+    batches = Batches.of(rows, stores, CPU)
+    order, _ = batches.order(0, 1, balance="generators")
+    drawn = rows.iloc[order].groupby(["label", "generator"]).size()
+    assert drawn.to_dict() == {(0, "x"): 7, (0, "y"): 6, (1, ""): 12}
+    real = rows.iloc[order].query("label == 1")
+    assert real["source"].value_counts().to_dict() == {"a": 6, "b": 6}
+    assert not np.array_equal(order, batches.order(0, 2, balance="generators")[0]), "drawn anew in each epoch"
+    assert batches.order(0, 1, balance="sampling")[0].tolist() != order.tolist()
 
 
 def test_an_epoch_may_end_early_while_batches_are_prefetched(stores, table):

@@ -16,7 +16,13 @@ SIZE, PACKED = 32, 40
 RNG = np.random.default_rng(0)
 STORES = {"a": RNG.integers(0, 256, (9, PACKED, PACKED, 3), np.uint8)}
 ROWS = pd.DataFrame(
-    {"source": "a", "path": list("abcdefg"), "row": [8, 1, 3, 0, 5, 2, 7], "label": [0, 1] * 3 + [1]}
+    {
+        "source": "a",
+        "path": list("abcdefg"),
+        "row": [8, 1, 3, 0, 5, 2, 7],
+        "label": [0, 1] * 3 + [1],
+        "generator": "",
+    }
 )
 OTHER = Normalisation((0.5, 0.4, 0.3), (0.5, 0.25, 0.2))
 

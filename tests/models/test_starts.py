@@ -16,6 +16,7 @@ from detector.core.files import sha256, write_json
 from detector.experiment import architectures
 from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.models import checkpoints, networks, sparse, starts
+from detector.pruning.methods import channels
 from tests.support.samples import load_script
 
 NAME, SIZE = "resnet10@mine", 32
@@ -181,6 +182,25 @@ def test_a_bundle_s_sparse_weights_will_do(tmp_path):
     network = networks.build(NAME, 1, SIZE)
     starts.begin(network, tmp_path / "model.fp16.sparse", NAME)
     np.testing.assert_allclose(network.conv1.weight.detach(), model.conv1.weight.detach(), rtol=1e-3, atol=1e-7)
+
+
+def test_with_whole_the_head_is_the_file_s_too_also_of_fewer_channels(tmp_path):
+    folder = variant(tmp_path / "own")
+    init = {"file": str(folder), "whole": True}
+    found = starts.found(NAME, SIZE, init)
+    assert (found["whole"], found["left_out"]) == (True, {})
+    script, file = load_script("training/baseline"), folder / "model.safetensors"
+    narrow, _ = channels.start(networks.build("resnet10", 7, SIZE), {"sparsity": 0.5}, 0)
+    for weights in (starts.read(file), narrow.state_dict()):
+        checkpoints.save_weights(file, weights)
+        network = script.whole(file, NAME, starts.found(NAME, SIZE, init), SIZE)
+        assert network.state_dict().keys() == weights.keys()
+        assert all(torch.equal(tensor, weights[key]) for key, tensor in network.state_dict().items())
+    checkpoints.save_weights(file, weights_of())
+    with pytest.raises(
+        DetectorError, match=r"resnet10@mine: .*model\.safetensors.*one logit.*no `whole` in inits"
+    ):
+        starts.found(NAME, SIZE, init)
 
 
 def test_a_variant_of_another_network_is_refused(tmp_path):

@@ -77,7 +77,7 @@ def test_asked_once_or_at_each_batch_the_teacher_says_the_same(knobs):
         asked = teacher(once=once)
         asked.prepare(train, recipe, PLAN)
         for epoch in (1, 2):
-            batches = train.train(8, 0, epoch, recipe.flip, recipe.stream, balanced=recipe.balance == "sampling")
+            batches = train.train(8, 0, epoch, recipe.flip, recipe.stream, balance=recipe.balance)
             for (images, _), (start, stop) in zip(batches, train.steps(8), strict=True):
                 found.append(asked.logits(images, epoch, slice(start, stop)))
     assert len(seen[True]) == 2 * len(train.steps(8))

@@ -291,23 +291,39 @@ def test_a_balanced_epoch_is_what_is_trained_with(data):
     assert len(seen) == 40
 
 
-@pytest.mark.parametrize("balance", ["weights", "sampling"])
+@pytest.mark.parametrize("balance", ["weights", "sampling", "generators"])
 def test_one_class_alone_cannot_be_balanced(data, balance):
     with pytest.raises(DetectorError, match="balance in the recipe needs images of both classes.*all fake"):
         trained((fakes_and(reals=0), data[1]), replace(RECIPE, balance=balance))
 
 
 def test_the_columns_of_validation_are_scikit_learn_s(data):
-    model = small_net()
-    found = _evaluate(model, data[1], replace(PLAN, evaluation_batch=7))
-    logits = model.eval()(data[1].images(np.arange(40))).detach().squeeze(1).numpy()
-    label = data[1].labels.numpy().astype(int)
+    model, valid = small_net(), make_batches(40, 1)
+    valid.kinds = np.arange(40) // 10
+    found = _evaluate(model, valid, replace(PLAN, evaluation_batch=7))
+    logits = model.eval()(valid.images(np.arange(40))).detach().squeeze(1).numpy()
+    label = valid.labels.numpy().astype(int)
     assert found["valid_loss"] == pytest.approx(reference.log_loss(label, 1 / (1 + np.exp(-logits))), rel=1e-5)
     assert found["valid_accuracy"] == pytest.approx(reference.accuracy_score(label, logits >= 0))
     assert found["valid_balanced_accuracy"] == pytest.approx(reference.balanced_accuracy_score(label, logits >= 0))
     assert found["valid_auc"] == pytest.approx(reference.roc_auc_score(label, logits))
     assert found["valid_called_real"] == pytest.approx((logits >= 0).mean())
-    assert len({*found.values()}) == 5, "a column that repeats another proves nothing"
+    right = (logits >= 0) == label
+    parts = {(one, kind): right[(label == one) & (valid.kinds == kind)] for one in (0, 1) for kind in range(4)}
+    shares = [np.mean([part.mean() for (one, _), part in parts.items() if one == o and len(part)]) for o in (0, 1)]
+    assert found["valid_generators"] == pytest.approx(np.mean(shares))
+    assert len({*found.values()}) == 6, "a column that repeats another proves nothing"
+
+
+def test_no_epochs_leave_a_network_as_it_is_and_say_what_it_is_worth(data):
+    before = small_net().state_dict()
+    result = fit(small_net(), *data, replace(RECIPE, epochs=0), PLAN)
+    assert all(torch.equal(value, before[name]) for name, value in result.weights.items())
+    (row,) = result.history
+    found = _evaluate(small_net(), data[1], PLAN)
+    assert row is result.best
+    assert (row.epoch, row.valid_loss) == (0, found["valid_loss"])
+    assert math.isnan(row.train_loss)
 
 
 HEAD = ("5.weight", "5.bias")  # of `small_net`
@@ -364,6 +380,7 @@ def test_frozen_epochs_are_no_reason_to_stop(data):
 SELECTED = [
     ("accuracy", "valid_accuracy", max),
     ("balanced_accuracy", "valid_balanced_accuracy", max),
+    ("generators", "valid_generators", max),
     ("auc", "valid_auc", max),
     ("loss", "valid_loss", min),
 ]
@@ -393,7 +410,7 @@ def test_what_is_selected_by_decides_when_training_stops(select, column, best):
         assert _best(history, recipe).epoch == (1 if one == select else 4)
 
 
-@pytest.mark.parametrize("select", ["balanced_accuracy", "auc"])
+@pytest.mark.parametrize("select", ["balanced_accuracy", "generators", "auc"])
 def test_one_class_alone_has_no_balanced_accuracy_and_no_auc(data, select):
     with pytest.raises(DetectorError, match="select in the recipe needs images of both classes.*all fake"):
         trained((data[0], fakes_and(reals=0)), replace(RECIPE, select=select))

@@ -16,6 +16,12 @@ def entry(config: Mapping, name: str) -> str | dict[str, Any] | None:
     return found
 
 
+def whole(config: Mapping, name: str) -> bool:
+    """Whether an architecture starts from weights that its head is taken of too."""
+    how = config["inits"].get(architectures.start(name))
+    return isinstance(how, Mapping) and bool(how["whole"])
+
+
 def unknown(config: Mapping, name: str) -> list[str]:
     """What is wrong with the name of an architecture's start: a sentence, or none."""
     known, init = [PRETRAINED, *config["inits"]], architectures.start(name)
@@ -37,7 +43,7 @@ def problems(config: Mapping) -> list[str]:
         if isinstance(how, Mapping) and (how["mean"] is None) != (how["std"] is None):
             lines.append(f"inits.{name}: found one of mean and std, expected both or neither")
     train = config["train"]
-    members = (how["mean_of"] for how in config["systems"].values() if "mean_of" in how)
+    members = [how["mean_of"] for how in config["systems"].values() if "mean_of" in how]
     if not any(map(architectures.start, [*config["architectures"], *members])):
         lines += [
             f"train.{knob}: found {train[knob]}, but every network is trained from scratch; name a start, such as "
@@ -45,7 +51,14 @@ def problems(config: Mapping) -> list[str]:
             for knob, default in (("freeze", 0), ("body_rate", 1), ("head", "drawn"))
             if train[knob] != default
         ]
-    if train["freeze"] > train["epochs"]:
+    if not train["epochs"]:
+        lines += [
+            f"train.epochs: found 0, expected at least 1, since {name} starts without a head; or set "
+            "inits.NAME.whole to true for what it starts from"
+            for name in [*config["architectures"], *members]
+            if not whole(config, name)
+        ]
+    elif train["freeze"] > train["epochs"]:
         lines.append(
             f"train.freeze: found {train['freeze']}, expected no more than train.epochs, found {train['epochs']}"
         )

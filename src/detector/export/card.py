@@ -30,6 +30,7 @@ FEW = 1000  # test images; with fewer, the interval of a share is up to 6 points
 NONE = "–"
 SELECTED = {
     **{"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy"},
+    **{"generators": "balanced accuracy, a mean over generators"},
     **{"auc": "area under the ROC curve", "loss": "loss"},
 }  # by a recipe's `select`
 HOLDS = {
@@ -275,8 +276,9 @@ def _start(start: Mapping | None) -> str:
     if not start:
         return ""
     licence = start["licence"] or "not known: look it up before you pass the model on"
+    what = "it" if start.get("whole") else "all but the last layer"
     return (
-        f"\n- **Start:** all but the last layer began as {_code(start['name'])}, weights from "
+        f"\n- **Start:** {what} began as {_code(start['name'])}, weights from "
         f"{_code(start['source'])} (SHA-256 {start['sha256']}). Their licence: {licence}."
     )
 

@@ -21,6 +21,7 @@ FROM = {"table": "tables/search_luck.csv"}
 SCORES = {
     "accuracy": ("accuracy (%)", 100),
     "balanced_accuracy": ("balanced accuracy (%)", 100),
+    "generators": ("accuracy, mean over generators (%)", 100),
     "auc": ("AUC", 1),
     "loss": ("loss (nats, negative)", 1),
 }

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 
 from detector.core.errors import DetectorError
+from detector.core.labels import REAL
 from detector.imaging import augmentation, perturbations, windows
 from detector.imaging import looks as looks_module
 from detector.imaging.looks import Looks
@@ -19,6 +20,8 @@ from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.models import devices
 
 DIRECT, PREFETCHED, RESIDENT = "direct", "prefetched", "resident"  # how pixels reach the device
+BY_KIND = "generators"
+DRAWN = ("sampling", BY_KIND)  # values of a recipe's `balance` that choose the images of an epoch
 AHEAD = 2  # batches that are gathered while the device works
 UPLOAD = 256  # images copied at a time when all are taken to the device
 
@@ -30,7 +33,12 @@ def affine(normalisation: Normalisation) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def epoch_order(
-    count: int, seed: int, epoch: int, stream: int = 0, balance: np.ndarray | None = None
+    count: int,
+    seed: int,
+    epoch: int,
+    stream: int = 0,
+    balance: np.ndarray | None = None,
+    kinds: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order of an epoch's images, and for each a number in [0, 1) that decides its flip.
 
@@ -41,7 +49,8 @@ def epoch_order(
 
     `balance`: labels (count,), each class of which fills an equal part of the epoch (the first one, where that is
     no whole number, one image more): an image of a small class comes several times, as often as any other of it
-    but for one; of a large class some are left out, drawn anew in each epoch.
+    but for one; of a large class some are left out, drawn anew in each epoch. `kinds`, int (count,), with it: each
+    kind among the images of a class fills an equal part of what the class does, in the same way.
     """
     rng = np.random.default_rng([seed, epoch, stream])
     if balance is None:
@@ -50,8 +59,11 @@ def epoch_order(
     parts = []
     for number, own in enumerate(classes):
         wanted = (count + len(classes) - 1 - number) // len(classes)
-        rounds = [rng.permutation(own) for _ in range(math.ceil(wanted / len(own)))]
-        parts.append(np.concatenate(rounds)[:wanted])
+        within = [own] if kinds is None else [own[kinds[own] == kind] for kind in np.unique(kinds[own])]
+        for place, some in enumerate(within):
+            share = (wanted + len(within) - 1 - place) // len(within)
+            rounds = [rng.permutation(some) for _ in range(math.ceil(share / len(some)))]
+            parts.append(np.concatenate([some[:0], *rounds])[:share])
     return rng.permutation(np.concatenate(parts)), rng.random(count, dtype=np.float32)
 
 
@@ -63,7 +75,7 @@ class Batches:
     image depend on beside seed, stage and epoch, int (count,) of at least 0; None is its number. `size`: side of
     what the network sees, None for all of an image: where it is smaller, training sees a window drawn for each
     epoch (`cropped`), and everything else the middle, or several windows (`looking`). `normalisation`: what its
-    network expects.
+    network expects. `kinds`: what `balance: generators` makes even within a class, int (count,), None for one kind.
 
     `feed`: how the bytes reach the device; it changes no number. DIRECT reads each batch when it is asked for,
     PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the device as
@@ -83,10 +95,12 @@ class Batches:
         seeds: np.ndarray | None = None,
         size: int | None = None,
         normalisation: Normalisation = IMAGENET,
+        kinds: np.ndarray | None = None,
     ):
         self._stores = [np.asarray(array) for array in stores]  # views of a map cost more than those of an array
         self._store, self._row = np.asarray(store), np.asarray(row)
         self._label = torch.from_numpy(np.array(label, dtype=np.float32))
+        self.kinds = np.zeros(len(self._row), np.int64) if kinds is None else np.asarray(kinds)
         self._device, self._feed = device, feed
         self._seeds = np.arange(len(self._row)) if seeds is None else np.asarray(seeds)
         self._resident: torch.Tensor | None = None
@@ -124,7 +138,9 @@ class Batches:
         named = zip(images["source"], images["path"], strict=True)
         seeds = np.array([perturbations.seed_of(source, path) for source, path in named])
         arrays, rows, labels = [stores[n] for n in names], images["row"], images["label"]
-        return cls(arrays, number, rows, labels, device, None, seeds, size, normalisation)
+        maker = images["source"].where(images["label"] == REAL, images["generator"])
+        kinds = pd.factorize(maker, sort=True)[0]
+        return cls(arrays, number, rows, labels, device, None, seeds, size, normalisation, kinds)
 
     def cropped(self, crop: Mapping[str, Any] | None) -> "Batches":
         """The same images for training by a recipe's `crop` (`imaging.windows`): `per_image` windows in an epoch.
@@ -225,24 +241,25 @@ class Batches:
         first: int = 0,
         rank: int = 0,
         ranks: int = 1,
-        balanced: bool = False,
+        balance: str = "none",
         augment: Mapping[str, Any] | None = None,
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Training batches of one epoch, each image (or window) once: (images, labels), both on the device.
 
         Images are float32 (n, 3, size, size), labels float32 (n,). `flip`: the probability that an image is
         mirrored. `first`: the number of the step to begin with. Of `ranks` processes that share each batch,
-        process `rank` gets its part. `steps` says which images make which batch. `balanced`: as many images of
-        each class instead, some of them several times (`epoch_order`). `augment`: how packed images are degraded
+        process `rank` gets its part. `steps` says which images make which batch. `balance`: of a recipe;
+        with `sampling` as many images of each class instead, some of them several times, and with `generators` of
+        each kind too (`epoch_order`). `augment`: how packed images are degraded
         before a window is cut and mirrored (`imaging.augmentation`). Both have a further draw for an image that
         comes again in an epoch.
         """
-        order, chance = self.order(seed, epoch, stream, balanced=balanced)
+        order, chance = self.order(seed, epoch, stream, balance=balance)
         own = [slice(start + rank, stop, ranks) for start, stop in self.steps(batch_size, ranks)[first:]]
         if augment is None and not self.windows:
             yield from self._epoch(order, chance < flip, own)
             return
-        again = balanced or self._per_image > 1
+        again = balance in DRAWN or self._per_image > 1
         times = _times_before(order) if again else np.zeros(len(order), dtype=np.int64)
 
         def made(part: slice) -> torch.Tensor:
@@ -259,11 +276,12 @@ class Batches:
         yield from self._epoch(order, chance < flip, own, made)
 
     def order(
-        self, seed: int, epoch: int, stream: int = 0, *, balanced: bool = False
+        self, seed: int, epoch: int, stream: int = 0, *, balance: str = "none"
     ) -> tuple[np.ndarray, np.ndarray]:
         """`epoch_order` of these images: which image stands where in an epoch, and what decides its flip."""
-        balance = self.labels.numpy() if balanced else None
-        order, chance = epoch_order(len(self), seed, epoch, stream, balance)
+        labels = self.labels.numpy() if balance in DRAWN else None
+        kinds = np.tile(self.kinds, self._per_image) if balance == BY_KIND else None
+        order, chance = epoch_order(len(self), seed, epoch, stream, labels, kinds)
         return order % len(self._row), chance
 
     def steps(self, batch_size: int, ranks: int = 1) -> list[tuple[int, int]]:

@@ -36,11 +36,11 @@ def found(name: str, size: int, init: str | Mapping[str, Any] | None) -> dict[st
     """Facts on what an architecture starts from, after it was loaded once.
 
     `init`: the file's place as in `inits`, or with what is known of it; None for the library's own weights. The
-    facts: `name`, `file`, its `sha256`, `source`, `licence` (None: unknown), `normalisation`, and `left_out`, the
-    shapes of what the file holds for other classes. Raises `DetectorError` where there is no such file, it cannot
-    be had, or it is not of this network.
+    facts: `name`, `file`, its `sha256`, `source`, `licence` (None: unknown), `normalisation`, `left_out`, the
+    shapes of what the file holds for other classes, and `whole`, True where its head is taken too. Raises
+    `DetectorError` where there is no such file, it cannot be had, or it is not of this network.
     """
-    library, network = networks.library_of(name), architectures.network(name)
+    library, network, entire = networks.library_of(name), architectures.network(name), False
     own: Mapping[str, Any] = {}
     if init is None:
         file, source = _fetched(name)
@@ -51,14 +51,17 @@ def found(name: str, size: int, init: str | Mapping[str, Any] | None) -> dict[st
         source, known = str(given["file"]), {key: given[key] for key in SAID if given.get(key) is not None}
         # A trained variant or bundle of ours says itself what its pixels lost; of other files the library knows.
         own = {**(_recorded(name, file) or library.described(network)), **known}
-    model = networks.build(name, size=size)
-    left_out = begin(model, file, name)
+        entire = bool(given.get("whole"))
+    left_out = {} if entire else begin(networks.build(name, size=size), file, name)
+    if entire:
+        whole(file, name, size)
     normalisation = Normalisation(
         tuple(own.get("mean", IMAGENET.mean)), tuple(own.get("std", IMAGENET.std)), own.get("interpolation")
     )
     return {
         **{"name": architectures.start(name), "file": str(file), "sha256": sha256(file), "source": source},
         **{"licence": own.get("licence"), "left_out": left_out, KEY: normalisation.record()},
+        **({"whole": True} if entire else {}),
     }
 
 
@@ -85,6 +88,21 @@ def begin(network: nn.Module, file: Path, name: str) -> dict[str, list[int]]:
         raise DetectorError(f"architectures: {name}: {file}: {odd[0]} holds NaN or infinity")
     network.load_state_dict({**network.state_dict(), **body})
     return {key: list(tensor.shape) for key, tensor in converted.items() if key not in body}
+
+
+def whole(file: Path, name: str, size: int) -> nn.Module:
+    """The network that a file holds, its head too; it may have channels removed.
+
+    Raises `DetectorError` for weights of another network, or of another number of logits.
+    """
+    try:
+        return networks.load(name, read(file), size)
+    except DetectorError as error:
+        said = " ".join(str(error).split())
+        raise DetectorError(
+            f"architectures: {name}: {file}: {said[:600]}; expected a trained variant or bundle of ours, or "
+            "no `whole` in inits, which takes all but the head"
+        ) from None
 
 
 def zero_head(network: nn.Module) -> None:

@@ -115,5 +115,5 @@ class Teacher:
 
 def _order(train: Batches, recipe: Recipe, epoch: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Images of an epoch in order, and whether each is mirrored, int64 (count,) both."""
-    order, chance = train.order(recipe.seed, epoch, recipe.stream, balanced=recipe.balance == "sampling")
+    order, chance = train.order(recipe.seed, epoch, recipe.stream, balance=recipe.balance)
     return torch.from_numpy(order).to(device), torch.from_numpy(chance < recipe.flip).long().to(device)

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class Epoch:
     """One row of history.csv. Losses are means over images; seconds cover training and validation."""
 
-    epoch: int  # from 1
+    epoch: int  # from 1; 0 alone where nothing was trained
     train_loss: float
     train_accuracy: float
     valid_loss: float
@@ -47,6 +47,8 @@ class Epoch:
     valid_called_real: float  # share of the validation images
     valid_balanced_accuracy: float  # mean of the shares of each class that were called right; NaN without both
     valid_auc: float  # NaN without both classes
+    # As valid_balanced_accuracy, each share a mean over generators, or over the sources of real images.
+    valid_generators: float
 
     def score(self, select: str) -> float:
         """What a recipe's `select` chooses by, the higher the better."""
@@ -86,13 +88,15 @@ def fit(
     are never the best, and no reason to stop early. `teacher`: whose logits the model learns from beside the
     labels; the training loss is that of both then, validation is by the labels alone. `state`: where each finished
     epoch is saved, and what a resumed training continues from. `after_epoch` is called with each row that counts;
-    on a resume, first with the rows already there.
+    on a resume, first with the rows already there. A recipe of no epochs leaves the model as it is.
 
     Where the process is asked to end (`signals`), the finished steps are saved and `StoppedError` is raised.
     Raises `DivergedError`, a `DetectorError`, where the loss is NaN or infinite. Called in each process of a team
     (`distributed`), all return the same, and the first one saves. The log warns of a network that never calls one
     class.
     """
+    if not recipe.epochs:
+        return _as_it_is(model, valid, plan)
     run = _Run(model, train, valid, recipe, plan, masks, teacher, state, title)
     if after_epoch is not None:
         for row in run.history[run.first - 1 :]:
@@ -111,6 +115,14 @@ def fit(
     if said := _doubt(result, valid):
         log.warning("%s: %s. %s", title, said, decisions.REMEDY)
     return result
+
+
+def _as_it_is(model: nn.Module, valid: Batches, plan: Plan) -> Fit:
+    begun = time.perf_counter()
+    found = _evaluate(plan.place(model), valid, plan)
+    nothing = dict.fromkeys(("train_loss", "train_accuracy", "images_per_second"), math.nan)
+    row = Epoch(epoch=0, learning_rate=0.0, seconds=time.perf_counter() - begun, **nothing, **found)
+    return Fit({name: t.detach().cpu().clone() for name, t in model.state_dict().items()}, [row], row)
 
 
 def _doubt(result: Fit, valid: Batches) -> str:
@@ -169,7 +181,7 @@ class _Run:
         self._model = plan.place(model)
         self._weights = prunable(model)
         self._average = None if recipe.ema is None else Average(self._model, recipe.ema)
-        if recipe.select in ("balanced_accuracy", "auc"):
+        if recipe.select in ("balanced_accuracy", "generators", "auc"):
             _require_both(valid, "select", "validation", title)
         if recipe.balance != "none":
             _require_both(train, "balance", "training", title)
@@ -287,7 +299,7 @@ class _Run:
         batches = self._train.train(
             *(recipe.batch_size, recipe.seed, number, recipe.flip, recipe.stream),
             **{"first": partial.step, "rank": team.rank, "ranks": team.size},
-            balanced=recipe.balance == "sampling",
+            balance=recipe.balance,
             augment=recipe.augment,
         )
         bar = progress.bar(
@@ -410,6 +422,15 @@ def _class_weights(train: Batches) -> torch.Tensor:
     return torch.tensor([len(train) / (2 * count) for count in counts])
 
 
+def _by_kind(label: np.ndarray, kind: np.ndarray, right: np.ndarray) -> float:
+    """Mean over both classes of the mean over their kinds of the share of right calls; NaN without both."""
+    of_class = []
+    for one in (FAKE, REAL):
+        shares = [right[(label == one) & (kind == k)].mean() for k in np.unique(kind[label == one])]
+        of_class.append(np.mean(shares) if shares else np.nan)
+    return float(np.mean(of_class))
+
+
 @torch.inference_mode()
 def _evaluate(
     model: nn.Module, valid: Batches, plan: Plan, stop_if_asked: Callable[[], None] = lambda: None
@@ -440,4 +461,5 @@ def _evaluate(
         "valid_called_real": int(decisions.real(logit).sum()) / len(valid),
         "valid_balanced_accuracy": float(np.mean([part.mean() if len(part) else np.nan for part in classes])),
         "valid_auc": auc(label, logit),
+        "valid_generators": _by_kind(label, valid.kinds, right),
     }

@@ -138,7 +138,7 @@ def write_variant(
             "preprocessing": dict(images.preprocessing),
             KEY: images.normalisation.record(),
             "data_fingerprint": images.fingerprint(),
-            "epochs": len(fit.history),
+            "epochs": fit.history[-1].epoch,
             "best_epoch": fit.best.epoch,
             "valid_accuracy": fit.best.valid_accuracy,
             "total_parameters": parameter_count(model),

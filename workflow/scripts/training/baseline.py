@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 
 from torch import nn
 
@@ -39,7 +40,9 @@ def main(args: argparse.Namespace) -> None:
         args.manifest, args.packs, args.threads, settings["runtime"], seen, choose
     )
     model = networks.build(args.arch, args.seed, images.size)
-    if started:
+    if started and started.get("whole"):
+        model = whole(args.start, args.arch, started, images.size)
+    elif started:
         begin(model, args.start, args.arch, started, settings["recipe"]["head"] == "zero")
     recipe = Recipe(**settings["recipe"], seed=args.seed, stream=Stream.BASELINE)
     processes = distributed.team().size
@@ -59,14 +62,25 @@ def main(args: argparse.Namespace) -> None:
 
 def begin(model: nn.Module, file: Path, arch: str, started: Mapping, zero: bool = False) -> None:
     """Put the weights that a network starts from into it; all but its head, which stays new, or becomes zero."""
-    if sha256(file) != started["sha256"]:
-        raise DetectorError(f"{file}: changed since the run began; start snakemake again")
-    # By name, so that a training from scratch does not depend on it.
-    starts = importlib.import_module(architectures.STARTS)
+    starts = _starts(file, started)
     left_out = starts.begin(model, file, arch)
     if zero:
         starts.zero_head(model)
     logging.info("starts from %s, but for %s, which is new; left out: %s", file, networks.head(model), left_out)
+
+
+def whole(file: Path, arch: str, started: Mapping, size: int) -> nn.Module:
+    """The network that a file holds, with its head."""
+    found: nn.Module = _starts(file, started).whole(file, arch, size)
+    logging.info("starts from %s, with its head", file)
+    return found
+
+
+def _starts(file: Path, started: Mapping) -> ModuleType:
+    if sha256(file) != started["sha256"]:
+        raise DetectorError(f"{file}: changed since the run began; start snakemake again")
+    # By name, so that a training from scratch does not depend on it.
+    return importlib.import_module(architectures.STARTS)
 
 
 if __name__ == "__main__":
