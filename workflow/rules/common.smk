@@ -151,6 +151,23 @@ if "--lint" not in sys.argv and (missing := kinds.missing_roots(LOCAL)):
         "To see the pipeline work without any data: make demo"
     )
 
+# Images that an earlier run packed stay where they are.
+EARLIER = {
+    name: Path(options["root"])
+    for name, options in LOCAL.items()
+    if kinds.files_of(options)
+}
+try:
+    for name, root in EARLIER.items():
+        how = {
+            **preprocessing(CONFIG["images"]),
+            "max_pixels": CONFIG["data"]["max_pixels"],
+        }
+        if "--lint" not in sys.argv:
+            kinds.module(SOURCES[name]["type"]).check(name, root, how)
+except DetectorError as error:
+    raise WorkflowError(f"nothing was started: {error}")
+
 # A teacher that is a file is there before anything starts, and counts by what it holds.
 TEACHER, TEACHER_LIBRARY = None, []
 try:
@@ -401,6 +418,9 @@ def fingerprint(source):
     if source in REMOTE:
         return ""  # the copy is made anew where it changes, and its listing is an input
     options = SOURCES[source]
+    if source in EARLIER:
+        noted = [sha256(EARLIER[source] / name) for name in kinds.files_of(options)]
+        return hashlib.sha256("".join(noted).encode()).hexdigest()[:16]
     lists = kinds.lists_of(options)
     found = []
     for root, names in ((options["root"], lists), (options["pairs"], ())):
@@ -416,9 +436,19 @@ def fingerprint(source):
 
 def packed(step=None):
     """The packed images of every source that takes part; `step`: with such a step of preprocessing."""
-    folder = DATA if step is None else STEP_DATA
-    files = ["images.npy", "images.json"]
-    return expand(f"{folder}/{{file}}", source=SOURCES, file=files, step=step)
+    return [
+        f"{pack_of(source, step)}/{file}"
+        for source in SOURCES
+        for file in ("images.npy", "images.json")
+    ]
+
+
+def pack_of(source, step=None):
+    """The folder of the packed images of a source; `step`: with such a step of preprocessing."""
+    if source in EARLIER:
+        root = EARLIER[source]
+        return root if step is None else root.parent / step / root.name
+    return (DATA if step is None else STEP_DATA).format(source=source, step=step)
 
 
 def packed_for(wildcards):
@@ -434,9 +464,11 @@ def packed_for_system(wildcards):
 
 def bad_files():
     """Lists of the files of each source that cannot be packed, in whatever way an architecture sees them."""
-    return expand(f"{DATA}/bad.csv", source=SOURCES) + expand(
-        f"{STEP_DATA}/bad.csv", source=SOURCES, step=STEPS
-    )
+    return [
+        f"{pack_of(source, step)}/bad.csv"
+        for step in (None, *STEPS)
+        for source in SOURCES
+    ]
 
 
 def variants(

@@ -407,8 +407,8 @@ rule figure_samples:
         script="workflow/scripts/figures/samples.py",
         code=code("workflow/scripts/figures/samples.py"),
         manifest=MANIFEST,
-        images=f"{DATA}/images.npy",
-        index=f"{DATA}/images.json",
+        images=lambda wc: f"{pack_of(wc.source)}/images.npy",
+        index=lambda wc: f"{pack_of(wc.source)}/images.json",
     output:
         figure(
             "samples_{source}.png",

@@ -11,6 +11,9 @@ A source module holds
   study's fractions `STUDY_FRACTIONS`,
 * `OPTIONS`: keys of its config section that it takes and not every kind does (may be left out),
 * `LISTS`: the names of the text files that it reads; others (`NOTES`) may change and nothing is scanned again,
+* `FILES` and `PACKED` (may be left out): of a kind whose images an earlier run has scanned and packed, the files
+  below the root that say so, and the array of pixels; it has `scanned(root)`, their scan, and
+  `check(name, root, how)`, which raises `DetectorError` where they are packed otherwise,
 * `scan(root, options) -> list[Record]`, sorted by path, raising `DetectorError`,
 * `split(records, strategy, fractions, seed) -> list[str]`: a split name for each record, "" = left out.
 
@@ -55,6 +58,11 @@ def options_of(kind: str) -> tuple[str, ...]:
 def lists_of(options: Mapping) -> tuple[str, ...]:
     """Names of the text files that a scan of a source with this config section reads."""
     return (*module(options["type"]).LISTS, *([options["list"]] if options.get("list") else []))
+
+
+def files_of(options: Mapping) -> tuple[str, ...]:
+    """Names of the files at the root of a source that an earlier run wrote; () where images lie there."""
+    return tuple(getattr(module(options["type"]), "FILES", ()))
 
 
 def generators(options: Mapping) -> list[str]:
@@ -106,13 +114,14 @@ def missing_roots(sources: Mapping[str, Mapping]) -> str:
                 "config, or null for none)\n"
                 "  expected layout:\n    any folders of images"
             )
-        root = Path(options["root"])
+        root, source = Path(options["root"]), module(options["type"])
         file = root / options["list"] if options.get("list") else None
+        if files := files_of(options):
+            file = next((root / name for name in (*files, source.PACKED) if not (root / name).is_file()), None)
         if root.is_dir() and (file is None or file.is_file()):
             continue
-        source = module(options["type"])
         if root.is_dir():
-            found, key, place = "no such file", "list", file
+            found, key, place = "no such file", "root" if files else "list", file
         else:
             found, key, place = "a file, not a folder" if root.exists() else "nothing there", "root", root
         parts.append(

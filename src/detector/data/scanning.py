@@ -42,11 +42,15 @@ def scan_source(
     = nothing known), width, height (int32), format, bytes (int64), sha256, mode, quantisation (float32), quality
     (int8), subsampling, exif (bool), as in `headers.Header`, and error ("" = fine).
 
-    Raises `DetectorError` where the layout is not as expected or more than `max_bad` files are bad.
+    What an earlier run has scanned is not read again. Raises `DetectorError` where the layout is not as expected
+    or more than `max_bad` files are bad.
     """
     root = Path(root)
     if not root.is_dir():
         raise DetectorError(kinds.missing_roots({name: {"type": kind, "root": root}}))
+    if kinds.files_of({"type": kind}):
+        found: pd.DataFrame = kinds.module(kind).scanned(root)
+        return found
     records = kinds.module(kind).scan(root, options)
     if odd := next((record.path for record in records if record.path.startswith(PAIRS)), None):
         raise DetectorError(

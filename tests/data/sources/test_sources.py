@@ -55,7 +55,7 @@ def test_every_module_keeps_the_contract(kind):
     assert source.LAYOUT
     assert source.OBTAIN
     assert source.SPLITS
-    assert "http" in source.TERMS or kind in OWN, "cards say where the terms are"
+    assert "http" in source.TERMS or kind in (*OWN, "run"), "cards say where the terms are"
     assert set(source.SHARED) <= set(source.SPLITS)
     assert all(source.SHARED.values())
     assert all(split in ("train", "valid", "test") for split, _ in source.OFFICIAL)
@@ -66,7 +66,7 @@ def test_a_new_kind_is_a_new_file_and_nothing_else(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text("from detector.data.sources.folder import *\nTITLE = 'mine'\n")
     (tmp_path / "half.py").write_text("from detector.data.sources.folder import *\ndel TERMS, split\n")
     monkeypatch.setattr(data_sources, "__path__", [*data_sources.__path__, str(tmp_path)])
-    assert set(kinds()) == {"celebdf", "cifake", "faces140k", "synthbuster", *OWN, "mine", "half"}
+    assert set(kinds()) == {"celebdf", "cifake", "faces140k", "synthbuster", "run", *OWN, "mine", "half"}
     assert module("mine").TITLE == "mine"
     with pytest.raises(DetectorError, match="unknown kind of source 'other'; expected one of celebdf, .*mine"):
         module("other")
