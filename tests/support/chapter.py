@@ -20,13 +20,23 @@ def blocks() -> list[tuple[str, str]]:
 def commands() -> list[str]:
     """The lines of the blocks of commands, in order."""
     lines = [line for language, block in blocks() if not language for line in block.splitlines()]
-    return [line for line in lines if re.match(r"(detector|snakemake|find) ", line) and line not in training()]
+    return [
+        line
+        for line in lines
+        if re.match(r"(detector|snakemake|find) ", line) and line not in [*training(), *adapting()]
+    ]
 
 
 def training() -> list[str]:
     """The lines that train from two folders: they need folders, not a finished study."""
     lines = [line for language, block in blocks() if not language for line in block.splitlines()]
     return [line for line in lines if line.startswith("detector train ")]
+
+
+def adapting() -> list[str]:
+    """The lines that adapt a bundle: they need new images."""
+    lines = [line for language, block in blocks() if not language for line in block.splitlines()]
+    return [line for line in lines if line.startswith("detector adapt ")]
 
 
 def overlay() -> str:

@@ -47,6 +47,21 @@ def main() -> None:
     teach.add_argument("--plan", action="store_true", help="say what it would do and take, and start nothing")
     teach.set_defaults(command=train)
 
+    more = commands.add_parser(
+        "adapt",
+        help="teach a bundle a new generator from a few images, and say what it gained and forgot",
+        epilog="It writes DIR/config.yaml, an overlay on config.yaml, and runs the pipeline with it. Exit code: "
+        "0; 1 where a stage failed; 2 for wrong input; 130 after Ctrl-C: the same command goes on from there.",
+    )
+    more.add_argument("bundle", type=Path, metavar="BUNDLE", help="folder of the bundle to adapt")
+    more.add_argument("--run", type=Path, required=True, metavar="RESULTS", help="of the run that made the bundle")
+    more.add_argument(
+        "--fake", type=Path, required=True, metavar="FOLDER", help="of 1 to 100 images of the new generator"
+    )
+    more.add_argument("--real", type=Path, metavar="FOLDER", help="of photographs that belong to them")
+    more.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new bundle and tables")
+    more.set_defaults(command=adapt)
+
     show = commands.add_parser("summary", help="print the main tables of a results folder")
     show.add_argument("results", type=Path, nargs="?", default=Path("results"), help="default: results")
     show.add_argument("--brief", action="store_true", help="three results and one command that goes on from there")
@@ -222,6 +237,15 @@ def train(args: argparse.Namespace) -> None:
     logging.getLogger("detector.data").setLevel(logging.WARNING)  # what folders are taken for is in the plan
     options = ("out", "start", "minutes", "plan")
     sys.exit(train(args.real, args.fake, **{name: getattr(args, name) for name in options}))
+
+
+def adapt(args: argparse.Namespace) -> None:
+    """`detector adapt`: a bundle learns a new generator."""
+    extras.check("pipeline", "detector adapt")
+    from detector.cli.adapt import adapt
+
+    logging.getLogger("detector.data").setLevel(logging.WARNING)
+    sys.exit(adapt(args.bundle, results=args.run, fake=args.fake, real=args.real, out=args.out))
 
 
 def doctor(args: argparse.Namespace) -> None:

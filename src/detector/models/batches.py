@@ -75,7 +75,8 @@ class Batches:
     image depend on beside seed, stage and epoch, int (count,) of at least 0; None is its number. `size`: side of
     what the network sees, None for all of an image: where it is smaller, training sees a window drawn for each
     epoch (`cropped`), and everything else the middle, or several windows (`looking`). `normalisation`: what its
-    network expects. `kinds`: what `balance: generators` makes even within a class, int (count,), None for one kind.
+    network expects. `kinds`: what `balance: generators` makes even within a class, int (count,), None for one
+    kind.
 
     `feed`: how the bytes reach the device; it changes no number. DIRECT reads each batch when it is asked for,
     PREFETCHED has a thread gather the next ones into pinned memory, RESIDENT keeps all images on the device as

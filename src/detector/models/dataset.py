@@ -1,6 +1,5 @@
 """Data set of a job: the manifest with the packed stores of its sources."""
 
-import hashlib
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from detector.core import parquet
 from detector.core.files import read_json
+from detector.data import identity
 from detector.data.records import file_of
 from detector.data.store import open_store, verify
 from detector.imaging.normalisation import IMAGENET, Normalisation
@@ -79,8 +79,4 @@ class Images:
 
         Files, labels, splits and order count; test images do not.
         """
-        seen = self.table.loc[
-            self.table["split"] != "test", ["source", "path", "sha256", "frame", "label", "split"]
-        ]
-        text = seen.to_csv(index=False) + repr(sorted(self.preprocessing.items()))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return identity.fingerprint(self.table, self.preprocessing)

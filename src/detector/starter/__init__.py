@@ -1,1 +1,1 @@
-"""Two folders to a bundle in one command: the overlay, the plan, the run and what came of it."""
+"""Folders to a bundle in one command, new or adapted: the overlay, the plan, the run and what came of it."""

@@ -85,7 +85,7 @@ def make(root: Path, real: Path, fake: Path, out: Path, start: str | None, minut
         measuring, measured = _measured(config, out)
         made_for = _recorded(out).get("minutes")
         found = estimate(config, counts, measured, machine.cores())
-        return Plan(_place(file, root), None, config, counts, made_for, measuring, measured, found)
+        return Plan(place(file, root), None, config, counts, made_for, measuring, measured, found)
     return _new(root, real, fake, out, start, minutes)
 
 
@@ -93,12 +93,12 @@ def _new(root: Path, real: Path, fake: Path, out: Path, start: str | None, minut
     architecture, init = overlay.started(start or "pretrained")
     efforts = overlay.efforts(architecture)
     choice = Choice(
-        results=_results(out, root),
-        real=_place(real, root),
-        fake=_place(fake, root),
+        results=results_of(out, root),
+        real=place(real, root),
+        fake=place(fake, root),
         bad=0,
         architecture=architecture,
-        init=None if init is None else _place(Path(init), root),
+        init=None if init is None else place(Path(init), root),
         size=folders.size_of(real, fake),
         threads=max(1, machine.cores() // 2),  # two stages at a time, and a busy machine is no disaster
         effort=efforts[USUAL],
@@ -110,7 +110,7 @@ def _new(root: Path, real: Path, fake: Path, out: Path, start: str | None, minut
     effort, found = _fitting(config, efforts, counts, measured, minutes)
     text = overlay.text(replace(choice, effort=effort))
     config = config_of(root, [yaml.safe_load(text)])
-    return Plan(_place(out / CONFIG, root), text, config, counts, minutes, measuring, measured, found)
+    return Plan(place(out / CONFIG, root), text, config, counts, minutes, measuring, measured, found)
 
 
 def _fitting(
@@ -161,7 +161,7 @@ def _check_same(
     used = used_sources(config)
     for name, folder, label in (("REAL_DIR", real, REAL), ("FAKE_DIR", fake, FAKE)):
         roots = [options["root"] for options in used.values() if options.get("label") == CLASSES[label]]
-        if not any(_same(root / place, folder) for place in roots):
+        if not any(_same(root / known, folder) for known in roots):
             there = ", ".join(roots) or "no such folder"
             problems.append(f"data.sources: found {there} of {CLASSES[label]} images, expected {folder} ({name})")
     if start is not None:
@@ -225,17 +225,18 @@ def _step(arguments: Sequence[str]) -> dict[str, Any]:
     return measured
 
 
-def _results(out: Path, root: Path) -> str:
-    place = _place(out, root)
+def results_of(out: Path, root: Path) -> str:
+    """What an overlay calls a folder of results. Raises `DetectorError` for a name that a config cannot have."""
+    named = place(out, root)
     allowed = schema_of()["properties"]["results"]["pattern"]
-    if not re.match(allowed, place):
+    if not re.match(allowed, named):
         raise DetectorError(
-            f"--out: found {place}, expected letters from a to z, digits and _ . / - alone; name another folder"
+            f"--out: found {named}, expected letters from a to z, digits and _ . / - alone; name another folder"
         )
-    return place
+    return named
 
 
-def _place(path: Path, root: Path) -> str:
+def place(path: Path, root: Path) -> str:
     """A path as an overlay names it: from the project's folder if it lies below it, otherwise absolute."""
     whole, home = os.path.abspath(path), os.path.abspath(root)
     return os.path.relpath(whole, home) if Path(whole).is_relative_to(home) else whole

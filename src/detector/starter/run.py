@@ -14,12 +14,13 @@ PATIENCE = 120.0  # seconds for Snakemake to end: its jobs have `signals.GRACE` 
 EVERY = 20.0  # seconds
 
 
-def command(overlay: str, cores: int, networks: int) -> list[str]:
+def command(overlay: str, cores: int, networks: int, targets: Sequence[str] = ()) -> list[str]:
     """Snakemake's command line. `overlay`: its path from the project's folder, or an absolute one.
 
-    `networks`: how many stages with a network may run at a time.
+    `networks`: how many stages with a network may run at a time; `targets`: the files to make, by default all.
     """
-    return ["snakemake", "--cores", str(cores), "--resources", f"gpu={networks}", "--configfile", overlay]
+    resources = ["--cores", str(cores), "--resources", f"gpu={networks}"]
+    return ["snakemake", *targets, *resources, "--configfile", overlay]
 
 
 def run(root: Path, snakemake: Sequence[str], expected: Path, look: Callable[[], object]) -> int:
