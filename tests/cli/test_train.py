@@ -228,6 +228,10 @@ def test_an_estimate_grows_with_what_is_asked_for(images):
     assert seconds(prune={"dense_control": True}) > usual
     assert seconds(deploy={"branches": []}) < usual
     assert seconds(cores=1) > usual
+    larger = {"pack_size": config["images"]["size"] + 8}
+    assert seconds(images=larger) == usual
+    looked = [seconds(images={**larger, "looks": {"crops": crops, "sizes": None}}) for crops in (1, 4, 9)]
+    assert usual < looked[0] < looked[1] < looked[2]
 
 
 def test_the_best_bundle_is_chosen_by_validation_alone_and_of_equal_ones_the_smaller(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detector.experiment.branches import branches, deployed, explained, perturbations, perturbed, searches
+from detector.experiment.config import looks
 from detector.experiment.variants import BASELINE
 from detector.starter.folders import Counts
 
@@ -52,17 +53,20 @@ def estimate(config: Mapping[str, Any], counts: Counts, measured: Mapping[str, A
     rounds = config["latency"]["rounds"] + config["latency"]["warmup"]
     names = perturbations(config)
     looked_at = len(perturbed(config)) * (len(names) + 1) if names else 0
+    some = looks(config["images"])
+    each = 1 if some is None else len(some.windows(config["images"]["pack_size"]))  # passes of a trained network
+    once = 0 if some is None else 1  # pass by the middle alone beside these
     stages = {
         "pack": counts.total * PACKING,
         BASELINE: start + config["train"]["epochs"] * epoch - frozen,
         "search": start + config["search"]["trials"] * config["search"]["epochs"] * epoch,
         "finetune": start + config["finetune"]["epochs"] * epoch,
-        "predict": start + (valid + test) * image,
-        "latency": start + rounds * (1 + pruned) * image,
-        "export": EXPORTING * start + 3 * (valid + config["deploy"]["calibration_images"]) * image,
-        "predict_exported": start + 3 * test * image,
+        "predict": start + (each + once) * (valid + test) * image,
+        "latency": start + (1 + once * each) * rounds * (1 + pruned) * image,
+        "export": EXPORTING * start + 3 * (each * valid + config["deploy"]["calibration_images"]) * image,
+        "predict_exported": start + 3 * each * test * image,
         "deployment_latency": 2 * start + 4 * rounds * shipped * image,
-        "probe": 2 * start + test * image * looked_at,
+        "probe": 2 * start + each * test * image * looked_at,
     }
     times = {
         **{"pack": len(config["data"]["use"]), BASELINE: runs, "search": runs * len(searches(config))},
