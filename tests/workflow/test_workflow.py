@@ -695,10 +695,14 @@ def test_a_protocol_trains_its_own_networks_and_leaves_the_plain_run_alone(finis
     assert study.stale() == {}
 
 
-@pytest.mark.long
-def test_networks_trained_up_to_a_day_are_tested_on_what_came_later(tmp_path):
-    """Of a list with dates: the network's training and validation images are older, the test images all there."""
-    study, rows = Workspace(tmp_path / "study"), ["path,label,generator,date"]
+LOOKS = {"images": {"size": 16, "pack_size": 20, "looks": {"crops": 4, "sizes": [16, 20]}}}
+BASELINE = "runs/resnet18/seed0/baseline"
+
+
+@pytest.fixture(scope="module")
+def dated(tmp_path_factory) -> Workspace:
+    """A run on a list with dates, with a network up to a day, several looks at an image, an exported baseline."""
+    study, rows = Workspace(tmp_path_factory.mktemp("dated") / "study"), ["path,label,generator,date"]
     for number in range(120):
         fake, date = number % 2 == 0, ("2023-05-01", "2024-05-01")[number // 2 % 2]
         write_picture(study.folder / f"data/mine/{number:03d}.png", seed=number)
@@ -706,9 +710,35 @@ def test_networks_trained_up_to_a_day_are_tested_on_what_came_later(tmp_path):
     (study.folder / "data/mine/list.csv").write_text("\n".join(rows))
     data = {"use": ["mine"], "sources": {"mine": {"type": "list", "root": "data/mine", "list": "list.csv"}}}
     edges = [datetime.date(2024, 1, 1)]  # as YAML reads a day without quotes
-    study.configure({**TINY, "data": data, "protocol": {"kind": "temporal", "edges": edges}})
-    done = study.snakemake("results/tiny/tables/window_matrix.csv", "results/tiny/data/manifest.parquet")
+    study.configure({**TINY, **LOOKS, "data": data, "protocol": {"kind": "temporal", "edges": edges}})
+    wanted = ("tables/window_matrix.csv", "data/manifest.parquet", f"{BASELINE}/exported/parity.json")
+    done = study.snakemake(*(f"results/tiny/{path}" for path in wanted))
     assert done.returncode == 0, done.stdout
+    return study
+
+
+@pytest.mark.long
+def test_several_looks_are_those_of_the_pipeline_and_of_a_bundle_and_train_nothing(dated):
+    """The exported files' logits are torch's (the run ends otherwise), and those of the files are both."""
+    saved = pd.read_parquet(dated.results / BASELINE / "predictions/mine.parquet")
+    assert abs(saved["logit"] - saved["one_look"]).max() > 1e-3, "the same would prove nothing"
+    model = Model.open(dated.results / BASELINE / "bundle/model.onnx")
+    assert model.looks == 5
+    paths = [dated.folder / "data/mine" / path for path in saved["path"]]
+    logits = [answer.logit for answer in model.judge_many(paths, fast=True)]
+    assert logits == pytest.approx(saved["logit"].tolist(), abs=1e-4)
+    before = (dated.folder / "configs/tiny.yaml").read_text()
+    one = {"images": {**LOOKS["images"], "looks": None}}
+    dated.configure(yaml.safe_load(before) | one)
+    plan = dated.snakemake("--dry-run", f"results/tiny/{BASELINE}/exported/parity.json").stdout
+    (dated.folder / "configs/tiny.yaml").write_text(before)
+    assert set(re.findall(r"^rule (\w+):", plan, re.MULTILINE)) == {"predict", "export", "predict_exported"}
+
+
+@pytest.mark.long
+def test_networks_trained_up_to_a_day_are_tested_on_what_came_later(dated):
+    """Of a list with dates: the network's training and validation images are older, the test images all there."""
+    study = dated
     plain, own = (
         pd.read_parquet(study.results / place / "data/manifest.parquet")
         for place in ("", "protocols/until-2024-01-01")
