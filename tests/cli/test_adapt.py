@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from detector.cli import adapt as command
 from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.core.files import read_json, sha256, write_json
@@ -22,7 +23,7 @@ from detector.core.labels import FAKE, SPLIT_NAMES
 from detector.data import identity, kinds
 from detector.experiment.branches import branches
 from detector.imaging.preprocessing import Preprocessing
-from detector.starter import adaptation, gains, given, origin
+from detector.starter import adaptation, gains, given, origin, run
 from tests.support import ROOT, chapter
 from tests.support.workspace import TINY, Workspace
 
@@ -234,7 +235,8 @@ def made_for_others(there):
     ("spoil", "changed", "words"),
     [
         (None, {"bundle": "new"}, "BUNDLE: found a folder without SHA256SUMS"),
-        (None, {"bundle": "gone"}, "BUNDLE: found nothing there"),
+        (None, {"bundle": "new/001.png"}, "BUNDLE: found a file at .*001.png, expected the folder"),
+        (None, {"bundle": "gone"}, "BUNDLE: found nothing at .*gone, expected the folder of a bundle"),
         (None, {"results": "gone"}, "--run: found nothing at .*gone, expected the results folder"),
         (None, {"results": "new"}, r"--run: found no .*model\.safetensors, .*another run, or they were deleted"),
         (wrong_weights, {}, "--run: found SHA-256 .*it is the bundle of another run"),
@@ -366,6 +368,43 @@ def test_images_of_a_group_are_one_draw():
     assert found["groups"] == 2
     assert found["grouped_low"] < found["difference_low"]
     assert found["grouped_high"] - found["grouped_low"] > found["difference_high"] - found["difference_low"]
+
+
+def test_the_command_runs_what_it_needs_and_says_what_came_of_it(there, monkeypatch, capsys):
+    """A stage that fails is no report; the same command goes on, and ends with table, page and words."""
+    monkeypatch.chdir(there)
+    calls = []
+
+    def pipeline(root, line, expected, look):
+        """All that was asked for fails the first time; then each network has its logits."""
+        calls.append(line)
+        made = sets(mine=[logits("mine", YES * 9, YES * 9, "old")], new=[logits("new", NO * 5, YES * 5, "new")])
+        for name, pair in made.items():
+            for branch, rows in zip(("baseline", "l1-30"), pair, strict=True):
+                folder = there / f"out/runs/small_cnn@before/seed3/{branch}/predictions"
+                folder.mkdir(parents=True, exist_ok=True)
+                parquet.write(rows.reset_index(drop=True), folder / f"{name}.parquet")
+        return len(calls) == 1
+
+    monkeypatch.setattr(run, "run", pipeline)
+    bundle = Path("results/runs/small_cnn/seed3/l1-30/bundle")
+    arguments = {"results": Path("results"), "fake": Path("new"), "real": None, "out": Path("out")}
+    assert command.adapt(bundle, **arguments) == command.FAILED
+    assert not (there / "out/report.md").exists()
+    assert "10 of a new generator (4 to train, 1 to choose by, 5 held out to test)" in capsys.readouterr().out
+    written = (there / "out/config.yaml").read_text()
+    assert command.adapt(bundle, **arguments) == command.DONE
+    assert (there / "out/config.yaml").read_text() == written
+    said = " ".join(capsys.readouterr().out.split())
+    assert "which is there and used as it stands" in said
+    assert "With 5 held-out images nothing can be shown" in said
+    after = "out/runs/small_cnn@before/seed3/l1-30/bundle"
+    assert said.endswith(f"Bundle {after} Report out/report.md")
+    assert "With 5 held-out images" in (there / "out/report.md").read_text()
+    table = pd.read_csv(there / "out/tables/adaptation.csv")
+    assert list(table.columns) == list(gains.COLUMNS)
+    assert f"{there}/{after}/SHA256SUMS" in calls[1]
+    assert calls[0] == calls[1]
 
 
 @pytest.mark.long

@@ -49,9 +49,9 @@ def find(root: Path, bundle: Path, results: Path) -> Origin:
     weights or packed images were deleted.
     """
     if not (bundle / SUMS).is_file():
-        found = "a file" if bundle.is_file() else "a folder without" if bundle.is_dir() else "nothing there, no"
+        found = "a file" if bundle.is_file() else f"a folder without {SUMS}" if bundle.is_dir() else "nothing"
         raise DetectorError(
-            f"BUNDLE: found {found} {SUMS} at {bundle}, expected the folder of a bundle, such as "
+            f"BUNDLE: found {found} at {bundle}, expected the folder of a bundle, such as "
             "results/mine/runs/resnet18/seed0/l1-40/bundle; `detector doctor` lists those there are"
         )
     facts = Model.open(bundle, threads=1).facts
