@@ -55,6 +55,21 @@ def test_so_many_looks_at_a_batch_are_timed_beside_one():
     assert row["looks_ms_median"] > row["latency_ms_median"]
 
 
+def test_many_looks_take_several_passes_of_no_more_than_predict_has():
+    seen = []
+
+    class Counter(Sleeper):
+        def forward(self, images):
+            seen.append(len(images))
+            return super().forward(images)
+
+    how = {"warmup": 0, "rounds": 1, "device": torch.device("cpu"), "threads": 1}
+    for batch, once in ((1, [1] + [16, 9]), (20, [20] + [20] * 25)):
+        seen.clear()
+        latency.measure({"some": Counter("some", 0, [])}, 8, batch, **how, looks=25)
+        assert sorted(seen) == sorted(once * 2), "each is run once before it is timed"
+
+
 def test_models_are_interleaved_and_take_turns_at_being_first():
     calls = []
     run(calls)

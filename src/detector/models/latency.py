@@ -12,6 +12,7 @@ from detector.core import progress
 from detector.models.devices import channels_last
 
 LATENCY_COLUMNS = ("branch", "latency_ms_median", "latency_ms_p90", "batch", "rounds", "device", "threads")
+TOGETHER = 16  # pictures of several looks in one pass, as `detector predict` has them
 LOOKS_COLUMNS = ("looks", "looks_ms_median", "looks_ms_p90")  # beside these, where images are looked at so often
 
 Pass = Callable[[], object]
@@ -67,6 +68,18 @@ def eager(model: nn.Module, image_size: int, batch_size: int, device: torch.devi
     return forward
 
 
+def _in_turn(model: nn.Module, image_size: int, count: int, together: int, device: torch.device) -> Pass:
+    """`count` images in passes of `together`, the last one of the rest."""
+    sizes = [min(together, count - start) for start in range(0, count, together)]
+    passes = {size: eager(model, image_size, size, device) for size in set(sizes)}
+
+    def forward() -> None:
+        for size in sizes:
+            passes[size]()
+
+    return passes[count] if len(sizes) == 1 else forward
+
+
 def measure(
     models: Mapping[str, nn.Module],
     image_size: int,
@@ -79,11 +92,12 @@ def measure(
 ) -> list[dict]:
     """Measure latencies: a row for each network, columns `LATENCY_COLUMNS`; milliseconds per batch, eager fp32.
 
-    `looks`: also time a pass over so many windows of each image of a batch, for `LOOKS_COLUMNS`.
+    `looks`: also time so many windows of each image of a batch, for `LOOKS_COLUMNS`: in passes of `TOGETHER`
+    pictures, or of a batch where that is more, so that memory does not grow with them.
     """
     torch.set_num_threads(threads)
     passes = {
-        (name, what): eager(model, image_size, batch_size * count, device)
+        (name, what): _in_turn(model, image_size, batch_size * count, max(batch_size, TOGETHER), device)
         for name, model in models.items()
         for count, what in ((1, "latency"), *([(looks, "looks")] if looks else []))
     }
