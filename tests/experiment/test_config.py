@@ -14,7 +14,7 @@ from snakemake import cli
 from detector.core.errors import DetectorError
 from detector.core.files import canonical, write_json
 from detector.experiment import architectures, branches, config, cross_checks, recipes, systems, teachers
-from detector.imaging.looks import Looks
+from detector.imaging.looks import CROPS, Looks
 from detector.imaging.preprocessing import ErrorLevels, Preprocessing
 from detector.models import networks
 from tests.support import ROOT
@@ -875,7 +875,9 @@ def test_looks_are_no_part_of_what_is_packed_and_trained_on(sizes, found, study)
     before = config.preprocessing(config.complete(study, SCHEMA)["images"])
     study["images"]["looks"] = {"crops": 9, **({"sizes": sizes} if sizes else {})}
     full = config.complete(study, SCHEMA)["images"]
-    assert config.looks(full) == Looks(9, found)
+    assert config.looks(full) == Looks(9, found) == Looks.of(config.looks(full).record())
+    part = yaml.safe_load(SCHEMA.read_text())["properties"]["images"]["properties"]["looks"]["properties"]
+    assert part["crops"]["enum"] == list(CROPS)
     assert config.preprocessing(full) == before
 
 

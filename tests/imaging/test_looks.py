@@ -70,6 +70,7 @@ def test_what_a_file_shows_is_cut_from_its_packed_square(recompress):
         {"crops": 4},
         {"crops": 5, "sizes": [8]},
         {"crops": 0, "sizes": [8]},
+        {"crops": 10**12, "sizes": [8]},
         {"crops": 4, "sizes": []},
         {"crops": 4, "sizes": 8},
         {"crops": 4, "sizes": [8.5]},

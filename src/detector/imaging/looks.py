@@ -19,6 +19,7 @@ import numpy as np
 from detector.core.errors import DetectorError
 from detector.imaging.pixels import resized
 
+CROPS = (1, 4, 9, 16, 25)  # as the schema of the config has them
 Window = tuple[int, int, int]  # left, top and side in pixels
 
 
@@ -26,7 +27,7 @@ Window = tuple[int, int, int]  # left, top and side in pixels
 class Looks:
     """A grid of windows of a packed square."""
 
-    crops: int  # of each size: 1 is the middle, 4 the corners, any other a square number too
+    crops: int  # of each size: 1 is the middle, 4 the corners; one of `CROPS`
     sizes: tuple[int, ...]  # sides of windows, pixels of the packed square
 
     @classmethod
@@ -34,15 +35,14 @@ class Looks:
         """Looks from a `record()`. Raises `DetectorError` for what is none."""
         try:
             found = cls(settings["crops"], tuple(settings["sizes"]))
-            counts = found.crops, *found.sizes
-            good = all(type(count) is int and count > 0 for count in counts) and len(counts) > 1
-            good = good and math.isqrt(found.crops) ** 2 == found.crops and set(settings) == {"crops", "sizes"}
+            good = all(type(size) is int and size > 0 for size in found.sizes) and len(found.sizes) > 0
+            good = good and found.crops in CROPS and set(settings) == {"crops", "sizes"}
         except (KeyError, TypeError):
             good = False
         if not good:
             raise DetectorError(
-                f"looks: found {settings}, expected crops, a square number, and sizes, sides in pixels, and no "
-                "other key; use the version of the project that made the model"
+                f"looks: found {settings}, expected crops, one of {', '.join(map(str, CROPS))}, and sizes, sides "
+                "in pixels, and no other key; use the version of the project that made the model"
             )
         return found
 
