@@ -217,9 +217,12 @@ def test_an_estimate_grows_with_what_is_asked_for(images):
     config = asked(images).config
     counts = counted(config, ROOT)
 
-    def seconds(cores: int = 2, **changed) -> float:
+    def found(cores: int = 2, **changed) -> estimate.Estimate:
         more = {key: {**config[key], **value} for key, value in changed.items()}
-        return estimate.estimate({**config, **more}, counts, MEASURED, cores).seconds
+        return estimate.estimate({**config, **more}, counts, MEASURED, cores)
+
+    def seconds(cores: int = 2, **changed) -> float:
+        return found(cores, **changed).seconds
 
     usual = seconds()
     assert seconds(train={"epochs": 40}) > usual + 20
@@ -230,8 +233,13 @@ def test_an_estimate_grows_with_what_is_asked_for(images):
     assert seconds(cores=1) > usual
     larger = {"pack_size": config["images"]["size"] + 8}
     assert seconds(images=larger) == usual
-    looked = [seconds(images={**larger, "looks": {"crops": crops, "sizes": None}}) for crops in (1, 4, 9)]
-    assert usual < looked[0] < looked[1] < looked[2]
+    degraded = {"perturbations": {"half": [{"scale": 0.5}]}, "use": "all", "branches": "all"}
+    several, once = (
+        found(images={**larger, "looks": looks}, robustness=degraded).stages
+        for looks in ({"crops": 9, "sizes": None}, None)
+    )
+    slower = {rule for rule in once if several[rule] > once[rule]}
+    assert slower == {"predict", "latency", "export", "predict_exported", "probe"}
 
 
 def test_the_best_bundle_is_chosen_by_validation_alone_and_of_equal_ones_the_smaller(tmp_path):
