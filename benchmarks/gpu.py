@@ -169,6 +169,7 @@ def step_arguments(setting: Setting, batch: int) -> argparse.Namespace:
         turns=setting.of(3, 1),
         repeats=setting.of(5, 1),
         device=setting.device,
+        cpu_seconds=False,
     )
 
 

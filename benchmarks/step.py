@@ -26,14 +26,15 @@ from detector.training.recipe import Recipe
 TARGET, FEEDING_TARGET = 2.5, 1.05
 
 
-def timed(step: Callable[[], None], steps: int, device: str) -> float:
+def timed(step: Callable[[], None], steps: int, args: argparse.Namespace) -> float:
     """Seconds a step. A GPU works while the CPU goes on, so all that it was told to do is waited for."""
-    _wait(device)
-    started = time.perf_counter()
+    clock = time.process_time if args.cpu_seconds else time.perf_counter
+    _wait(args.device)
+    started = clock()
     for _ in range(steps):
         step()
-    _wait(device)
-    return (time.perf_counter() - started) / steps
+    _wait(args.device)
+    return (clock() - started) / steps
 
 
 def _wait(device: str) -> None:
@@ -55,13 +56,13 @@ def naive_side(folder: Path, args: argparse.Namespace, loading: bool) -> Callabl
         images, labels = next(batches) if loading else constant
         naive.train_step(model, optimizer, images.to(args.device), labels.to(args.device))
 
-    return lambda: timed(step, args.steps, args.device)
+    return lambda: timed(step, args.steps, args)
 
 
 def our_side(folder: Path, args: argparse.Namespace, loading: bool, compiled: bool = False) -> Callable[[], float]:
     model, train, constant = our_parts(folder, args, compiled)
     source = forever(train, args.batch) if loading else itertools.repeat(constant)
-    return lambda: timed(lambda: model(*next(source)), args.steps, args.device)
+    return lambda: timed(lambda: model(*next(source)), args.steps, args)
 
 
 def real_and_constant(folder: Path, args: argparse.Namespace) -> Callable[[], float]:
@@ -73,8 +74,8 @@ def real_and_constant(folder: Path, args: argparse.Namespace) -> Callable[[], fl
     def run() -> float:
         real, still = [], []
         for _ in range(args.turns):
-            real.append(timed(lambda: model(*next(source)), steps, args.device))
-            still.append(timed(lambda: model(*constant), steps, args.device))
+            real.append(timed(lambda: model(*next(source)), steps, args))
+            still.append(timed(lambda: model(*constant), steps, args))
         return statistics.median(real) / statistics.median(still)
 
     return run
@@ -112,7 +113,36 @@ def forever(train: Batches, batch: int) -> Iterator[tuple[torch.Tensor, torch.Te
         yield from train.train(batch, seed=0, epoch=epoch, flip=0.5)
 
 
+def introduce(title: str, args: argparse.Namespace) -> None:
+    print(f"## {title}: {args.arch}, {args.size} px, batch {args.batch}, {args.threads} thread(s)\n")
+    why = devices.plan(args.device, "auto", args.threads, args.size).why
+    seconds_of = " of the CPU" if args.cpu_seconds else ""
+    print(f"{why}. Milliseconds{seconds_of} a step, median (least–most).\n")
+
+
+def compare_compiled(args: argparse.Namespace) -> None:
+    """Steps on a batch that is there already: the naive one, ours, and ours with the network compiled."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "train"
+        common.write_pictures(Path(name), {"train": args.batch}, args.size)
+        sides = {
+            "naive": common.Side(naive_side, folder, args, False),
+            "ours": common.Side(our_side, folder, args, False),
+            "ours, compiled": common.Side(our_side, folder, args, False, True),
+        }
+        seconds = common.interleave(sides, args.repeats)
+    introduce("Compiled step", args)
+    rows = [
+        (side, common.spread(found, 1000, 0), *(common.ratio(seconds[of], found)[1] for of in ("naive", "ours")))
+        for side, found in seconds.items()
+    ]
+    print(common.table(("side", "a step", "× naive", "× ours"), rows))
+
+
 def main(args: argparse.Namespace) -> None:
+    if args.compile:
+        compare_compiled(args)
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         common.write_pictures(folder, {"train": args.files // 2}, 256 if args.size > 128 else args.size)
@@ -122,14 +152,10 @@ def main(args: argparse.Namespace) -> None:
             "naive, compute": common.Side(naive_side, folder / "train", args, False),
             "ours, compute": common.Side(our_side, folder / "train", args, False),
         }
-        if args.compile:
-            sides["ours, compiled"] = common.Side(our_side, folder / "train", args, False, True)
         seconds = common.interleave(sides, args.repeats)
         turns = {"ratio": common.Side(real_and_constant, folder / "train", args)}
         feeding = common.interleave(turns, args.repeats)["ratio"]
-    print(f"## Step: {args.arch}, {args.size} px, batch {args.batch}, {args.threads} thread(s)\n")
-    why = devices.plan(args.device, "auto", args.threads, args.size).why
-    print(f"{why}. Milliseconds a step, median (least–most).\n")
+    introduce("Step", args)
     rows = []
     for kind, target in (("loading", TARGET), ("compute", None)):
         theirs, own = seconds[f"naive, {kind}"], seconds[f"ours, {kind}"]
@@ -137,12 +163,6 @@ def main(args: argparse.Namespace) -> None:
         wanted = f"≥ {target}: {common.verdict(value >= target)}" if target and args.size >= 128 else ""
         label = "whole step" if kind == "loading" else "on a batch already there"
         rows.append((label, common.spread(theirs, 1000, 0), common.spread(own, 1000, 0), text, wanted))
-    if args.compile:
-        theirs, compiled = seconds["naive, compute"], seconds["ours, compiled"]
-        _, text = common.ratio(theirs, compiled)
-        gained = f"{common.ratio(seconds['ours, compute'], compiled)[1]} × ours as it is"
-        shown = (common.spread(side, 1000, 0) for side in (theirs, compiled))
-        rows.append(("compiled, on a batch already there", *shown, text, gained))
     print(common.table(("", "naive", "ours", "ratio", "target"), rows))
     value = statistics.median(feeding)
     met = common.verdict(value <= FEEDING_TARGET)
@@ -164,5 +184,6 @@ if __name__ == "__main__":
     parser.add_argument("--turns", type=int, default=3, help="pairs of steps for real against constant batches")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--compile", action="store_true", help="a side more: ours with torch.compile")
+    parser.add_argument("--cpu-seconds", action="store_true", help="on a machine that does other work too")
+    parser.add_argument("--compile", action="store_true", help="instead: what torch.compile gives")
     main(parser.parse_args())

@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from benchmarks import common, gpu
+from benchmarks import common, gpu, step
 from detector.core.errors import DetectorError
 
 
@@ -222,6 +222,22 @@ def test_what_a_killed_training_and_two_workers_came_to_is_told(tmp_path, here):
     resumed = [row[1:] for row in gpu.resume(setting)]
     assert resumed == [("-9", "met"), ("1", "met"), ("0.00e+00", ""), ("0.00e+00", "")]
     assert next(gpu.worker(setting))[1:] == ("2 and 0", "met"), "one after the other here"
+
+
+def test_what_compiling_gives_is_ours_alone_and_by_the_clock_that_is_asked_for(
+    tmp_path, here, capsys, monkeypatch
+):
+    ticks = iter(range(10**6))
+    monkeypatch.setattr(step.time, "process_time", lambda: float(next(ticks)))
+    args = gpu.step_arguments(gpu.Setting(True, tmp_path, tmp_path, None), 2)
+    args.cpu_seconds = True
+    step.compare_compiled(args)
+    assert len(here) == 1, "one side of three is compiled"
+    printed = capsys.readouterr().out
+    assert printed.startswith("## Compiled step: resnet18, 32 px, batch 2, 1 thread(s)\n")
+    assert "Milliseconds of the CPU a step" in printed
+    for side in ("naive", "ours", "ours, compiled"):
+        assert f"| {side} | 1,000 (1,000–1,000) | 1.00 (1.00–1.00) | 1.00 (1.00–1.00) |" in printed
 
 
 @pytest.mark.long
