@@ -362,6 +362,19 @@ def test_a_reader_that_has_seen_enough_is_no_error(bundle, tmp_path):
     assert "BrokenPipe" not in done.stderr
 
 
+def test_a_row_says_by_how_many_frames_a_video_was_judged(bundle, tmp_path, capsys, caplog):
+    caplog.set_level("INFO")
+    samples.write_video(tmp_path / "a.mp4", frames=12)
+    grey(tmp_path, 0)
+    for form in predict.WRITERS:
+        assert predict.predict([str(tmp_path)], model=bundle, form=form, frames=3) == 0
+    assert "a video is judged by 3 frames, spread evenly over it" in caplog.text
+    table, rows, lines = re.split(r"(?=^\[\n)|(?=^path,)", capsys.readouterr().out, flags=re.MULTILINE)
+    assert [line.split("  ")[-1][1:9] for line in table.splitlines() if ".mp4" in line] == ["3 frames"]
+    assert [row["frames"] for row in json.loads(rows)] == [None, 3]
+    assert [row["frames"] for row in csv.DictReader(io.StringIO(lines))] == ["", "3"]
+
+
 def test_where_a_verdict_comes_from_is_saved_beside_its_row(pictures, bundle, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(predict, "_check_explainable", lambda model: None)
     shown = Image.new("RGB", (256, 256), "red")

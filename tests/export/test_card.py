@@ -13,6 +13,7 @@ import pytest
 
 from detector.core.errors import DetectorError
 from detector.data import kinds
+from detector.data.records import of_frame
 from detector.experiment.formats import EXPORTED, TRAINED
 from detector.export import card
 from detector.tables.deployment import COLUMNS
@@ -92,7 +93,18 @@ def images(source: str, generators: list[str], real: bool, split: str = "test") 
     """`SPLIT[split]` fakes of each generator, and as many real images if `real`."""
     made = [*((0, name) for name in generators), *([(1, "")] if real else [])]
     rows = [(source, label, name, split) for label, name in made for _ in range(SPLIT[split])]
-    return pd.DataFrame(rows, columns=["source", "label", "generator", "split"]).assign(frame=np.float32("nan"))
+    table = pd.DataFrame(rows, columns=["source", "label", "generator", "split"]).assign(frame=np.float32("nan"))
+    return table.assign(path=[f"{split}/{number}" for number in range(len(rows))])
+
+
+def framed(some: card.Facts, count: int) -> card.Facts:
+    """With `count` frames of each video of the source `fakes`."""
+    table = some.manifest
+    number = np.arange(len(table))
+    paths = [of_frame(f"{n // count}.mp4", n % count) for n in number]
+    return replace(
+        some, manifest=table.assign(path=paths, frame=np.where(table["source"] == "fakes", 0.5, np.nan))
+    )
 
 
 def answers(table: pd.DataFrame, wrong: int) -> pd.DataFrame:
@@ -305,6 +317,11 @@ SAID = {
         ),
         "`fakes`: of each video one frame is the image.",
         lambda some: some,
+    ),
+    "frames of videos": (
+        lambda some: framed(some, 4),
+        "`fakes`: up to 4 frames of each video are images, and a video is judged by the mean of their logits",
+        lambda some: framed(some, 1),
     ),
     "face crop": (
         lambda some: replace(some, meta=meta("l1-40", preprocessing={"faces": {"size": 32, "face_crop": True}})),

@@ -4,6 +4,7 @@ of file and preprocessing. Where it is not sure it says so, and a bad file stops
 import dataclasses
 import math
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -139,6 +140,24 @@ def test_a_video_is_judged_by_the_frame_that_training_saw(made):
     assert model.judge(made / "video.mp4").verdict is not None
     views = expected[None] if how.looks is None else how.looks.cut(packed, SIZE)
     assert model.judge(made / "video.mp4").logit == pytest.approx(float(model.logits(views).mean()), abs=1e-5)
+
+
+def test_a_video_of_which_training_saw_several_frames_is_judged_by_the_mean_of_those(made):
+    """Those that the pipeline packs: the same pixels, in the same way, and a map of the one in the middle."""
+    path = made / "longer.mp4"
+    samples.write_video(path, frames=24)
+    model = Model.open(made / "bundle", frames=3)
+    how = dataclasses.replace(model.preprocessing, looks=None)
+    packed = [preprocessing.load(path, how, frame=n / 23, sha256=sha256(path)) for n in (4, 12, 20)]
+    middles = np.stack([windows.middle(pixels, SIZE) for pixels in packed])
+    some = model.preprocessing.looks
+    seen = middles if some is None else np.concatenate([some.cut(pixels, SIZE) for pixels in packed])
+    answer = model.judge(path)
+    assert answer.frames == 3
+    assert answer.logit == pytest.approx(float(model.logits(seen).mean()), abs=1e-5)
+    np.testing.assert_array_equal(model.pixels(path), middles[1])
+    expected = explanation.overlay(model, middles[1], answer.logit)
+    np.testing.assert_array_equal(model.explain(path), expected)
 
 
 def test_what_is_odd_about_a_file_is_so_to_training_and_to_a_bundle(made):
@@ -427,6 +446,33 @@ def test_where_sources_were_made_into_pixels_differently_one_has_to_be_named(tmp
     Image.fromarray(np.pad(np.full((8, 8, 3), 255, np.uint8), ((8, 8), (8, 8), (0, 0)))).save(tmp_path / "a.png")
     assert Model.open(tmp_path, source="cut").judge(tmp_path / "a.png", fast=True).logit == pytest.approx(10)
     assert Model.open(tmp_path, source="whole").judge(tmp_path / "a.png", fast=True).logit < 0
+
+
+@pytest.mark.parametrize("some", [None, Looks(4, (8,))], ids=["one look", "four looks"])
+def test_frames_of_a_video_have_one_verdict_which_says_how_many_they_were(tmp_path, some):
+    """Frame number i has the grey value 8 i. Images beside it are what they were."""
+    how = Preprocessing(24, max_pixels=LIMIT, centre=8, looks=some)
+    folder = brightness(tmp_path / "bundle", preprocessing={"mine": how.record()}, frames=4)
+    samples.write_video(tmp_path / "long.mp4", frames=24)
+    samples.write_video(tmp_path / "short.mp4", frames=2)
+    model = Model.open(folder)
+    several = [tmp_path / "long.mp4", grey(tmp_path, 200), tmp_path / "none.png", tmp_path / "short.mp4"]
+    levels = [8 * np.mean([3, 9, 15, 21]), 200, None, 4]
+    for batch in (1, 3, 16):
+        answers = list(model.judge_many(several, batch=batch, fast=batch == 3))
+        assert [answer.frames for answer in answers] == [4, None, None, 2]
+        assert [answer.error for answer in answers] == ["", "", "no such file", ""]
+        for answer, level in zip(answers, levels, strict=True):
+            assert level is None or answer.logit == pytest.approx(level / 255 * 20 - 10, abs=0.2)
+    assert not any("frames" in caveat for caveat in model.caveats)
+    one = Model.open(folder, frames=1)
+    assert re.search("videos are judged by 1 frame, .* fitted to 4", one.caveats[0])
+    assert one.caveats[1:] == model.caveats
+    answer = one.judge(tmp_path / "long.mp4")
+    assert (answer.frames, answer.logit) == (None, pytest.approx(8 * 6 / 255 * 20 - 10, abs=0.2)), "frame: 0.25"
+    cut = (tmp_path / "long.mp4").read_bytes()
+    (tmp_path / "broken.mp4").write_bytes(cut[:40])
+    assert model.judge(tmp_path / "broken.mp4").error
 
 
 def test_several_looks_have_one_verdict_and_its_reasons(tmp_path):

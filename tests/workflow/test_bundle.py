@@ -246,6 +246,20 @@ def test_temperature_and_band_are_of_videos_where_several_frames_of_each_are_ima
     assert facts["temperature"] < temperature(label, own) / 2
     assert facts["band"]["fake"]["called"] == facts["band"]["real"]["called"] == 1
     assert facts["valid_accuracy"] == facts["int8"]["valid_accuracy"] == 1
+    assert Model.open(tmp_path).frames == 1, "training saw one frame of each video"
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, {"frame": 0.25}), (3, {"frame": 0.5, "frames": 3})])
+def test_a_bundle_says_how_many_frames_of_a_video_training_saw(count, expected):
+    paths = [
+        "a.png",
+        *(of_frame(f"{n}.mp4", at) for n in range(4) for at in range(count)),
+        of_frame("short.mp4", 0),
+    ]
+    train = pd.DataFrame({"path": paths, "frame": [np.nan, *[0.25] * (len(paths) - 1)]})
+    frames = samples.load_script("export/export").frames
+    assert frames(train) == expected
+    assert frames(train.iloc[:1]) == {"frame": 0.5}
 
 
 def test_verdict_and_probability_follow_from_the_logit_and_the_file_s_temperature(made, shipped):

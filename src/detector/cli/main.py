@@ -88,6 +88,9 @@ def main() -> None:
     ask.add_argument("--batch", type=_positive, default=16, help="pictures a pass; default: 16")
     ask.add_argument("--threads", type=_positive, default=0, help="default: all cores")
     ask.add_argument("--source", help="treat images as those of this training source, where these differ")
+    ask.add_argument(
+        "--frames", type=_positive, metavar="K", help="of a video; default: as many as the model's pipeline took"
+    )
     ask.set_defaults(command=predict)
 
     judge = commands.add_parser(
@@ -212,7 +215,7 @@ def predict(args: argparse.Namespace) -> None:
     """`detector predict`: judge images and videos."""
     from detector.cli.predict import predict
 
-    options = ("model", "explain", "batch", "threads", "fast", "source")
+    options = ("model", "explain", "batch", "threads", "fast", "source", "frames")
     try:
         sys.exit(predict(args.paths, form=args.format, **{name: getattr(args, name) for name in options}))
     except signals.StoppedError as stop:

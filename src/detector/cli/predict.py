@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 STDIN = "-"
 ALL_FINE, SOME_BAD = 0, 1
-COLUMNS = ("path", "verdict", "probability_fake", "logit", "model", "why", "error", "explanation")
+COLUMNS = ("path", "verdict", "probability_fake", "logit", "model", "why", "error", "explanation", "frames")
 SUFFIXES = IMAGE_SUFFIXES | VIDEO_SUFFIXES
 LINKED, CLOSED = "a linked folder, judged where it is named", "a folder that may not be read"
 SHOWN = 5  # endings of files that were left out
@@ -48,6 +48,7 @@ def predict(
     threads: int = 0,
     fast: bool = False,
     source: str | None = None,
+    frames: int | None = None,
     results: Path = Path("results"),
 ) -> int:
     """Print a row for each image to stdout, in order and as soon as it is known; all else goes to stderr.
@@ -65,10 +66,12 @@ def predict(
     if model is None:
         model = bundles.newest(results)
         log.info("the newest bundle below %s: %s", results, model)
-    asked = Model.open(model, threads=threads, source=source)
+    asked = Model.open(model, threads=threads, source=source, frames=frames)
     log.info("model: %s", asked.name)
     if asked.looks > 1:
         log.info("it sees %d windows of each image; the logit is the mean of theirs", asked.looks)
+    if asked.frames > 1:
+        log.info("a video is judged by %d frames, spread evenly over it: the mean of their logits", asked.frames)
     for caveat in asked.caveats:
         log.warning("%s", caveat)
     if explain is not None:
@@ -199,7 +202,8 @@ class _Table:
 
     def row(self, answer: Answer, shown: str) -> str:
         chance = "–" if answer.probability_fake is None else f"{answer.probability_fake:.3f}"
-        note = answer.error or answer.why
+        of = f"{answer.frames} frames" if answer.frames else ""
+        note = answer.error or ": ".join(filter(None, (of, answer.why)))
         note = "".join([f"  ({note})" if note else "", f"  → {shown}" if shown else ""])
         return _printable(f"{answer.verdict or 'error':8} {chance:>7}  {answer.name}{note}") + "\n"
 
@@ -241,7 +245,7 @@ WRITERS = {"table": _Table, "json": _Json, "csv": _Csv}
 
 def _values(answer: Answer, model: str, shown: str) -> dict[str, str | float | None]:
     chance, logit = (None if x is None else float(f"{x:.6g}") for x in (answer.probability_fake, answer.logit))
-    values = (answer.name, answer.verdict, chance, logit, model, answer.why, answer.error, shown)
+    values = (answer.name, answer.verdict, chance, logit, model, answer.why, answer.error, shown, answer.frames)
     return dict(zip(COLUMNS, values, strict=True))
 
 

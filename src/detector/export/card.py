@@ -14,6 +14,7 @@ import pandas as pd
 from detector.core.errors import DetectorError
 from detector.core.labels import FAKE, REAL, SPLIT_NAMES
 from detector.data import kinds
+from detector.data.records import file_of
 from detector.experiment import methods
 from detector.experiment.formats import FILES
 from detector.experiment.variants import BASELINE
@@ -401,11 +402,17 @@ def _limits(facts: Facts) -> dict[str, str]:
             )
     if few := _names(name for name, table in tests.items() if len(table) < FEW):
         items.append(f"- Few test images (less than {FEW:,}): {few}. Read the intervals, not the shares.")
-    framed = set(facts.manifest["source"][facts.manifest["frame"].notna()])
-    if videos := _names(name for name in facts.sources if name in framed):
-        items.append(
-            f"- {videos}: of each video one frame is the image. `example.py` reads no videos, give it frames."
+    framed = facts.manifest[facts.manifest["frame"].notna()]
+    counts = framed.assign(path=framed["path"].map(file_of)).groupby(["source", "path"]).size()
+    for name in (name for name in facts.sources if name in set(framed["source"])):
+        most = int(counts[name].max())
+        how = (
+            f"up to {most} frames of each video are images, and a video is judged by the mean of their logits, "
+            "here and by `detector predict`"
+            if most > 1
+            else "of each video one frame is the image"
         )
+        items.append(f"- {_code(name)}: {how}. `example.py` reads no videos, give it frames.")
     for name, source in facts.sources.items():
         if shared := kinds.module(source["type"]).SHARED.get(source["split"]):
             items.append(f"- {_code(name)}, split {source['split']}: {shared}. Its numbers may flatter.")

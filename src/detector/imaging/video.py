@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 import av
 import numpy as np
@@ -36,10 +37,14 @@ def video_frame(path: str | os.PathLike, position: float, *, max_pixels: int | N
     return _decoded(path, times, round(position * (len(times) - 1)), max_pixels)
 
 
-def video_frames(path: str | os.PathLike, count: int, *, max_pixels: int | None = None) -> list[Image.Image]:
-    """Decode the frames of a video that `spread` names, as `video_frame` decodes one. Raises as it does."""
+def video_frames(path: str | os.PathLike, count: int, *, max_pixels: int | None = None) -> Iterator[Image.Image]:
+    """Decode the frames of a video that `spread` names, one after the other, as `video_frame` decodes one.
+
+    Raises as it does.
+    """
     times = _times(path, max_pixels)
-    return [_decoded(path, times, number, max_pixels) for number in spread(len(times), count)]
+    for number in spread(len(times), count):
+        yield _decoded(path, times, number, max_pixels)
 
 
 def frame_count(path: str | os.PathLike, max_pixels: int | None = None) -> int:

@@ -4,6 +4,7 @@ Pictures are decoded by threads (Pillow lets go of Python's lock while it decode
 computes.
 """
 
+import dataclasses
 import hashlib
 import io
 import itertools
@@ -11,7 +12,7 @@ import json
 import math
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from detector.export import runtimes
 from detector.imaging import decoding, looks
 from detector.imaging.preprocessing import Preprocessing, decoded
 from detector.imaging.suffixes import VIDEO_SUFFIXES
+from detector.imaging.video import video_frames
 from detector.predict import verdicts
 from detector.predict.bundles import check
 from detector.predict.verdicts import Answer, Band, Verdict
@@ -50,19 +52,27 @@ class Model:
     temperature: float
     band: Band | None  # of a bundle from before there was one
     preprocessing: Preprocessing
-    frame: float  # which frame of a video: 0 = first, 1 = last
+    frame: float  # which frame of a video, where it is one: 0 = first, 1 = last
+    frames: int  # of a video, spread evenly over it; its logit is their mean
     threads: int
     facts: Mapping[str, str]  # all that the file says of itself
     session: onnxruntime.InferenceSession
 
     @classmethod
     def open(
-        cls, bundle: Path | str, *, threads: int = 0, file: str | None = None, source: str | None = None
+        cls,
+        bundle: Path | str,
+        *,
+        threads: int = 0,
+        file: str | None = None,
+        source: str | None = None,
+        frames: int | None = None,
     ) -> "Model":
         """Open a bundle: its folder, or one ONNX file in it.
 
         `threads`: 0 for all cores. `file`: a name in the folder. `source`: the source whose preprocessing to use,
-        where sources of the training set were preprocessed differently.
+        where sources of the training set were preprocessed differently. `frames`: by how many frames to judge a
+        video, None for as many as the pipeline took.
 
         Raises `DetectorError` for a file that is no such model, or that does not have its checksum.
         """
@@ -87,6 +97,7 @@ class Model:
                 band=Band.of(json.loads(facts["band"])) if "band" in facts else None,
                 preprocessing=_way(path, json.loads(facts["preprocessing"]), source),
                 frame=float(facts.get("frame", FRAME)),
+                frames=frames or int(facts.get("frames", 1)),
                 threads=threads,
                 facts=facts,
                 session=session,
@@ -112,6 +123,13 @@ class Model:
     @property
     def caveats(self) -> list[str]:
         """Caveats that every reader of a verdict must know, one sentence each."""
+        fitted = int(self.facts.get("frames", 1))
+        if fitted != self.frames:
+            return [
+                f"videos are judged by {self.frames} frame{'s' * (self.frames > 1)}, while probabilities and the "
+                f"range of unsure verdicts were fitted to {fitted}",
+                *dataclasses.replace(self, frames=fitted).caveats,
+            ]
         if self.band is None:
             return [
                 "this bundle says nothing about when it is sure, so no verdict is unsure for being a close call; "
@@ -166,25 +184,27 @@ class Model:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def pixels(self, item: Item) -> np.ndarray:
-        """Preprocess an image to what the network sees, of several looks the middle: uint8 (size, size, 3).
+        """Preprocess an image to what the network sees: uint8 (size, size, 3).
 
-        Raises `decoding.BadImageError`, or whatever Pillow or FFmpeg raise.
+        Of several looks the middle, of several frames that in the middle of those. Raises
+        `decoding.BadImageError`, or whatever Pillow or FFmpeg raise.
         """
-        return self.preprocessing.apply(self._rgb(item), self._hash(item))
+        digest = self._hash(item)
+        found = [self.preprocessing.apply(image, digest) for image in self._images(item)]
+        return found[len(found) // 2]
 
     def explain(self, item: Item) -> np.ndarray:
         """Explain a verdict: uint8 (n, n, 3), what the network sees, the evidence in colour (`explanation`).
 
-        Of several looks the middle, with what speaks for the verdict of all. Raises as `pixels` and
+        Of several looks or frames the middle, with what speaks for the verdict of all. Raises as `pixels` and
         `explanation.overlay` do.
         """
         from detector.predict import explanation  # imported here: it needs onnx, which takes a while
 
-        if self.looks == 1:
-            return explanation.overlay(self, self.pixels(item))
-        image, digest = self._rgb(item), self._hash(item)
-        logit = float(looks.mean(self.logits(self.preprocessing.views(image, digest)), self.looks)[0])
-        return explanation.overlay(self, self.preprocessing.apply(image, digest), logit)
+        views = self._views(item, fast=True)[0]
+        if len(views) == 1:
+            return explanation.overlay(self, views[0])
+        return explanation.overlay(self, self.pixels(item), float(looks.mean(self.logits(views), len(views))[0]))
 
     def logits(self, pictures: np.ndarray, batch: int = BATCH) -> np.ndarray:
         """Logits, float32 (n,), of `pictures`, uint8 (n, size, size, 3); above 0 = real."""
@@ -199,12 +219,17 @@ class Model:
         # The same as 1 / (1 + exp(logit / temperature)), whose exp can be too large.
         return (1 - math.tanh(logit / self.temperature / 2)) / 2
 
-    def _rgb(self, item: Item) -> Image.Image:
+    def _images(self, item: Item) -> Iterator[Image.Image]:
+        """The image, or the frames of a video, one after the other."""
         limit = self.preprocessing.max_pixels
         if isinstance(item, tuple):
-            return decoded(io.BytesIO(item[1]), limit)
+            yield decoded(io.BytesIO(item[1]), limit)
+            return
         video = Path(item).suffix.lower() in VIDEO_SUFFIXES
-        return decoded(item, limit, self.frame if video else None)
+        if video and self.frames > 1:
+            yield from video_frames(item, self.frames, max_pixels=limit)
+        else:
+            yield decoded(item, limit, self.frame if video else None)
 
     def _hash(self, item: Item) -> str:
         """SHA-256 of the file, where pixels depend on it."""
@@ -212,12 +237,18 @@ class Model:
             return ""
         return hashlib.sha256(item[1]).hexdigest() if isinstance(item, tuple) else sha256(item)
 
-    def _try_views(self, item: Item, fast: bool) -> np.ndarray | str:
-        """uint8 (views, size, size, 3), all looks at the image itself first; or what is wrong with it."""
-        try:
-            image, digest = self._rgb(item), self._hash(item)
+    def _views(self, item: Item, fast: bool) -> np.ndarray:
+        """All that is seen of an item, uint8 (copies, n, size, size, 3), itself first: n looks at each copy."""
+        digest, parts = self._hash(item), []
+        for image in self._images(item):
             copies = [image] if fast else [image, *(change(image) for change in verdicts.CHANGES.values())]
-            return np.concatenate([self.preprocessing.views(copy, digest) for copy in copies])
+            parts.append(np.stack([self.preprocessing.views(copy, digest) for copy in copies]))
+        return np.concatenate(parts, axis=1)
+
+    def _try_views(self, item: Item, fast: bool) -> np.ndarray | str:
+        """As `_views`; or what is wrong with the item."""
+        try:
+            return self._views(item, fast)
         except DetectorError:  # not the file's fault
             raise
         except FileNotFoundError:
@@ -226,23 +257,29 @@ class Model:
             return decoding.reason(error, Path(_name(item)))
 
     def _answers(self, group: list[tuple[str, np.ndarray | str]], batch: int) -> list[Answer]:
-        good = [views for _, views in group if not isinstance(views, str)]
+        good = [views.reshape(-1, *views.shape[2:]) for _, views in group if not isinstance(views, str)]
         found = self.logits(np.concatenate(good), batch) if good else np.empty(0, np.float32)
-        logits = iter(looks.mean(found, self.looks).tolist())
-        return [
-            Answer(name, None, None, None, error=views)
-            if isinstance(views, str)
-            else self._answer(name, list(itertools.islice(logits, len(views) // self.looks)))
-            for name, views in group
-        ]
+        answers: list[Answer] = []
+        at = 0
+        for name, views in group:
+            if isinstance(views, str):
+                answers.append(Answer(name, None, None, None, error=views))
+                continue
+            copies, seen = views.shape[:2]
+            own = looks.mean(found[at : at + copies * seen], seen).tolist()
+            answers.append(self._answer(name, own, seen // self.looks))
+            at += copies * seen
+        return answers
 
-    def _answer(self, name: str, logits: list[float]) -> Answer:
-        """`logits`: of the image, and of its changed copies if any."""
+    def _answer(self, name: str, logits: list[float], frames: int) -> Answer:
+        """`logits`: of the item, and of its changed copies if any; `frames`: that they are means of."""
         logit, *changed = logits
         if not all(map(math.isfinite, logits)):
             return Answer(name, None, None, None, error="the model gives no number for it")
         verdict, why = verdicts.decide(logit, changed, self.band)
-        return Answer(name, verdict, self.probability_fake(logit), logit, why)
+        return Answer(
+            name, verdict, self.probability_fake(logit), logit, why, frames=frames if frames > 1 else None
+        )
 
 
 def _way(path: Path, ways: Mapping[str, Mapping[str, Any]], source: str | None) -> Preprocessing:

@@ -97,3 +97,4 @@ class Answer:
     logit: float | None  # above 0 = rather real
     why: str = ""
     error: str = ""
+    frames: int | None = None  # of a video that the logit is the mean of, where they are several

@@ -12,6 +12,7 @@ import torch
 
 from detector.core import job, parquet, provenance
 from detector.core.files import read_json, sha256, write_json
+from detector.data.records import file_of
 from detector.experiment.formats import EXPORTED, FILES
 from detector.export import onnx_model, quantization, runtimes
 from detector.imaging import looks
@@ -51,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
         "threshold": THRESHOLD,
         "temperature": calibration.temperature(label, logit),
         "band": calibration.band(label, logit, settings["sure_error"]),
-        "frame": frame(images.part("train")["frame"].dropna()),
+        **frames(images.part("train")),
         "trained_at": meta["git_commit"],
         "trained_dirty": meta.get("dirty"),  # None: trained before this was noted
         "data_fingerprint": meta["data_fingerprint"],
@@ -108,9 +109,16 @@ def main(args: argparse.Namespace) -> None:
     )
 
 
-def frame(positions: pd.Series) -> float:
-    """Frame of videos that training saw (0 = first, 1 = last); the middle one where it saw none."""
-    return float(positions.iloc[0]) if len(positions) else 0.5
+def frames(train: pd.DataFrame) -> dict[str, float]:
+    """Which frame of a video training saw, `frame` (0 = first, 1 = last; the middle one where it saw none).
+
+    Where it saw several of one, also how many, `frames`: the most.
+    """
+    video = train["path"].map(file_of)
+    if (count := int(video.value_counts().max())) > 1:
+        return {"frame": 0.5, "frames": count}
+    positions = train["frame"].dropna()
+    return {"frame": float(positions.iloc[0]) if len(positions) else 0.5}
 
 
 if __name__ == "__main__":
