@@ -269,7 +269,9 @@ def test_what_is_of_no_use_is_one_error_and_nothing_is_written(there, spoil, cha
     assert sorted(there.rglob("*")) == before
 
 
-@pytest.mark.parametrize(("count", "shares"), [(1, (1, 0, 0)), (3, (3, 0, 0)), (4, (2, 0, 2)), (30, (11, 4, 15))])
+@pytest.mark.parametrize(
+    ("count", "shares"), [(1, (1, 0, 0)), (2, (1, 1, 0)), (3, (2, 1, 0)), (4, (1, 1, 2)), (30, (11, 4, 15))]
+)
 def test_a_half_is_held_out_by_content_and_of_three_none(tmp_path, count, shares):
     pictures(tmp_path / "new", count, "bars")
     found = given.read(tmp_path / "new", None, 10**6)
@@ -348,6 +350,8 @@ def test_of_equal_generators_nothing_is_claimed():
     for part in ("A gain is not shown", "No forgetting was shown", "New generator few: nothing can be said. Of 3"):
         assert part in said, said
     assert "gained" not in said
+    assert "not be learned at all" not in said
+    assert "it may not be learned at all" in gains.words(found, {"n": 24, "one": 1})[1]
     (low,) = found.loc[found["source"] == "combined", "difference_low"]
     assert f"of more than {-100 * low:.1f} points" in said
 

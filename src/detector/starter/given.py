@@ -19,7 +19,7 @@ from detector.imaging import decoding, preprocessing
 
 LIST = "list.csv"  # of the copies
 MOST = 100  # images of a class; with more, train anew with all
-FEWEST_TESTED = 4  # from so many on a half is held out; fewer all train
+FEWEST_TESTED = 4  # from so many on a half is held out
 OPTIONS = {REAL: "--real", FAKE: "--fake"}
 
 
@@ -73,8 +73,9 @@ def read(fake: Path, real: Path | None, max_pixels: int) -> Given:
 
     A folder below `fake` is a generator; images beside those are of one that is called like `fake` itself. Of each
     generator, and of the real ones, a half is held out to be tested on, where there are at least `FEWEST_TESTED`;
-    a quarter of the rest is chosen by. Which ones hangs on their contents alone. Raises `DetectorError` for a
-    folder that is none, lies in the other, is empty or holds too many images, and for images that cannot be read.
+    a quarter of the rest, of two at least one, is chosen by. Which ones hangs on their contents alone. Raises
+    `DetectorError` for a folder that is none, lies in the other, is empty or holds too many images, and for images
+    that cannot be read.
     """
     images: list[Image] = []
     copies = 0
@@ -135,7 +136,7 @@ def _shared_out(digests: Sequence[str]) -> Mapping[str, str]:
     order = splits.ordered(digests, 0)
     tested = len(order) // 2 if len(order) >= FEWEST_TESTED else 0
     learned = len(order) - tested
-    valid = round(learned / 4) if tested else 0
+    valid = max(1, round(learned / 4)) if learned > 1 else 0  # without any, no epoch is the best for being learned
     names = ["test"] * tested + ["valid"] * valid + ["train"] * (learned - valid)
     return dict(zip(order, names, strict=True))
 
