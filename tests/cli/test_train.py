@@ -21,7 +21,7 @@ from detector.demo.generate import make_demo
 from detector.experiment.config import config_of
 from detector.starter import checkout, estimate, outcome, overlay, plan, run
 from detector.starter.folders import FEWEST, counted, size_of
-from tests.support import ROOT, chapter
+from tests.support import ROOT, chapter, warm
 from tests.support.samples import write_picture
 from tests.support.workspace import Workspace
 
@@ -323,8 +323,8 @@ def test_two_folders_become_a_bundle_also_when_it_is_stopped_on_the_way(tmp_path
     assert "--plan" in planned
     results = workspace.folder / "results/first"
 
-    def begin(line: str) -> subprocess.Popen:
-        words = [sys.executable, "-m", "detector.cli.main", *line.split()[1:]]
+    def begin(line: str, python: str = sys.executable) -> subprocess.Popen:
+        words = [python, "-m", "detector.cli.main", *line.split()[1:]]
         environment = {**workspace.environment(), "OMP_NUM_THREADS": "1"}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(words, cwd=workspace.folder, env=environment, **pipes)
@@ -342,7 +342,7 @@ def test_two_folders_become_a_bundle_also_when_it_is_stopped_on_the_way(tmp_path
     said, _ = stopped.communicate(timeout=180)
     assert stopped.returncode == 130, said
     assert "the same command goes on from there" in said
-    again = begin(started)
+    again = begin(started, warm.python())
     said, _ = again.communicate()
     assert again.returncode == 0, said
     assert "going on after epoch" in (results / log).read_text()

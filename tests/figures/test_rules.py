@@ -2,13 +2,13 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from detector.core.errors import DetectorError
 from detector.figures import rules
+from tests.support import warm
 from tests.support.figures import texts
 from tests.support.samples import SCRIPTS
 
@@ -34,9 +34,9 @@ rule draw:
 
 
 def test_rules_are_drawn_from_a_second_snakemake_while_the_first_runs(tmp_path: Path) -> None:
-    script = f"{sys.executable} {SCRIPTS / 'figures/rules.py'}"
+    script = f"{warm.python()} {SCRIPTS / 'figures/rules.py'}"
     (tmp_path / "Snakefile").write_text(SNAKEFILE.replace("SCRIPT", script))
-    command = [sys.executable, "-m", "snakemake", "fig.svg", "--cores", "1", "--config", "must_be_given=2"]
+    command = [warm.python(), "-m", "snakemake", "fig.svg", "--cores", "1", "--config", "must_be_given=2"]
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -3,9 +3,8 @@
 import os
 import re
 import subprocess
-import sys
 
-from tests.support import ROOT
+from tests.support import ROOT, warm
 
 # Every rule runs in the one environment that Snakemake itself runs in (pyproject.toml), so none names its own.
 ON_PURPOSE = "Specify a conda environment or container for each rule."
@@ -13,7 +12,7 @@ ON_PURPOSE = "Specify a conda environment or container for each rule."
 
 def test_snakemake_lint():
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--lint"],
+        [warm.python(), "-m", "snakemake", "--lint"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
         stdout=subprocess.PIPE,

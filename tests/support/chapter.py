@@ -4,10 +4,9 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
-from tests.support import ROOT
+from tests.support import ROOT, warm
 
 PAGE = (ROOT / "docs/use.md").read_text()
 
@@ -55,7 +54,7 @@ def run(folder: Path, config: str, results: str, pictures: list[Path], work: Pat
     tools = work / "bin"
     tools.mkdir()
     for name, module in (("detector", "detector.cli.main"), ("snakemake", "snakemake")):
-        (tools / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
+        (tools / name).write_text(f'#!/bin/sh\nexec "{warm.python()}" -m {module} "$@"\n')
         (tools / name).chmod(0o755)
     environment = {
         **os.environ,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.support import ROOT, samples
+from tests.support import ROOT, samples, warm
 
 PARTS = ("Snakefile", "config.yaml", "configs", "profiles", "src", "workflow")
 TINY = {
@@ -65,11 +65,13 @@ class Workspace:
     def configure(self, config: dict) -> None:
         (self.folder / "configs/tiny.yaml").write_text(yaml.safe_dump(config))
 
-    def command(self, *arguments: str, config: str = "configs/tiny.yaml") -> list[str]:
+    def command(
+        self, *arguments: str, config: str = "configs/tiny.yaml", python: str = sys.executable
+    ) -> list[str]:
         """Snakemake's command line, for two jobs at a time that are heard."""
         overlay = ["--configfile", config] if config else []
         return [
-            *(sys.executable, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=2"),
+            *(python, "-m", "snakemake", *arguments, "--cores", "2", "--resources", "gpu=2"),
             "--logger-detector-full",
             *overlay,
         ]
@@ -78,10 +80,12 @@ class Workspace:
         """The environment for it: the copy's own library, not the installed one."""
         return {**os.environ, "PYTHONPATH": str(self.folder / "src")}
 
-    def snakemake(self, *arguments: str, config: str = "configs/tiny.yaml") -> subprocess.CompletedProcess:
-        """Run Snakemake here; output of both streams is in `.stdout`."""
+    def snakemake(
+        self, *arguments: str, config: str = "configs/tiny.yaml", cold: bool = False
+    ) -> subprocess.CompletedProcess:
+        """Run Snakemake here; output of both streams is in `.stdout`. `cold`: each process imports by itself."""
         return subprocess.run(
-            self.command(*arguments, config=config),
+            self.command(*arguments, config=config, python=sys.executable if cold else warm.python()),
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.PIPE,

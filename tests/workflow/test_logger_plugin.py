@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import snakemake_logger_plugin_detector as plugin
+from tests.support import warm
 from tests.support.workspace import ROOT, Workspace
 
 STAGE = """
@@ -61,9 +62,9 @@ def folder(tmp_path) -> Path:
     return tmp_path
 
 
-def command(*arguments: str, kinds: str) -> list[str]:
+def command(*arguments: str, kinds: str, python: str = sys.executable) -> list[str]:
     """Snakemake with the project's profile."""
-    run = [sys.executable, "-m", "snakemake", "--cores", "1", "--config", f"kinds=[{kinds}]"]
+    run = [python, "-m", "snakemake", "--cores", "1", "--config", f"kinds=[{kinds}]"]
     return [*run, "--workflow-profile", str(ROOT / "profiles/default"), *arguments]
 
 
@@ -73,7 +74,7 @@ def environment() -> dict[str, str]:
 
 def lines(folder: Path, *arguments: str, kinds: str) -> tuple[int, list[str]]:
     done = subprocess.run(
-        command(*arguments, kinds=kinds),
+        command(*arguments, kinds=kinds, python=warm.python()),
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,

@@ -433,10 +433,10 @@ def test_touching_every_source_file_reruns_nothing(finished):
 
 
 def test_the_same_seed_gives_the_same_bytes(finished, tmp_path):
-    """One branch again from nothing, in another folder."""
+    """One branch again from nothing, in another folder, each job by a Python of its own."""
     other = Workspace(tmp_path / "again")
     run = "results/tiny/runs/resnet18/seed0"
-    done = other.snakemake(f"{run}/l1-40/predictions/faces140k.parquet")
+    done = other.snakemake(f"{run}/l1-40/predictions/faces140k.parquet", cold=True)
     assert done.returncode == 0, done.stdout
     models = [
         f"{branch}/{name}" for branch in ("baseline", "l1-40") for name in ("model.safetensors", "meta.json")
@@ -657,7 +657,7 @@ def test_names_are_utf_8_in_any_locale(tmp_path, monkeypatch):
     (generator / "r000.png").rename(generator / "rü→.png")
     for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}.items():
         monkeypatch.setenv(name, value)
-    done = workspace.snakemake("results/tiny/data/synthbuster/scan.parquet")
+    done = workspace.snakemake("results/tiny/data/synthbuster/scan.parquet", cold=True)
     assert done.returncode == 0, done.stdout
     paths = pd.read_parquet(workspace.results / "data/synthbuster/scan.parquet")["path"]
     assert f"{generator.name}/rü→.png" in set(paths)
