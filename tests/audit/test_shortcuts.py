@@ -1,6 +1,7 @@
 """On data whose file format, size or compression tells the class, the audit says that metadata alone separates it,
 and by which; on fair data it says that it does not."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,19 @@ def test_a_source_of_fakes_alone_is_held_against_the_real_images_of_the_others(t
     (alone,) = shortcuts_module.verdicts(audited(fakes=tmp_path / "fakes"))
     assert alone["verdict"] == "unknown"
     assert "one class only" in alone["sentence"]
+
+
+def test_what_two_sources_of_one_class_each_have_to_say_is_said_once(tmp_path):
+    """Each is held against the other, which is all there is; beside a third each says something of its own."""
+    for name, other in (("both", None), ("photos", "fake"), ("fakes", "real")):
+        tree(tmp_path / name, {}, {})
+        for folder in tmp_path.glob(f"{name}/*/{other}"):
+            shutil.rmtree(folder)
+    two = audited(photos=tmp_path / "photos", fakes=tmp_path / "fakes")
+    assert [row["source"] for row in shortcuts_module.verdicts(two)] == ["combined"]
+    three = audited(**{name: tmp_path / name for name in ("photos", "fakes", "both")})
+    found = [row["source"] for row in shortcuts_module.verdicts(three)]
+    assert sorted(found) == ["both", "combined", "fakes", "photos"]
 
 
 def test_few_images_are_enough_where_the_format_tells_all(monkeypatch, tmp_path):

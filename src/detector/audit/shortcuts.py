@@ -136,13 +136,18 @@ def _scores(train: np.ndarray, label: np.ndarray, test: np.ndarray) -> np.ndarra
 def verdicts(rows: Sequence[Mapping]) -> list[dict[str, str]]:
     """Verdicts on the rows of `shortcuts`: `check`, `source`, `verdict` and `sentence`, one per test set.
 
-    A single source is not repeated as `combined`. `shortcut`: the interval lies above SEPARATES; `part`: above
-    TELLS; `clean`: below; `unknown`: too few images.
+    What is of the same images is said once: a single source is not repeated as `combined`, nor is that by each of
+    two sources of one class, which are held against each other. `shortcut`: the interval lies above SEPARATES;
+    `part`: above TELLS; `clean`: below; `unknown`: too few images.
     """
     found = []
-    one_source = len({row["testset"] for row in rows}) == 2
-    for row in rows:
-        if row["features"] != ALL or (one_source and row["testset"] == COMBINED):
+    overall = [row for row in rows if row["features"] == ALL]
+    one_source = len(overall) == 2
+    total = {name: overall[-1][name] for name in ("n_train", "n_real", "n_fake")} if overall else {}
+    for row in overall:
+        if one_source and row["testset"] == COMBINED:
+            continue
+        if row["against"] != "own" and not one_source and total.items() <= row.items():
             continue
         name = "all sources together" if row["testset"] == COMBINED else row["testset"]
         if row["against"] != "own":
