@@ -1,6 +1,7 @@
 """Variants that other libraries, or another arithmetic, computed do not stand beside the rest without a word."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,9 @@ def record(python="3.11.7", device="cpu", precision="fp32", **libraries) -> dict
     ],
 )
 def test_what_shapes_results_is_compared_with_the_first_variant_s(other, said):
-    rows = environments.environments({(BASELINE, "trained"): record(), (PRUNED, "trained"): record(**other)})
+    rows = environments.environments(
+        {("", BASELINE, "trained"): record(), ("", PRUNED, "trained"): record(**other)}
+    )
     assert [row["differs"] for row in rows] == ["", said]
     assert environments.mixed(rows) == ([f"resnet18 seed 0 l1-40: trained with {said}"] if said else [])
 
@@ -48,10 +51,10 @@ def test_what_shapes_results_is_compared_with_the_first_variant_s(other, said):
 def test_stages_are_compared_with_their_like():
     """A prediction under a newer torch than the training's is no mixture, if all were predicted under it."""
     new = record(torch="2.15.0")
-    noted = {(variant, "trained"): record() for variant in (BASELINE, PRUNED)}
-    noted |= {(variant, "predicted"): new for variant in (BASELINE, PRUNED)}
+    noted = {("", variant, "trained"): record() for variant in (BASELINE, PRUNED)}
+    noted |= {("", variant, "predicted"): new for variant in (BASELINE, PRUNED)}
     assert environments.mixed(environments.environments(noted)) == []
-    noted[PRUNED, "predicted"] = record()
+    noted["", PRUNED, "predicted"] = record()
     assert len(environments.mixed(environments.environments(noted))) == 1
 
 
@@ -73,6 +76,7 @@ def results(tmp_path):
 
 def run(results: Path, on_mixed: str) -> subprocess.CompletedProcess:
     variants = sorted((results / "runs/resnet18/seed0").iterdir())
+    variants += sorted(results.glob("protocols/*/runs/resnet18/seed0/*"))
     arguments = ["--trained", *variants, "--predicted", *variants, "--on-mixed", on_mixed]
     arguments += ["--output", results / "tables/environments.csv"]
     return subprocess.run([sys.executable, SCRIPT, *arguments], capture_output=True, text=True)
@@ -88,6 +92,17 @@ def test_a_mixture_is_said_in_the_log_the_table_and_the_summary(results):
     assert "not all variants were computed alike\n  resnet18 seed 0 l1-40" in summary._mixed(
         results / "tables/environments.csv"
     )
+
+
+def test_the_networks_of_a_protocol_are_told_apart_from_the_plain_run_s(results):
+    shutil.copytree(results / "runs", results / "protocols/glide/runs")
+    done = run(results, "warn")
+    assert "resnet18 seed 0 l1-40 of the protocol's glide: trained with torch 2.13.0" in done.stderr
+    table = pd.read_csv(results / "tables/environments.csv", keep_default_na=False, dtype=str)
+    rows = table[table["stage"] == "trained"]
+    assert rows[["branch", "kept_out"]].to_numpy().tolist() == [
+        *(["baseline", ""], ["l1-40", ""], ["baseline", "glide"], ["l1-40", "glide"])
+    ]
 
 
 def test_a_mixture_is_an_error_where_the_config_says_so(results):

@@ -670,11 +670,15 @@ def test_a_protocol_trains_its_own_networks_and_leaves_the_plain_run_alone(finis
     before = {path: path.read_bytes() for folder in ("data", "runs", "tables") for path in files_of(study, folder)}
     study.configure({**TINY, "protocol": {"kind": "leave_one_generator_out", "generators": ["glide", "dalle3"]}})
     expected = {"protocol_manifest": 2, "baseline": 2, "predict": 2}
-    expected |= {"generator_matrix": 1, "figure_generator_matrix": 1, "figure_rules": 1}
+    expected |= {"generator_matrix": 1, "figure_generator_matrix": 1, "environments": 1, "figure_rules": 1}
     assert study.stale() == expected
     done = study.snakemake()
     assert done.returncode == 0, done.stdout
+    networks = before.pop(study.results / "tables/environments.csv").count(b",baseline,")
     assert {path: path.read_bytes() for path in before} == before
+    listed = pd.read_csv(study.results / "tables/environments.csv")
+    assert listed["kept_out"].value_counts().to_dict() == {"glide": 2, "dalle3": 2}
+    assert (listed["branch"] == "baseline").sum() == networks + 4
     table = pd.read_csv(study.results / "tables/generator_matrix.csv")
     unseen = table[(table["seen"] == "no") & table["generator"].notna()]
     assert sorted(zip(unseen["held_out"], unseen["generator"], strict=True)) == [("dalle3",) * 2, ("glide",) * 2]

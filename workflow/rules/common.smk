@@ -708,6 +708,12 @@ except DetectorError as error:
 PLACES = [f"protocols/{name}/" for name in KEPT_OUT]
 
 
+def of_protocols(file):
+    """One file of each variant of the networks of a protocol."""
+    branches = PROTOCOL.branches if PROTOCOL else []
+    return [p for place in PLACES for p in variants(file, branches, place=place)]
+
+
 def networks(wildcards, input):
     """A parameter: the folders of variants by what they were trained without, as JSON; "" is the plain run."""
     found = folders(folders(input.predictions))

@@ -338,8 +338,10 @@ rule environments:
         code=code("workflow/scripts/tables/environments.py"),
         trained=variants("meta.json"),
         members=[path for name in ENSEMBLES for path in members("meta.json", name)],
+        protocols=of_protocols("meta.json"),
         fitted=variants("meta.json", arch=CLASSIFIERS),
         predicted=variants("predictions/provenance.json", arch=MEASURED),
+        protocols_predicted=of_protocols("predictions/provenance.json"),
         exported=variants("export.json", DEPLOYED, step=left_out.EXPORTS),
         predicted_exported=variants(
             "exported/provenance.json", DEPLOYED, step=left_out.EXPORTS
@@ -349,9 +351,13 @@ rule environments:
     log:
         f"{LOGS}/environments.log",
     params:
-        trained=lambda wc, input: folders([*input.trained, *input.members]),
+        trained=lambda wc, input: folders(
+            [*input.trained, *input.members, *input.protocols]
+        ),
         fitted=lambda wc, input: folders(input.fitted),
-        predicted=lambda wc, input: folders(folders(input.predicted)),
+        predicted=lambda wc, input: folders(
+            folders([*input.predicted, *input.protocols_predicted])
+        ),
         exported=lambda wc, input: folders(input.exported),
         on_mixed=CONFIG["statistics"]["on_mixed"],
     shell:

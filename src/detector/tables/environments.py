@@ -13,21 +13,22 @@ LIBRARIES: Mapping[str, tuple[str, ...]] = {
     "predicted_exported": ("onnxruntime", "openvino", "torch", "numpy"),
 }
 COLUMNS = (
-    *("arch", "seed", "branch", "stage", "differs", "python", "device", "precision"),
+    *("arch", "seed", "branch", "kept_out", "stage", "differs", "python", "device", "precision"),
     *dict.fromkeys(name for names in LIBRARIES.values() for name in names),
     *("git_commit", "dirty"),
 )
 
 
-def environments(noted: Mapping[tuple[Variant, str], Mapping]) -> list[dict]:
-    """Rows of environments.csv: one for each variant and stage (a key of `LIBRARIES`), in the order of `noted`.
+def environments(noted: Mapping[tuple[str, Variant, str], Mapping]) -> list[dict]:
+    """Rows of environments.csv: one for each variant and stage, in the order of `noted`.
 
-    `noted`: what the stage kept of `provenance.record`, and `plan` (device, precision) where a network ran.
-    `differs` names what is not as it was for the first variant that has the stage; it is empty where nothing is.
+    `noted`: what a stage (a key of `LIBRARIES`) kept of `provenance.record`, and `plan` (device, precision) where
+    a network ran, by what a protocol kept out of its training ("": the plain run), variant and stage. `differs`
+    names what is not as it was for the first variant that has the stage; it is empty where nothing is.
     """
     rows: list[dict] = []
     first: dict[str, tuple[Variant, dict[str, str]]] = {}
-    for (variant, stage), record in noted.items():
+    for (kept_out, variant, stage), record in noted.items():
         shaping = _shaping(stage, record)
         reference, expected = first.setdefault(stage, (variant, shaping))
         differing = [
@@ -37,7 +38,8 @@ def environments(noted: Mapping[tuple[Variant, str], Mapping]) -> list[dict]:
         ]
         rows.append(
             {
-                **{"arch": variant.arch, "seed": variant.seed, "branch": variant.branch, "stage": stage},
+                **{"arch": variant.arch, "seed": variant.seed, "branch": variant.branch},
+                **{"kept_out": kept_out, "stage": stage},
                 **{"differs": "; ".join(differing), **shaping, "python": record["python"]},
                 **{"git_commit": record["git_commit"], "dirty": record.get("dirty")},
             }
@@ -48,7 +50,9 @@ def environments(noted: Mapping[tuple[Variant, str], Mapping]) -> list[dict]:
 def mixed(rows: list[dict]) -> list[str]:
     """A sentence for each row that differs from the first of its stage."""
     return [
-        f"{row['arch']} seed {row['seed']} {row['branch']}: {row['stage']} with {row['differs']}"
+        f"{row['arch']} seed {row['seed']} {row['branch']}"
+        + (f" of the protocol's {row['kept_out']}" if row.get("kept_out") else "")
+        + f": {row['stage']} with {row['differs']}"
         for row in rows
         if row["differs"]
     ]

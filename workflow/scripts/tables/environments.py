@@ -23,7 +23,7 @@ def main(args: argparse.Namespace) -> None:
     folders = {"trained": args.trained, "fitted": args.fitted, "predicted": args.predicted}
     folders |= {"exported": args.exported, "predicted_exported": args.exported}
     noted = {
-        (Variant.of(folder), stage): read_json(folder / FILES[stage])
+        (_kept_out(folder), Variant.of(folder), stage): read_json(folder / FILES[stage])
         for stage, of in folders.items()
         for folder in of
     }
@@ -35,6 +35,12 @@ def main(args: argparse.Namespace) -> None:
             raise DetectorError(f"{text}\nTo compare like with like, {remedy}.")
         logging.warning("%s", text)
     tabular.write_csv(rows, environments.COLUMNS, args.output)
+
+
+def _kept_out(folder: Path) -> str:
+    """Name of a protocol's network, by the folder protocols/{name}/runs/… of a variant; "" in the plain run."""
+    above, name = folder.absolute().parts[-6:-4]
+    return name if above == "protocols" else ""
 
 
 if __name__ == "__main__":
