@@ -117,13 +117,14 @@ def test_without_images_there_is_nothing():
 
 
 def test_videos_count_as_one_with_all_their_frames(tmp_path):
-    """The rule's script: of three frames each, the rows are those of the means, and sizes are in videos."""
+    """The rule's script: one source has three frames of each; its rows are of the means, its size is in videos."""
     columns, offsets = ["clean", *TABLE], (-0.5, 0.0, 0.5)
     whole = logits().assign(group="")
     whole[columns] = whole[columns].astype(np.float32)
     frames = pd.concat([whole] * 3, ignore_index=True)
     frames[columns] += np.repeat(offsets, len(whole)).astype(np.float32)[:, None]
     frames["path"] = [of_frame(path, n) for n in range(3) for path in whole["path"]]
+    frames = pd.concat([frames[frames["source"] == "faces"], whole[whole["source"] == "made"]])
     found = []
     for name, rows in (("one", whole), ("three", frames.sort_values("path", kind="stable"))):
         run = tmp_path / name / "resnet18/seed0/perturbed.parquet"

@@ -27,7 +27,7 @@ from detector.predict.model import Model
 from detector.predict.verdicts import Band
 from tests.support import chapter
 from tests.support.kills import MEASURED, Round, job_of, processes
-from tests.support.samples import write_picture
+from tests.support.samples import write_picture, write_video
 from tests.support.workspace import TINY, Workspace
 
 # Rules that make one table each, and the tables that the audit of leaks makes, with which the manifest begins.
@@ -955,3 +955,45 @@ def test_locks_of_another_workflow_stay(finished):
         assert {path.name for path in folder.iterdir()} == {"1.input.lock", "2.input.lock", "1.output.lock"}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.long
+def test_videos_of_several_frames_are_trained_on_by_frame_and_counted_by_video(tmp_path):
+    """From files to tables; with one frame of each there is no such table in the plan."""
+    study, names = (
+        Workspace(tmp_path / "study"),
+        {"Celeb-real": "id{0}_{1:04d}", "Celeb-synthesis": "id{0}_id9_{1:04d}"},
+    )
+    for folder, name in names.items():
+        for number in range(20):
+            write_video(
+                study.folder / "data/celebdf" / folder / f"{name.format(number % 4, number)}.mp4", frames=7
+            )
+    source = {"root": "data/celebdf", "expect": "any"}
+    parts = {"use": ["celebdf"], "sources": {"celebdf": source}}
+    small = {
+        "prune": {"methods": {"l1": [0.4]}, "dense_control": False},
+        "search": {**TINY["search"], "trials": 1},
+    }
+    study.configure({**TINY, **small, "data": parts})
+    assert "videos" not in study.stale()
+    study.configure({**TINY, **small, "data": {**parts, "sources": {"celebdf": {**source, "frames": 3}}}})
+    assert study.stale()["videos"] == 1
+    tables = study.results / "tables"
+    wanted = [f"results/tiny/tables/{name}.csv" for name in ("videos", "final_accuracy")]
+    done = study.snakemake(*wanted)
+    assert done.returncode == 0, done.stdout
+    images = pd.read_parquet(study.results / "data/manifest.parquet")
+    video = images["path"].str.replace(r"@frame\d{6}$", "", regex=True)
+    assert len(images) == 120
+    assert (images.groupby(video)["split"].agg(["nunique", "size"]) == [1, 3]).all(axis=None)
+    assert images.groupby("split")["path"].size().to_dict() == {"train": 96, "valid": 12, "test": 12}
+    table = pd.read_csv(tables / "videos.csv").set_index(["branch", "judged_by"])
+    whole = pd.read_csv(tables / "final_accuracy.csv").query("testset == 'celebdf'").set_index("branch")
+    for branch in ("baseline", "l1-40"):
+        logits = pd.read_parquet(study.results / f"runs/resnet18/seed0/{branch}/predictions/celebdf.parquet")
+        means = logits.groupby(logits["path"].str[:-12])[["logit", "label"]].mean()
+        right = ((means["logit"] >= 0) == (means["label"] == 1)).mean()
+        assert table.loc[(branch, "each frame"), ["n", "videos"]].tolist() == [12, 4]
+        assert table.loc[(branch, "all frames"), ["n", "accuracy"]].tolist() == [4, right]
+        assert whole.loc[branch, ["n", "accuracy"]].tolist() == [4, right]
