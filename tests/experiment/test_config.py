@@ -418,7 +418,7 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ),
         (
             {"systems": {"one": {"features": "spectrum", "classifier": "forest"}}},
-            'systems.one.classifier: found "forest", expected one of logistic, mlp, svm',
+            'systems.one.classifier: found "forest", expected one of bilstm, logistic, mlp, svm',
         ),
         (
             {"systems": {"one": {"features": "resnet51@pretrained", "classifier": "svm"}}},

@@ -1,10 +1,11 @@
-"""Drawn training images come with all the frames of their videos; all other images stay."""
+"""Drawn training images come with all the frames of their videos, which are sequences; all other images stay."""
 
+import numpy as np
 import pandas as pd
 
 from detector.data import splits
 from detector.data.records import file_of, of_frame
-from detector.models.dataset import Images
+from detector.models.dataset import Images, sequences
 
 
 def table() -> pd.DataFrame:
@@ -33,3 +34,17 @@ def test_parts_share_no_video():
     files = [set(part.part("train")["path"].map(file_of)) for part in parts]
     assert not files[0] & files[1]
     assert len(files[0] | files[1]) == 20
+
+
+def test_sequences_are_the_frames_of_each_video_by_their_numbers():
+    """Of files of one name in two sources, numbers of more digits than six, and rows in any order."""
+    numbers = (3, 20, 999_999, 1_000_000)
+    rows = [(source, of_frame("a.mp4", number)) for source in ("one", "two") for number in numbers]
+    rows += [("one", "b.png"), ("two", "c.png"), ("one", of_frame("d.mp4", 7))]
+    mixed = pd.DataFrame(rows, columns=["source", "path"]).sample(frac=1, random_state=3)
+    found = [list(mixed.iloc[own].itertuples(index=False, name=None)) for own in sequences(mixed)]
+    assert sorted(found) == sorted([rows[:4], rows[4:8], rows[8:9], rows[9:10], rows[10:]])
+    assert any((np.diff(own) < 0).any() for own in sequences(mixed)), "the rows were mixed"
+    firsts = [own.min() for own in sequences(mixed)]
+    assert firsts == sorted(firsts)
+    assert sequences(mixed.iloc[:0]) == []

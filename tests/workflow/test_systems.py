@@ -11,12 +11,14 @@ import pytest
 from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.core.files import read_json, sha256, write_json
+from detector.data.records import file_of, number_of, of_frame
 from detector.imaging.looks import Looks
 from detector.imaging.normalisation import IMAGENET
 from detector.models import checkpoints, classifiers, devices, features, inference, networks
 from detector.models.dataset import Images
 from detector.models.inference import PREDICTION_COLUMNS
-from detector.stats.predictions import ONE_LOOK
+from detector.stats.predictions import ONE_LOOK, by_video
+from detector.training import bilstm
 from detector.training.fit import fit
 from tests.support.samples import load_script
 from tests.support.workspace import TINY, Workspace
@@ -121,6 +123,52 @@ def test_a_classifier_s_logit_is_the_mean_of_those_of_its_looks(study, images):
     found = parquet.read(folder / "predictions/a.parquet")["logit"]
     assert found.to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert abs(found - once).max() > 1e-3, "the same would prove nothing"
+
+
+ORDERED = {"features": "spectrum", "classifier": "bilstm"}
+
+
+def test_a_classifier_of_sequences_says_the_same_of_each_frame_of_a_video(study, images, monkeypatch):
+    """By the frames in the order of their numbers, also where rows come in another, look by look."""
+    monkeypatch.setattr(bilstm, "EPOCHS", 2)
+    table = images.table.sort_values(["source", "split", "label"])
+    within = table.groupby(["source", "split", "label"]).cumcount()
+    video = table["split"] + "-" + table["label"].astype(str) + "-" + (within // 3).astype(str)
+    paths = [of_frame(of, 7 * number) for of, number in zip(video, within % 3, strict=True)]
+    mixed = table.assign(path=paths).sample(frac=1, random_state=1)
+    videos = Images(mixed, images.stores, images.preprocessing)
+    monkeypatch.setattr(Images, "open", lambda *given: videos)
+    some = Looks(4, (SIZE - 4,))
+    folder = study(ORDERED, looks=some)
+    meta = read_json(folder / "meta.json")
+    assert (meta["train_images"], meta["train_sequences"]) == (48, 16)
+    arrays = {name: t.numpy() for name, t in checkpoints.load_weights(folder / "model.safetensors").items()}
+    saved = parquet.read(folder / "predictions/a.parquet")
+    rows = videos.part("test", "a").reset_index(drop=True)
+    where = devices.plan("cpu", "fp32", 1, SIZE)
+    values = features.features(None, videos.batches(rows, where.torch_device).looking(some), where)
+    values = values.reshape(len(rows), 4, -1)
+    for _, own in rows.groupby(rows["path"].map(file_of)):
+        order = sorted(own.index, key=lambda row: number_of(rows["path"][row]))
+        seen = [classifiers.logits(arrays, values[order, look], [np.arange(len(order))])[0] for look in range(4)]
+        assert saved["logit"][own.index].nunique() == 1
+        assert saved["logit"][order[0]] == pytest.approx(np.mean(seen), rel=1e-5, abs=1e-6)
+    whole = by_video(saved)
+    assert len(whole) == 4 < len(saved) == 10
+    assert set(whole["logit"]) == set(saved["logit"])
+    assert whole["logit"].nunique() == 4
+
+
+def test_a_classifier_of_sequences_without_videos_warns_that_each_is_one_image(study, monkeypatch, caplog):
+    monkeypatch.setattr(bilstm, "EPOCHS", 1)
+    said = "waves seed 0: no training video has several frames here, so each sequence is one image; set `frames`"
+    folder = study(ORDERED)
+    assert read_json(folder / "meta.json")["train_sequences"] == 48
+    assert said in caplog.text
+    caplog.clear()
+    study(SPECTRUM)
+    assert said not in caplog.text
+    assert "train_sequences" not in read_json(folder / "meta.json")
 
 
 def test_a_network_s_logit_is_the_mean_of_those_of_its_looks_beside_that_of_one(tmp_path, images, seen):

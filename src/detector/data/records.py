@@ -42,6 +42,11 @@ def file_of(path: str) -> str:
     return _FRAME.sub("", path) if FRAME in path else path
 
 
+def number_of(path: str) -> int:
+    """Number of the frame that a path is of; of an image itself 0."""
+    return int(path.rpartition(FRAME)[2]) if path != file_of(path) else 0
+
+
 def located(path: str, pairs: str | os.PathLike | None) -> str:
     """Path to join to the source's root to reach a record's file: its path, or an absolute one below `pairs`.
 

@@ -11,7 +11,7 @@ import torch
 from detector.core import parquet
 from detector.core.files import read_json
 from detector.data import identity
-from detector.data.records import file_of
+from detector.data.records import file_of, number_of
 from detector.data.store import open_store, verify
 from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.imaging.preprocessing import Preprocessing
@@ -64,7 +64,7 @@ class Images:
         Strata are source, class and generator; frames of a video are drawn together, as one.
         """
         rows = self.part("train")
-        keys = rows["source"] + "/" + rows["path"].map(file_of)
+        keys = _files(rows)
         drawn = rows[~keys.duplicated()]
         strata = list(drawn[["source", "label", "generator"]].itertuples(index=False, name=None))
         left = rows.index[~keys.isin(choose(strata, list(keys[drawn.index])))]
@@ -80,3 +80,18 @@ class Images:
         Files, labels, splits and order count; test images do not.
         """
         return identity.fingerprint(self.table, self.preprocessing)
+
+
+def sequences(rows: pd.DataFrame) -> list[np.ndarray]:
+    """Positions of the frames of each video, int, in the order of their numbers; an image is a sequence of one.
+
+    `rows`: of the manifest. Videos and images come in the order of their first rows.
+    """
+    file, frame = pd.factorize(_files(rows))[0], rows["path"].map(number_of).to_numpy()
+    order = np.lexsort((frame, file))
+    parts = np.split(order, np.flatnonzero(np.diff(file[order])) + 1)
+    return [part for part in parts if len(part)]  # of no rows none
+
+
+def _files(rows: pd.DataFrame) -> "pd.Series[str]":
+    return rows["source"] + "/" + rows["path"].map(file_of)

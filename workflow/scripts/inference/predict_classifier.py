@@ -14,7 +14,7 @@ from detector.imaging import looks
 from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
 from detector.models import checkpoints, classifiers, devices, features, inference
-from detector.models.dataset import Images
+from detector.models.dataset import Images, sequences
 
 
 def main(args: argparse.Namespace) -> None:
@@ -33,8 +33,10 @@ def main(args: argparse.Namespace) -> None:
 
     def found(rows: pd.DataFrame, name: str) -> np.ndarray:
         batches = images.batches(rows, where.torch_device).looking(args.looks)
-        values = classifiers.logits(arrays, features.features(network, batches, where, name))
-        return looks.mean(values, batches.looks)
+        values = features.features(network, batches, where, name)
+        # A sequence is of one look at each frame; a look is the same window of all of them.
+        seen = [own * batches.looks + look for own in sequences(rows) for look in range(batches.looks)]
+        return looks.mean(classifiers.logits(arrays, values, seen), batches.looks)
 
     inference.write(args.folder, images, str(args.model), found)
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})

@@ -17,7 +17,7 @@ from detector.experiment.variants import BASELINE
 from detector.imaging.normalisation import IMAGENET, KEY, Normalisation
 from detector.models import checkpoints, devices, features
 from detector.models import classifiers as saved
-from detector.models.dataset import Images
+from detector.models.dataset import Images, sequences
 from detector.training import classifiers
 
 
@@ -37,12 +37,19 @@ def main(args: argparse.Namespace) -> None:
     network = None if named is None else features.body(named, args.network, images.size)
     if (most := how.get("images")) is not None:
         images = images.trained_on(partial(splits.subset, count=most, seed=args.seed))
+    ordered = classifiers.KINDS[how["classifier"]].sequences
     found = {}
     for split in ("train", "valid"):
-        batches = images.batches(images.part(split), plan.torch_device)
-        values = features.features(network, batches, plan, f"{title}: {split}")
-        found[split] = values, images.part(split)["label"].to_numpy()
+        rows = images.part(split)
+        values = features.features(network, images.batches(rows, plan.torch_device), plan, f"{title}: {split}")
+        found[split] = classifiers.Labelled(values, rows["label"].to_numpy(), sequences(rows) if ordered else None)
         logging.info("%s: %d features of %d images, %s", title, values.shape[1], len(values), split)
+    if ordered and len(found["train"].each) == len(found["train"].label):
+        logging.warning(
+            "%s: no training video has several frames here, so each sequence is one image; set `frames` of a "
+            "source of videos, or choose another classifier",
+            title,
+        )
     fitted = classifiers.fit(how["classifier"], found["train"], found["valid"], args.seed, title)
     checkpoints.save_weights(args.model, {name: torch.from_numpy(array) for name, array in fitted.arrays.items()})
     used = 0 if network is None else network.parameters_used
@@ -52,7 +59,8 @@ def main(args: argparse.Namespace) -> None:
             **{"arch": args.system, "seed": args.seed, "branch": BASELINE, "sparsity": 0.0},
             **{"system": how, "start": start, "network": named and {"name": named, "sha256": digest}},
             **{"chosen": fitted.chosen, "tried": fitted.tried, "valid_accuracy": fitted.valid_accuracy},
-            **{"train_images": len(found["train"][1]), "features": int(found["train"][0].shape[1])},
+            **{"train_images": len(found["train"].label), "features": int(found["train"].features.shape[1])},
+            **({"train_sequences": len(found["train"].each)} if ordered else {}),
             "total_parameters": used + saved.size(fitted.arrays),
             "image_size": images.size,
             "preprocessing": dict(images.preprocessing),
@@ -67,7 +75,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--system", required=True, help="name of the system")
-    parser.add_argument("--seed", type=int, required=True, help="of which images are taken, and of an mlp")
+    parser.add_argument("--seed", type=int, required=True, help="of which images are taken, of an mlp or bilstm")
     parser.add_argument("--config", required=True, help="JSON: system, runtime, and what its network starts from")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
