@@ -4,7 +4,6 @@ cannot use before it writes anything, and claims what held-out images show, and 
 import json
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +23,7 @@ from detector.data import identity, kinds
 from detector.experiment.branches import branches
 from detector.imaging.preprocessing import Preprocessing
 from detector.starter import adaptation, gains, given, origin, run
-from tests.support import ROOT, chapter
+from tests.support import ROOT, chapter, warm
 from tests.support.workspace import TINY, Workspace
 
 SIDE = 32
@@ -72,7 +71,7 @@ BUNDLE = "results/tiny/runs/small_cnn/seed0/l1-30/bundle"
 
 
 def adapt(workspace: Workspace, *arguments: str) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-m", "detector.cli.main", "adapt", *arguments]
+    words = [warm.python(), "-m", "detector.cli.main", "adapt", *arguments]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     environment = {**workspace.environment(), "OMP_NUM_THREADS": "1"}
     return subprocess.run(words, cwd=workspace.folder, env=environment, **pipes)
