@@ -53,27 +53,29 @@ class BiLstm:
 
         Each sequence counts the same. The number of threads is the caller's matter.
         """
-        recipe = self.recipe
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
+            torch.manual_seed(self.recipe.seed)
             self.network = Network(train[0][0].shape[1])
-        optimizer, order = make_optimizer(self.network, recipe), np.random.default_rng(recipe.seed)
-        best, since, kept = np.inf, 0, self.network.state_dict()
-        for epoch in range(recipe.epochs):
-            for sequences, label in _batches(train, order.permutation(len(train[1])), recipe.batch_size):
-                loss = _loss(self.network, sequences, label) / recipe.batch_size
+            self.network.load_state_dict(self._best(train, valid))
+        return self
+
+    def _best(self, train: Examples, valid: Examples) -> dict[str, torch.Tensor]:
+        optimizer, size = make_optimizer(self.network, self.recipe), self.recipe.batch_size
+        kept: dict[str, torch.Tensor] = self.network.state_dict()
+        lowest, since = np.inf, 0
+        for epoch in range(self.recipe.epochs):
+            for sequences, label in _batches(train, torch.randperm(len(train[1])).numpy(), size):
+                loss = _loss(self.network, sequences, label) / size
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-            loss_now = self._validated(valid)
-            since += 1
-            if epoch == 0 or loss_now < best:
-                best, since = loss_now, 0
+            now, since = self._validated(valid), since + 1
+            if epoch == 0 or now < lowest:
+                lowest, since = now, 0
                 kept = {name: weight.clone() for name, weight in self.network.state_dict().items()}
             if since >= PATIENCE:
                 break
-        self.network.load_state_dict(kept)
-        return self
+        return kept
 
     @torch.no_grad()
     def _validated(self, valid: Examples) -> float:
