@@ -179,6 +179,7 @@ def images():
             "frame": np.float32("nan"),
             "row": [*range(8), *range(8)],
             "label": np.arange(16) % 2,
+            "generator": ["gan", ""] * 8,
             "split": (["train"] * 4 + ["valid"] * 2 + ["test"] * 2) * 2,
         }
     )

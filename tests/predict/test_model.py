@@ -348,14 +348,14 @@ def test_the_order_is_kept_and_no_more_than_a_few_are_taken_ahead(model, tmp_pat
     path, taken, ahead = grey(tmp_path, 255), [], []
     late, release = tmp_path / "late.png", threading.Event()
     shutil.copy(path, late)
-    real = Model._rgb
+    real = Model._images
 
     def slow(self, item):
         if item == late:
             release.wait(10)
-        return real(self, item)
+        yield from real(self, item)
 
-    monkeypatch.setattr(Model, "_rgb", slow)
+    monkeypatch.setattr(Model, "_images", slow)
 
     def items():
         for number in range(2000):

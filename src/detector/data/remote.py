@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from detector.core.errors import DetectorError, listing
-from detector.core.files import canonical, write_json
+from detector.core.files import canonical, publish, write_json
 
 PREFIX = "s3://"
 
@@ -64,7 +64,7 @@ def keep(copy: Path, expected: Mapping[str, int], files: Path, done: Path) -> No
         except OSError:
             shutil.copy2(copy / path, target)
     shutil.rmtree(files, ignore_errors=True)
-    os.replace(fresh, files)
+    publish(fresh, files)
     write_json(done, found)
 
 
