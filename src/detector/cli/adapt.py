@@ -1,19 +1,17 @@
 """`detector adapt`: a bundle learns a new generator from a few images; says what it gained and what it forgot."""
 
-import logging
-import shlex
 import textwrap
 import time
 from pathlib import Path
 
-from detector.cli import status
-from detector.cli.train import DONE, FAILED, duration
+from detector.cli import pipeline
+from detector.cli.pipeline import DONE, FAILED
+from detector.cli.train import duration
 from detector.core import job, machine, tabular
 from detector.core.files import write_text
 from detector.experiment.config import used_sources
 from detector.starter import adaptation, checkout, gains, run
 
-log = logging.getLogger(__name__)
 TABLE, REPORT = "tables/adaptation.csv", "report.md"
 
 
@@ -27,17 +25,7 @@ def adapt(bundle: Path, *, results: Path, fake: Path, real: Path | None, out: Pa
     job.say(described(made, bundle))
     made.write(out)
     snakemake, begun = run.command(made.file, machine.cores(), 1, made.targets), time.monotonic()
-    job.say(f"\nRunning {shlex.join(snakemake)}\n")
-    said: set[str] = set()
-
-    def look() -> None:
-        for line in status.at_work(out):
-            if line not in said:
-                job.say(f"{'':>21}{line}")
-            said.add(line)
-
-    if run.run(root, snakemake, (out / adaptation.PLAN).absolute(), look):
-        log.error("a stage failed, as said above; what was finished is kept, the same command goes on from there")
+    if pipeline.run(root, snakemake, out / adaptation.PLAN, out):
         return FAILED
     before, after = (out / made.folder(one) for one in (made.before, made.after))
     table = gains.compared(before, after, list(used_sources(made.config)), made.source)

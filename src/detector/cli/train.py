@@ -1,12 +1,11 @@
 """`detector train`: shows the plan, writes its overlay, runs the pipeline, says what came of it."""
 
-import logging
-import shlex
 import textwrap
 import time
 from pathlib import Path
 
-from detector.cli import status, summary
+from detector.cli import pipeline, summary
+from detector.cli.pipeline import DONE, FAILED
 from detector.core import job, machine
 from detector.core.files import write_json, write_text
 from detector.core.labels import FAKE, REAL, SPLIT_NAMES
@@ -14,8 +13,6 @@ from detector.data.records import NO_GENERATOR
 from detector.starter import checkout, outcome, run
 from detector.starter.plan import CONFIG, RECORD, Plan, make
 
-log = logging.getLogger(__name__)
-DONE, FAILED = 0, 1
 SHOWN = 6  # generators that are named
 USES = dict(zip(SPLIT_NAMES, ("train", "choose by", "test"), strict=True))
 
@@ -44,17 +41,7 @@ def train(
         write_text(out / CONFIG, made.text)
     write_json(out / RECORD, made.record)
     snakemake, begun = run.command(made.file, machine.cores(), made.networks), time.monotonic()
-    job.say(f"\nRunning {shlex.join(snakemake)}\n")
-    said: set[str] = set()
-
-    def look() -> None:
-        for line in status.at_work(out):
-            if line not in said:
-                job.say(f"{'':>21}{line}")
-            said.add(line)
-
-    if run.run(root, snakemake, (out / RECORD).absolute(), look):
-        log.error("a stage failed, as said above; what was finished is kept, the same command goes on from there")
+    if pipeline.run(root, snakemake, out / RECORD, out):
         return FAILED
     job.say(f"\nDone in {duration(time.monotonic() - begun)}.\n{ended(out)}")
     return DONE
