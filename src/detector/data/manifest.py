@@ -24,6 +24,7 @@ each image that is used:
 import logging
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -209,10 +210,8 @@ def _limit(name: str, part: pd.DataFrame, limit: Mapping[str, int], seed: int) -
             f"for {', '.join(SPLIT_NAMES)}"
         )
     for split_name, most in limit.items():
-        of = part.path.map(file_of)
-        members = part[(part.split == split_name) & ~of.duplicated()]
-        if len(members) > most:
-            strata = list(zip(members.label.tolist(), members.generator, strict=True))
-            kept = splits.subset(strata, list(of[members.index]), most, seed)
-            part = part[(part.split != split_name) | of.isin(kept)]
+        members = part[part.split == split_name]
+        draw = partial(splits.subset, count=most, seed=seed)
+        kept = splits.drawn(members, ("label", "generator"), members.path.map(file_of), draw)
+        part = part.drop(index=members.index[~kept])
     return part

@@ -8,10 +8,17 @@ the rest.
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from detector.core.errors import DetectorError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+Choice = Callable[
+    [Sequence[Hashable], Sequence[str]], set[str]
+]  # draws: the keys of those, by strata and keys of all
 Fractions = tuple[float, float, float]  # shares of train, valid and test; they sum to 1
 STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
 
@@ -88,6 +95,18 @@ def subset(strata: Sequence[Hashable], keys: Sequence[str], count: int, seed: in
     for stratum in by_remainder[: count - sum(quota.values())]:
         quota[stratum] += 1
     return {key for stratum, m in members.items() for key in ordered(m, seed)[: quota[stratum]]}
+
+
+def drawn(
+    rows: "pd.DataFrame", strata: Sequence[str], files: "pd.Series[str]", choose: Choice
+) -> "pd.Series[bool]":
+    """Whether `choose` draws each row, bool: rows of one file, the frames of a video, are one item.
+
+    `strata`: names of columns; `files`: the file of each row.
+    """
+    first = ~files.duplicated()
+    kinds = list(rows.loc[first, list(strata)].itertuples(index=False, name=None))
+    return files.isin(choose(kinds, list(files[first])))
 
 
 def part(strata: Sequence[Hashable], keys: Sequence[str], number: int, of: int, seed: int) -> set[str]:

@@ -1,6 +1,6 @@
 """Data set of a job: the manifest with the packed stores of its sources."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,15 +10,12 @@ import torch
 
 from detector.core import parquet
 from detector.core.files import read_json
-from detector.data import identity
+from detector.data import identity, splits
 from detector.data.records import file_of, number_of
 from detector.data.store import open_store, verify
 from detector.imaging.normalisation import IMAGENET, Normalisation
 from detector.imaging.preprocessing import Preprocessing
 from detector.models.batches import Batches
-
-# What draws some of the images: given the stratum and the key of each, the keys of those.
-Choice = Callable[[Sequence[Hashable], Sequence[str]], set[str]]
 
 
 @dataclass(frozen=True)
@@ -58,17 +55,14 @@ class Images:
         rows = self.table[self.table["split"] == split]
         return rows if source is None else rows[rows["source"] == source]
 
-    def trained_on(self, choose: Choice) -> "Images":
+    def trained_on(self, choose: splits.Choice) -> "Images":
         """The same with some of the training images alone: those that `choose` draws.
 
         Strata are source, class and generator; frames of a video are drawn together, as one.
         """
         rows = self.part("train")
-        keys = _files(rows)
-        drawn = rows[~keys.duplicated()]
-        strata = list(drawn[["source", "label", "generator"]].itertuples(index=False, name=None))
-        left = rows.index[~keys.isin(choose(strata, list(keys[drawn.index])))]
-        return replace(self, table=self.table.drop(index=left))
+        kept = splits.drawn(rows, ("source", "label", "generator"), _files(rows), choose)
+        return replace(self, table=self.table.drop(index=rows.index[~kept]))
 
     def batches(self, rows: pd.DataFrame, device: torch.device) -> Batches:
         """Batches of these rows of the manifest. Raises `DetectorError` where there are none."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import repeat
 
 import numpy as np
@@ -30,10 +31,8 @@ def choose(rows: pd.DataFrame, limit: int, seed: int) -> pd.DataFrame:
     """
     kept = pd.Series(False, index=rows.index)
     for _, part in rows.groupby("source"):
-        path = part["path"].map(file_of)
-        drawn = part[~path.duplicated()]
-        strata = list(zip(drawn["label"].tolist(), drawn["generator"], strict=True))
-        kept[part.index] = path.isin(splits.subset(strata, list(path[drawn.index]), limit, seed))
+        draw = partial(splits.subset, count=limit, seed=seed)
+        kept[part.index] = splits.drawn(part, ("label", "generator"), part["path"].map(file_of), draw)
     return rows[kept]
 
 

@@ -152,7 +152,7 @@ def _change(row: dict[str, Any]) -> str:
 
 def _interval(row: dict[str, Any]) -> tuple[float, float]:
     """That of groups, where there are some."""
-    kind = "grouped" if row.get("grouped_low") == row.get("grouped_low") is not None else "difference"
+    kind = "grouped" if pd.notna(row["grouped_low"]) else "difference"
     return row[f"{kind}_low"], row[f"{kind}_high"]
 
 

@@ -14,12 +14,13 @@ from torch import nn
 from detector.core import tabular
 from detector.core.errors import DetectorError
 from detector.core.files import finish_state, write_json
+from detector.data.splits import Choice
 from detector.experiment import spaces
 from detector.imaging.normalisation import KEY, Normalisation
 from detector.models import devices, networks
 from detector.models.batches import Batches
 from detector.models.checkpoints import save_weights
-from detector.models.dataset import Choice, Images
+from detector.models.dataset import Images
 from detector.models.devices import Plan
 from detector.models.networks import (
     HELD_IN_TRAINING,
