@@ -8,7 +8,7 @@ import signal
 import pytest
 import torch
 
-from benchmarks import common, gpu, step
+from benchmarks import common, gpu, gpu_parts, step
 from detector.core.errors import DetectorError
 
 
@@ -30,7 +30,7 @@ class Here:
 
 
 def one_by_one(calls):
-    """As `gpu.beside`, in this process."""
+    """As `gpu_parts.beside`, in this process."""
     ended = []
     for function, arguments in calls:
         try:
@@ -50,8 +50,8 @@ def here(monkeypatch):
 
     made = []
     monkeypatch.setattr(common, "Side", Here)
-    monkeypatch.setattr(gpu, "beside", one_by_one)
-    monkeypatch.setattr(gpu.os, "kill", kill)
+    monkeypatch.setattr(gpu_parts, "beside", one_by_one)
+    monkeypatch.setattr(gpu_parts.os, "kill", kill)
     monkeypatch.setattr(torch, "compile", lambda network: made.append(network) or network)
     return made
 
@@ -80,7 +80,7 @@ def said(folder, name):
 
 @pytest.mark.parametrize("part", gpu.PARTS)
 def test_each_part_runs_dry_and_its_table_has_no_figure(part, tmp_path, here):
-    if part == "compiled" and gpu.lacks(gpu.PARTS[part], gpu.Setting(True, tmp_path, tmp_path, None), 720):
+    if part == "compiled" and gpu.lacks(gpu.PARTS[part], gpu_parts.Setting(True, tmp_path, tmp_path, None), 720):
         pytest.skip("no C++ compiler here")
     assert gpu.main(arguments(tmp_path, part, dry=True), in_process) == 0
     found = said(tmp_path, part)
@@ -110,7 +110,7 @@ def test_a_part_that_is_done_is_not_run_again_and_a_killed_or_failed_one_is(tmp_
     with pytest.raises(KeyboardInterrupt):
         gpu.main(three, start)
     assert "| memory | **failed**: was killed before its end |" in gpu.table(
-        gpu.Setting(False, tmp_path / "out", tmp_path, None)
+        gpu_parts.Setting(False, tmp_path / "out", tmp_path, None)
     )
     assert gpu.main(three, start) == 1, "one failed"
     assert begun == ["masked", "memory", "memory", "worker"]
@@ -158,7 +158,7 @@ def test_what_a_part_lacks_is_said_aloud_and_the_others_go_on(tmp_path, card, mo
 
 def test_an_archive_that_is_not_there_or_too_large_and_a_gpu_without_bf16(tmp_path, card, monkeypatch):
     part, archive = gpu.PARTS["precision"], tmp_path / "cifake.tar.xz"
-    setting = gpu.Setting(False, tmp_path, tmp_path, archive)
+    setting = gpu_parts.Setting(False, tmp_path, tmp_path, archive)
     assert gpu.lacks(part, setting, 720) == f"no CIFAKE: {archive} is not there"
     archive.touch()
     assert gpu.lacks(part, setting, 720) is None
@@ -199,8 +199,8 @@ def test_cifake_is_read_from_its_archive_as_from_a_folder(tmp_path):
     for number, place in enumerate((folder, archive)):
         work = tmp_path / str(number)
         work.mkdir()
-        setting = gpu.Setting(True, tmp_path, work, gpu.Path(place))
-        train, valid, test, label = gpu.cifake(setting)
+        setting = gpu_parts.Setting(True, tmp_path, work, gpu_parts.Path(place))
+        train, valid, test, label = gpu_parts.cifake(setting)
         plan = setting.plan(32)
         assert [len(part(plan)) for part in (train, valid, test)] == [18, 2, 4]
         images = [images for images, _ in test(plan).evaluate(8)]
@@ -210,7 +210,7 @@ def test_cifake_is_read_from_its_archive_as_from_a_folder(tmp_path):
 
 
 def test_a_part_that_takes_too_long_is_stopped(tmp_path):
-    setting = gpu.Setting(True, tmp_path, tmp_path, None)
+    setting = gpu_parts.Setting(True, tmp_path, tmp_path, None)
     gpu.apart("masked", setting, 0.2)
     found = gpu.noted("masked", setting)
     assert (found["status"], found["why"]) == (gpu.FAILED, "stopped after 0 s")
@@ -218,10 +218,10 @@ def test_a_part_that_takes_too_long_is_stopped(tmp_path):
 
 def test_what_a_killed_training_and_two_workers_came_to_is_told(tmp_path, here):
     """The figures that a dry run leaves out; on a CPU a resumed training is the unbroken one."""
-    setting = gpu.Setting(True, tmp_path, tmp_path, None)
-    resumed = [row[1:] for row in gpu.resume(setting)]
+    setting = gpu_parts.Setting(True, tmp_path, tmp_path, None)
+    resumed = [row[1:] for row in gpu_parts.resume(setting)]
     assert resumed == [("-9", "met"), ("1", "met"), ("0.00e+00", ""), ("0.00e+00", "")]
-    assert next(gpu.worker(setting))[1:] == ("2 and 0", "met"), "one after the other here"
+    assert next(gpu_parts.worker(setting))[1:] == ("2 and 0", "met"), "one after the other here"
 
 
 def test_what_compiling_gives_is_ours_alone_and_by_the_clock_that_is_asked_for(
@@ -229,7 +229,7 @@ def test_what_compiling_gives_is_ours_alone_and_by_the_clock_that_is_asked_for(
 ):
     ticks = iter(range(10**6))
     monkeypatch.setattr(step.time, "process_time", lambda: float(next(ticks)))
-    args = gpu.step_arguments(gpu.Setting(True, tmp_path, tmp_path, None), 2)
+    args = gpu_parts.step_arguments(gpu_parts.Setting(True, tmp_path, tmp_path, None), 2)
     args.cpu_seconds = True
     step.compare_compiled(args)
     assert len(here) == 1, "one side of three is compiled"
@@ -243,11 +243,11 @@ def test_what_compiling_gives_is_ours_alone_and_by_the_clock_that_is_asked_for(
 @pytest.mark.long
 def test_processes_beside_and_apart_are_processes(tmp_path):
     """One of two that train at the same time is killed in earnest, and goes on; a part runs by its command."""
-    setting = gpu.Setting(True, tmp_path, tmp_path, None)
-    calls = [(gpu.trained, (setting, tmp_path / name, name == "killed")) for name in ("killed", "other")]
-    (killed, nothing), (code, other) = gpu.beside(calls)
+    setting = gpu_parts.Setting(True, tmp_path, tmp_path, None)
+    calls = [(gpu_parts.trained, (setting, tmp_path / name, name == "killed")) for name in ("killed", "other")]
+    (killed, nothing), (code, other) = gpu_parts.beside(calls)
     assert (killed, nothing, code, other["before"]) == (-signal.SIGKILL, None, 0, 0)
-    gone_on = gpu.trained(setting, tmp_path / "killed")
+    gone_on = gpu_parts.trained(setting, tmp_path / "killed")
     assert gone_on["before"] == 1
     assert gone_on["losses"] == other["losses"]
     gpu.apart("evaluation", setting, 120)

@@ -16,9 +16,8 @@ from detector.core.errors import DetectorError
 if TYPE_CHECKING:
     import pandas as pd
 
-Choice = Callable[
-    [Sequence[Hashable], Sequence[str]], set[str]
-]  # draws: the keys of those, by strata and keys of all
+# What draws some of the items: the keys of those, by the strata and keys of all.
+Choice = Callable[[Sequence[Hashable], Sequence[str]], set[str]]
 Fractions = tuple[float, float, float]  # shares of train, valid and test; they sum to 1
 STUDY_FRACTIONS = (0.8, 0.1, 0.1)  # train, valid, test
 
