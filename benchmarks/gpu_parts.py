@@ -151,12 +151,12 @@ def step_arguments(setting: Setting, batch: int) -> argparse.Namespace:
 
 def masked(setting: Setting) -> Iterator[Row]:
     """A training step that keeps 40 % of the weights at zero, against a dense one."""
-    size, batch = setting.of(224, 16), setting.of(64, 4)
+    arch, size, batch = setting.of("resnet50", "small_cnn"), setting.of(224, 16), setting.of(64, 4)
     plan = setting.plan(size)
     images, labels = next(drawn(plan, batch, size).train(batch, seed=0, epoch=1, flip=0.5))
 
     def side(sparse: bool) -> Callable[[], float]:
-        model = plan.place(networks.build(setting.of("resnet50", "small_cnn"))).train()
+        model = plan.place(networks.build(arch)).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, fused=True)
         weights = networks.prunable(model)
         kept = masks.like(weights, masks.global_l1(weights, 0.4)) if sparse else None
@@ -174,21 +174,21 @@ def masked(setting: Setting) -> Iterator[Row]:
 
     seconds = common.interleave({"dense": side(False), "masked": side(True)}, setting.of(7, 1))
     for name, found in seconds.items():
-        yield f"resnet50, {size} px, batch {batch}: {name} step, ms", common.spread(found, 1000, 2), ""
+        yield f"{arch}, {size} px, batch {batch}: {name} step, ms", common.spread(found, 1000, 2), ""
     yield "masked × dense", common.ratio(seconds["masked"], seconds["dense"])[1], ""
 
 
 def evaluation(setting: Setting) -> Iterator[Row]:
     """Logits as `predict` computes them, fp32."""
-    size, count = setting.of(224, 16), setting.of(4096, 8)
+    arch, size, count = setting.of("resnet50", "small_cnn"), setting.of(224, 16), setting.of(4096, 8)
     plan = setting.plan(size, "fp32")
-    model = networks.build(setting.of("resnet50", "small_cnn"))
+    model = networks.build(arch)
     batches = drawn(plan, count, size)
     seconds = common.interleave(
         {"all": timed(setting, lambda: inference.logits(model, batches, plan), 1)}, setting.of(5, 1)
     )
     rates = [count / each for each in seconds["all"]]
-    yield f"resnet50, {size} px, fp32 without TF32: images/s", common.spread(rates, digits=0), ""
+    yield f"{arch}, {size} px, fp32 without TF32: images/s", common.spread(rates, digits=0), ""
 
 
 def memory(setting: Setting) -> Iterator[Row]:
@@ -259,18 +259,19 @@ def worker(setting: Setting) -> Iterator[Row]:
 
 def precision(setting: Setting) -> Iterator[Row]:
     """fp32 against bf16 on CIFAKE: accuracy on its test images after three epochs."""
+    arch = setting.of("resnet18", "small_cnn")
     train, valid, test, label = cifake(setting)
     right = {}
     for name in ("fp32", "bf16"):
         plan = setting.plan(32, name)
         recipe = Recipe("Adam", 1e-3, 256, epochs=setting.of(3, 1), patience=None, flip=0.5, seed=0)
-        model = networks.build(setting.of("resnet18", "small_cnn"), seed=0, size=32)
+        model = networks.build(arch, seed=0, size=32)
         result = fit(model, train(plan), valid(plan), recipe, plan, title=name)
         exact = setting.plan(32, "fp32")  # logits are fp32 whatever training used
         right[name] = decisions.right(label, inference.logits(model, test(exact), exact))
         rates = [row.images_per_second for row in result.history]
-        yield f"resnet18, 32 px, {name}: training, images/s", common.spread(rates, digits=0), ""
-        yield f"resnet18, 32 px, {name}: test accuracy after {recipe.epochs} epochs", accuracy(right[name]), ""
+        yield f"{arch}, 32 px, {name}: training, images/s", common.spread(rates, digits=0), ""
+        yield f"{arch}, 32 px, {name}: test accuracy after {recipe.epochs} epochs", accuracy(right[name]), ""
     low, high = (100 * bound for bound in intervals.paired_interval(right["fp32"], right["bf16"]))
     points = 100 * (right["bf16"].mean() - right["fp32"].mean())
     yield "bf16 less fp32, points", f"{points:+.2f} ({low:+.2f} to {high:+.2f})", ""
@@ -278,11 +279,12 @@ def precision(setting: Setting) -> Iterator[Row]:
 
 def baseline(setting: Setting) -> Iterator[Row]:
     """All of CIFAKE at 32 px; goes on where it was stopped, while `--work` is there."""
+    arch = setting.of("resnet18", "small_cnn")
     train, valid, test, label = cifake(setting)
     plan, exact = setting.plan(32), setting.plan(32, "fp32")
     more = {"weight_decay": 0.05, "schedule": "one_cycle"}
     recipe = Recipe("AdamW", 1e-3, 128, epochs=setting.of(15, 1), patience=None, flip=0.5, seed=0, **more)
-    model = networks.build(setting.of("resnet18", "small_cnn"), seed=0, size=32)
+    model = networks.build(arch, seed=0, size=32)
     result = fit(
         *(model, train(plan), valid(plan), recipe, plan),
         state=ResumeState(setting.work / "baseline"),
@@ -290,7 +292,7 @@ def baseline(setting: Setting) -> Iterator[Row]:
     )
     found = decisions.right(label, inference.logits(model, test(exact), exact))
     seconds = sum(row.seconds for row in result.history)
-    yield f"resnet18, 32 px, {len(train(plan)):,} training images: test accuracy", accuracy(found), ""
+    yield f"{arch}, 32 px, {len(train(plan)):,} training images: test accuracy", accuracy(found), ""
     yield f"{len(result.history)} epochs, s", f"{seconds:.0f}", ""
 
 
