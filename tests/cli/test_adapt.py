@@ -246,7 +246,7 @@ def made_for_others(there):
             r"--run: found no images\.npy .*clean --pixels",
         ),
         (lambda p: (p / "results/data/manifest.parquet").unlink(), {}, r"--run: found no .*manifest\.parquet"),
-        (None, {"fake": "gone"}, "--fake: found nothing there"),
+        (None, {"fake": "gone"}, "--fake: found nothing at .*gone, expected a folder"),
         (lambda p: (p / "empty").mkdir(), {"fake": "empty"}, "empty: found no images"),
         (None, {"real": "new/001.png"}, "--real: found a file at"),
         (None, {"real": "new"}, "one in the other"),
@@ -319,7 +319,9 @@ def test_what_was_gained_and_what_was_forgotten_are_told_apart():
         **{("new", "n"): "better", ("old", "real"): "undecided", ("old", "a"): "worse"},
         **{("old", "b"): "undecided", ("old", "all"): "worse"},
     }
-    assert found.loc[("old", "a"), "mcnemar_p_holm"] == pytest.approx(4 * 2 * 0.5**15)
+    assert found.loc[("old", "a"), "mcnemar_p_holm"] == pytest.approx(3 * 2 * 0.5**15), "of three old parts"
+    whole = found.loc[("old", "all")]
+    assert whole["mcnemar_p_holm"] == whole["mcnemar_p"], "all together are one question of their own"
     said = " ".join(gains.words(found.reset_index(), {"n": 24}))
     for part in (
         "New generator n: 0.0% called right before, 83.3% after, of 12",
@@ -330,6 +332,22 @@ def test_what_was_gained_and_what_was_forgotten_are_told_apart():
     ):
         assert part in said, said
     assert "b " not in said.partition("Forgotten")[2].partition("All old")[0]
+
+
+def test_where_the_interval_leaves_zero_out_and_the_test_does_not_reject_both_are_said():
+    before = YES * 20 + NO * 9 + YES * 71
+    found = gains.table(
+        sets(
+            old=[logits("old", before, NO * 20 + YES * 9 + YES * 71, "a")],
+            new=[logits("new", YES * 12, YES * 12, "n")],
+        ),
+        "new",
+    ).set_index(["part", "generator"])
+    row = found.loc[("old", "all")]
+    assert row["mcnemar_p"] >= 0.05 and row["difference_high"] < 0 and row["verdict"] == "undecided"
+    said = " ".join(gains.words(found.reset_index(), {"n": 24}))
+    assert "The interval says that some was forgotten, the test does not show it." in said
+    assert "No forgetting was shown" not in said
 
 
 def test_of_equal_generators_nothing_is_claimed():

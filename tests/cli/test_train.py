@@ -155,7 +155,7 @@ def folder(path: Path, count: int, name: str = "{}.png") -> None:
 @pytest.mark.parametrize(
     ("spoil", "arguments", "words"),
     [
-        (None, {"real": "none"}, "REAL_DIR: found nothing there at .*none, expected a folder"),
+        (None, {"real": "none"}, "REAL_DIR: found nothing at .*none, expected a folder"),
         (None, {"fake": "photos/1.png"}, "FAKE_DIR: found a file at"),
         (None, {"fake": "photos/../photos"}, "found the same folder twice"),
         (None, {"real": "made/a"}, "REAL_DIR: found .*made/a, which lies in FAKE_DIR"),

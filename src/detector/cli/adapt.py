@@ -69,5 +69,5 @@ def report(made: adaptation.Adaptation, bundle: Path, new: Path, sentences: list
 Both networks saw the same test images: of the new source those that were held out, by which nothing was trained
 or chosen, of the old ones the run's own test parts, less copies of images that are trained with now. The logits
 are the pipeline's, in fp32. Intervals are paired, by groups where the sources know some; p are of McNemar's exact
-test, corrected (Holm) over all old parts, and over the new ones. `{TABLE}` has every part.
+test, corrected (Holm) over the old parts, and over the new ones. `{TABLE}` has every part.
 """

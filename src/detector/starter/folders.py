@@ -46,7 +46,7 @@ def check_apart(real: Path, fake: Path, out: Path) -> None:
     """
     for name, folder in (("REAL_DIR", real), ("FAKE_DIR", fake)):
         if not folder.is_dir():
-            found = "a file" if folder.exists() else "nothing there"
+            found = "a file" if folder.exists() else "nothing"
             raise DetectorError(f"{name}: found {found} at {folder}, expected a folder of images")
     if os.path.samefile(real, fake):
         raise DetectorError(f"found the same folder twice, {real}; expected one of photographs and one of fakes")

@@ -82,7 +82,7 @@ def read(fake: Path, real: Path | None, max_pixels: int) -> Given:
     folders = {FAKE: fake, **({} if real is None else {REAL: real})}
     for label, folder in folders.items():
         if not folder.is_dir():
-            found = "a file" if folder.exists() else "nothing there"
+            found = "a file" if folder.exists() else "nothing"
             raise DetectorError(f"{OPTIONS[label]}: found {found} at {folder}, expected a folder of images")
     if real is not None and _overlap(fake, real):
         raise DetectorError(f"found {fake} and {real}, one in the other; expected folders beside each other")
