@@ -107,7 +107,7 @@ def test_nothing_is_dropped_at_random():
     assert torch.equal(network.train()(images), network(images))
 
 
-@pytest.mark.parametrize("name", ["convnext_atto", "small_cnn_attention"])
+@pytest.mark.parametrize("name", ["convnext_atto", "small_cnn_attention", "small_resnet"])
 def test_every_step_works_with_a_network_of_timm_and_one_of_ours(name):
     assert trial(name, 32, STEPS) == {}
 
@@ -123,6 +123,15 @@ def convolution(inputs, outputs):
 
 
 SMALL = sum(convolution(*pair) for pair in ((3, 32), (32, 64), (64, 128), (128, 256))) + 257
+
+
+def block(inputs, outputs):
+    """Parameters of two convolutions and, where the width changes, of the way around them."""
+    around = 0 if inputs == outputs else inputs * outputs + 2 * outputs
+    return convolution(inputs, outputs) + convolution(outputs, outputs) + around
+
+
+SMALL_RESNET = convolution(3, 32) + sum(block(*pair) for pair in ((32, 32), (32, 64), (64, 128))) + 129
 GRAMS = sum(convolution(c, 32) + convolution(1, 16) + convolution(16, 32) for c in (3, 64, 64, 64, 128, 256))
 
 
@@ -130,6 +139,7 @@ GRAMS = sum(convolution(c, 32) + convolution(1, 16) + convolution(16, 32) for c 
     ("name", "body", "more"),
     [
         ("small_cnn", None, SMALL),
+        ("small_resnet", None, SMALL_RESNET),
         ("small_cnn_attention", "small_cnn", attention(256)),
         ("resnet18_attention", "resnet18", attention(512)),
         ("resnet18_gram", "resnet18", GRAMS + 6 * 32),
@@ -140,6 +150,14 @@ def test_parameters_of_our_networks_are_those_of_their_layers(name, body, more):
     assert set(networks.described(name)) == {"library", "name", "version"}
     below = networks.parameter_count(networks.build(body)) if body else 0
     assert networks.parameter_count(networks.build(name)) == below + more
+
+
+def test_the_resnet_for_small_images_sees_every_pixel_before_it_halves_the_side():
+    network, sides = networks.build("small_resnet", size=32), []
+    for stage in (network.layer1, network.layer2, network.layer3):
+        stage.register_forward_hook(lambda _, inputs, out: sides.append(out.shape[-1]))
+    network(torch.rand(1, 3, 32, 32))
+    assert sides == [32, 16, 8]
 
 
 def test_self_attention_is_that_of_torch():

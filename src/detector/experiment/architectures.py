@@ -35,7 +35,7 @@ PLUS = "+"  # before a step of preprocessing of its own
 STEPS: dict[str, dict] = {"ela": {"ela": {}}}
 STARTS = "detector.models.starts"  # the module that reads start weights, imported by name
 STUDY = ("resnet10", "resnet18", "resnet34", "resnet50")  # torchvision's, also where timm has the name too
-OWN = ("resnet18_attention", "resnet18_gram", "small_cnn", "small_cnn_attention")  # that no library has
+OWN = ("resnet18_attention", "resnet18_gram", "small_cnn", "small_cnn_attention", "small_resnet")
 # The library's own mark of a network; its list of names takes a second, and torch.
 _REGISTERED = re.compile(r"^@register_model[^\n]*\ndef (\w+)\(", re.MULTILINE)
 

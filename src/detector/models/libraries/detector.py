@@ -1,5 +1,6 @@
-"""Networks of our own, for systems of the study's comparison that no library has (docs/study.md says of which).
+"""Networks of our own that no library has.
 
+They are systems of the study's comparison (docs/study.md says of which), and `small_resnet` for small images.
 `resnet18_attention` and `small_cnn_attention` have self-attention as the last layer of their last stage.
 """
 
@@ -12,6 +13,7 @@ from torch import nn
 from detector.models import heads
 from detector.models.attention import SelfAttention
 from detector.models.small_cnn import WIDTHS, SmallCnn
+from detector.models.small_resnet import SmallResNet
 
 HEAD = "fc"
 PACKAGES: dict[str, str] = {}  # that hold weights, by network
@@ -24,6 +26,7 @@ def create(name: str, size: int, classes: int = 1) -> nn.Module:
         "small_cnn_attention": _small_with_attention,
         "resnet18_attention": _resnet_with_attention,
         "resnet18_gram": _resnet_with_gram_blocks,
+        "small_resnet": SmallResNet,
     }[name](classes)
 
 
