@@ -14,7 +14,7 @@ DEMO := --cores $(CORES) --resources gpu=$(CORES) --configfile configs/demo.yaml
 
 demo: $(VENV)/installed
 	@echo "The demo makes its own images, trains a network on them, prunes, searches and fine-tunes it five times, tests"
-	@echo "and exports it, to results/demo. Some 5 to 10 minutes on 2 cores; after Ctrl-C the same command goes on."
+	@echo "and exports it, to results/demo. Some 2 to 10 minutes on 2 cores; after Ctrl-C the same command goes on."
 	@$(BIN)/detector demo-data data/demo
 	@$(BIN)/snakemake $(DEMO)
 	@# the report, if a table or figure is newer than it (or it is not there, which find says too)
