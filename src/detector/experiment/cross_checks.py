@@ -69,8 +69,6 @@ def problems(config: Mapping, schema: Mapping) -> list[str]:
     for key, values in shares.items():
         if uneven := [v for v in values if not math.isclose(100 * v, round(100 * v), abs_tol=1e-9)]:
             found.append(f"{key}: {uneven}, expected whole percents such as 0.4 or 0.95")
-    if not any(config["prune"]["methods"].values()):
-        found.append("prune.methods: found no share at all, expected at least one, such as l1: [0.4]")
     if config["prune"]["methods"].get(MATCHED) and config["search"]["share"] == SHARED:
         found.append(
             "prune.methods.matched: with search.share: all the dense control is trained as each branch is, and a "
