@@ -99,6 +99,9 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
     full = config.complete(merge(merge(study, {"prune": {"methods": {"matched": [0.4]}}}), shared), SCHEMA)
     assert branches.searches(full) == {"all": "hpo"}
     assert list(branches.branches(full)) == ["l1-00", "l1-40"]
+    alone = {"prune": {"methods": {"l1": [], "matched": []}, "dense_control": False}}
+    full = config.complete(merge(merge(study, shared), alone), SCHEMA)
+    assert branches.branches(full) == branches.searches(full) == {}, "baselines alone"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,6 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ({"prune": {"methods": {"l1": [1.0]}}}, "prune.methods.l1.0: found 1.0, expected less than 1"),
         ({"prune": {"methods": {"l1": [-0.1]}}}, "prune.methods.l1.0: found -0.1, expected at least 0"),
         ({"prune": {"methods": {"l1": [0.123]}}}, "expected whole percents"),
-        ({"prune": {"methods": {"l1": []}}}, "prune.methods: found no share at all, expected at least one"),
         (
             {"prune": {"methods": {"matched": [0.4]}}, "search": {"share": "all"}},
             "prune.methods.matched: with search.share: all the dense control is trained as each branch is",

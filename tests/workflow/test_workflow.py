@@ -317,6 +317,23 @@ def test_a_search_that_all_branches_share_replaces_theirs_and_no_other_stage_s(f
     assert finished.stale() == {}, "searches of each branch are there still"
 
 
+@pytest.mark.long
+def test_baselines_alone_come_to_their_end_without_any_search(tmp_path):
+    """With all that hangs on a baseline."""
+    study = Workspace(tmp_path / "study")
+    alone = {"prune": {"methods": {"l1": []}, "dense_control": False}, "deploy": {"branches": "all"}}
+    study.configure(
+        {**TINY, **alone, "search": {**TINY["search"], "share": "all"}, "robustness": {"use": ["jpeg-50"]}}
+    )
+    planned = study.stale()
+    assert {"baseline", "predict", "export", "bundle", "probe", "ablation", "figure_curves"} <= set(planned)
+    assert not {job for job in planned if "search" in job or job in ("finetune", "best_hyperparameters")}
+    done = study.snakemake()
+    assert done.returncode == 0, done.stdout
+    assert "KeyError" not in done.stdout, "no rule of branches takes itself for one that makes a baseline"
+    assert study.stale() == {}
+
+
 def test_what_is_cleaned_away_makes_nothing_stale_but_what_needs_pixels_begins_again(finished, tmp_path):
     """Both as `detector clean` says it before it asks."""
     items = cleaning.deletable(finished.results, pixels=True)

@@ -775,8 +775,7 @@ TABLES = expand(
         "audit_groups",
         "audit_metadata",
         "baseline_performance",
-        "best_hyperparameters",
-        "search_luck",
+        *(["best_hyperparameters", "search_luck"] if SEARCHES else []),
         "final_accuracy",
         "significance",
         "ablation",
@@ -854,6 +853,8 @@ FIGURES = [
             for file in drawn.inputs.values()
             if file.startswith("tables/")
         )
+        # Nor of searches, where nothing is searched: baselines alone.
+        and (SEARCHES or not any("{searched}" in file for file in drawn.inputs.values()))
         for file in drawn.files(OPEN)
         for path in expand(f"{FIGURE_DIR}/{file}", arch=runs_of(drawn), seed=SEEDS)
     ),

@@ -55,7 +55,7 @@ rule search:
     benchmark:
         f"{BENCHMARKS}/{{place}}{SEARCH}.tsv"
     wildcard_constraints:
-        branch="|".join(SEARCHES),
+        branch="|".join(SEARCHES) or "-",
     priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:
@@ -196,7 +196,7 @@ rule finetune:
     benchmark:
         f"{BENCHMARKS}/{{place}}finetune-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
-        branch="|".join(BRANCHES),
+        branch="|".join(BRANCHES) or "-",
     priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
     resources:

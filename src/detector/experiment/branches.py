@@ -33,9 +33,10 @@ def _matched(share: float) -> dict:
 def searches(config: Mapping) -> dict[str, str]:
     """Folders of the searches below a run's own, by the branch that each is of: `{branch}/hpo`.
 
-    With `search.share: all` one search is of all branches (`SHARED`), in `hpo`. Matched controls have none.
+    With `search.share: all` one search is of all branches (`SHARED`), in `hpo`. Matched controls have none, nor
+    has a config without branches.
     """
-    if config["search"]["share"] == SHARED:
+    if branches(config) and config["search"]["share"] == SHARED:
         return {SHARED: "hpo"}
     return {name: f"{name}/hpo" for name, how in branches(config).items() if "hyperparameters_of" not in how}
 
