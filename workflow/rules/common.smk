@@ -854,7 +854,9 @@ FIGURES = [
             if file.startswith("tables/")
         )
         # Nor of searches, where nothing is searched: baselines alone.
-        and (SEARCHES or not any("{searched}" in file for file in drawn.inputs.values()))
+        and (
+            SEARCHES or not any("{searched}" in file for file in drawn.inputs.values())
+        )
         for file in drawn.files(OPEN)
         for path in expand(f"{FIGURE_DIR}/{file}", arch=runs_of(drawn), seed=SEEDS)
     ),
