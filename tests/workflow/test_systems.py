@@ -19,6 +19,7 @@ from detector.models.dataset import Images
 from detector.models.inference import PREDICTION_COLUMNS
 from detector.stats.predictions import ONE_LOOK, by_video
 from detector.training import bilstm
+from detector.training import classifiers as fitting
 from detector.training.fit import fit
 from tests.support.samples import load_script
 from tests.support.workspace import TINY, Workspace
@@ -123,6 +124,21 @@ def test_a_classifier_s_logit_is_the_mean_of_those_of_its_looks(study, images):
     found = parquet.read(folder / "predictions/a.parquet")["logit"]
     assert found.to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert abs(found - once).max() > 1e-3, "the same would prove nothing"
+
+
+def test_a_classifier_is_fitted_to_the_looks_that_it_is_asked_about(study, images):
+    some, where = Looks(4, (SIZE - 4,)), devices.plan("cpu", "fp32", 1, SIZE)
+    folder = study(SPECTRUM, looks=some)
+    seen = []
+    for split in ("train", "valid"):
+        rows = images.part(split)
+        values = features.features(None, images.batches(rows, where.torch_device).looking(some), where)
+        seen.append(fitting.Labelled(values, np.repeat(rows["label"].to_numpy(), 4)))
+    expected = fitting.fit("logistic", *seen, seed=0, title="")
+    found = checkpoints.load_weights(folder / "model.safetensors")
+    for name, array in expected.arrays.items():
+        assert found[name].numpy() == pytest.approx(array, rel=1e-4, abs=1e-6), name
+    assert read_json(folder / "meta.json")["train_images"] == 48
 
 
 ORDERED = {"features": "spectrum", "classifier": "bilstm"}

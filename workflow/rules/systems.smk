@@ -41,6 +41,7 @@ rule classifier:
             }
         ),
         network=told_features,
+        looks=TOLD_LOOKS,
     shell:
         "python {input.script:q}"
         " --system {wildcards.system}"
@@ -49,6 +50,7 @@ rule classifier:
         " --manifest {input.manifest:q}"
         " --packs {params.packs:q}"
         " {params.network:q}"
+        " {params.looks:q}"
         " --threads {threads}"
         " --model {output.model:q}"
         " --meta {output.meta:q}"

@@ -76,15 +76,17 @@ class Images:
         return identity.fingerprint(self.table, self.preprocessing)
 
 
-def sequences(rows: pd.DataFrame) -> list[np.ndarray]:
+def sequences(rows: pd.DataFrame, looks: int = 1) -> list[np.ndarray]:
     """Positions of the frames of each video, int, in the order of their numbers; an image is a sequence of one.
 
-    `rows`: of the manifest. Videos and images come in the order of their first rows.
+    `rows`: of the manifest, each with so many looks, which follow each other in what positions are of. A sequence
+    is of one look at each frame, the same window of all. Videos and images come in the order of their first rows.
     """
     file, frame = pd.factorize(_files(rows))[0], rows["path"].map(number_of).to_numpy()
     order = np.lexsort((frame, file))
     parts = np.split(order, np.flatnonzero(np.diff(file[order])) + 1)
-    return [part for part in parts if len(part)]  # of no rows none
+    found = [part for part in parts if len(part)]  # of no rows none
+    return [own * looks + look for own in found for look in range(looks)]
 
 
 def _files(rows: pd.DataFrame) -> "pd.Series[str]":

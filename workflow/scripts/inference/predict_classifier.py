@@ -34,8 +34,7 @@ def main(args: argparse.Namespace) -> None:
     def found(rows: pd.DataFrame, name: str) -> np.ndarray:
         batches = images.batches(rows, where.torch_device).looking(args.looks)
         values = features.features(network, batches, where, name)
-        # A sequence is of one look at each frame; a look is the same window of all of them.
-        seen = [own * batches.looks + look for own in sequences(rows) for look in range(batches.looks)]
+        seen = sequences(rows, batches.looks)
         return looks.mean(classifiers.logits(arrays, values, seen), batches.looks)
 
     inference.write(args.folder, images, str(args.model), found)

@@ -14,6 +14,7 @@ from detector.core.files import sha256, write_json
 from detector.data import splits
 from detector.experiment import systems
 from detector.experiment.variants import BASELINE
+from detector.imaging.looks import Looks
 from detector.imaging.normalisation import IMAGENET, KEY, Normalisation
 from detector.models import checkpoints, devices, features
 from detector.models import classifiers as saved
@@ -41,9 +42,13 @@ def main(args: argparse.Namespace) -> None:
     found = {}
     for split in ("train", "valid"):
         rows = images.part(split)
-        values = features.features(network, images.batches(rows, plan.torch_device), plan, f"{title}: {split}")
-        found[split] = classifiers.Labelled(values, rows["label"].to_numpy(), sequences(rows) if ordered else None)
-        logging.info("%s: %d features of %d images, %s", title, values.shape[1], len(values), split)
+        # Fitted to what it will be asked about: a window at the edge shows other things than the middle does.
+        batches = images.batches(rows, plan.torch_device).looking(args.looks)
+        values = features.features(network, batches, plan, f"{title}: {split}")
+        labels = rows["label"].to_numpy().repeat(batches.looks)
+        each = sequences(rows, batches.looks) if ordered else None
+        found[split] = classifiers.Labelled(values, labels, each)
+        logging.info("%s: %d features of %d images, %s", title, values.shape[1], len(rows), split)
     if ordered and len(found["train"].each) == len(found["train"].label):
         logging.warning(
             "%s: no training video has several frames here, so each sequence is one image; set `frames` of a "
@@ -59,8 +64,8 @@ def main(args: argparse.Namespace) -> None:
             **{"arch": args.system, "seed": args.seed, "branch": BASELINE, "sparsity": 0.0},
             **{"system": how, "start": start, "network": named and {"name": named, "sha256": digest}},
             **{"chosen": fitted.chosen, "tried": fitted.tried, "valid_accuracy": fitted.valid_accuracy},
-            **{"train_images": len(found["train"].label), "features": int(found["train"].features.shape[1])},
-            **({"train_sequences": len(found["train"].each)} if ordered else {}),
+            **{"train_images": len(images.part("train")), "features": int(found["train"].features.shape[1])},
+            **({"train_sequences": len(sequences(images.part("train")))} if ordered else {}),
             "total_parameters": used + saved.size(fitted.arrays),
             "image_size": images.size,
             "preprocessing": dict(images.preprocessing),
@@ -80,6 +85,7 @@ if __name__ == "__main__":
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--packs", type=Path, nargs="+", required=True, help="folders of packed images")
     parser.add_argument("--network", type=Path, help="file of the weights that features are taken from")
+    parser.add_argument("--looks", type=Looks.parse, help="JSON: windows that are seen, if not the middle alone")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--model", type=Path, required=True, help="safetensors to write")
     parser.add_argument("--meta", type=Path, required=True, help="JSON to write")
