@@ -46,7 +46,7 @@ def naive_side(folder: Path, args: argparse.Namespace, loading: bool) -> Callabl
     torch.set_num_threads(args.threads)
     # What everyone sets; where there is no such GPU it does nothing.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-    model = naive.make_model(args.arch).train().to(args.device)
+    model = networks.build(args.arch, size=args.size).train().to(args.device)
     optimizer = naive.make_optimizer("Adam", model, 1e-4)
     loader = naive.make_loader(folder, args.size, args.batch, train=True, workers=args.workers)
     batches = (batch for _ in itertools.count() for batch in loader)
@@ -86,7 +86,7 @@ def our_parts(folder: Path, args: argparse.Namespace, compiled: bool = False) ->
 
     `compiled`: the network, not the optimizer, by `torch.compile`.
     """
-    plan = devices.plan(args.device, "auto", args.threads, args.size)
+    plan = planned(args)
     model = plan.place(networks.build(args.arch)).train()
     network = torch.compile(model) if compiled else model
     recipe = Recipe("Adam", 1e-4, args.batch, epochs=1, patience=None, flip=0.5, seed=0)
@@ -113,9 +113,15 @@ def forever(train: Batches, batch: int) -> Iterator[tuple[torch.Tensor, torch.Te
         yield from train.train(batch, seed=0, epoch=epoch, flip=0.5)
 
 
+def planned(args: argparse.Namespace) -> devices.Plan:
+    """The plan of a training stage of this network at this size."""
+    weights = networks.weights(args.arch, args.size)
+    return devices.plan(args.device, "auto", args.threads, args.size, weights=weights)
+
+
 def introduce(title: str, args: argparse.Namespace) -> None:
     print(f"## {title}: {args.arch}, {args.size} px, batch {args.batch}, {args.threads} thread(s)\n")
-    why = devices.plan(args.device, "auto", args.threads, args.size).why
+    why = planned(args).why
     seconds_of = " of the CPU" if args.cpu_seconds else ""
     print(f"{why}. Milliseconds{seconds_of} a step, median (least–most).\n")
 

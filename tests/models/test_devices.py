@@ -49,3 +49,22 @@ def test_on_a_cpu_torch_refuses_what_would_not_repeat():
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.is_deterministic_algorithms_warn_only_enabled()
     assert not torch.utils.deterministic.fill_uninitialized_memory
+
+
+@pytest.mark.parametrize(
+    ("flags", "size", "weights", "precision", "last"),
+    [
+        ({"amx_bf16"}, 32, None, "fp32", False),
+        ({"amx_bf16"}, 32, 11_000_000, "fp32", False),
+        ({"amx_bf16"}, 32, 300_000, "bf16", True),
+        ({"avx2"}, 32, 300_000, "fp32", True),
+        ({"amx_bf16"}, 224, 25_000_000, "bf16", True),
+        ({"avx2"}, 224, 25_000_000, "fp32", True),
+    ],
+)
+def test_on_a_cpu_size_and_few_weights_decide(monkeypatch, flags, size, weights, precision, last):
+    monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
+    plan = devices.plan("cpu", "auto", torch.get_num_threads(), size, weights=weights)
+    assert (plan.precision, plan.channels_last) == (precision, last)
+    asked = devices.plan("cpu", "fp32", torch.get_num_threads(), size, weights=weights)
+    assert (asked.precision, asked.channels_last) == ("fp32", last)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from detector.core import machine
-from detector.models import latency
+from detector.models import latency, networks
 
 
 class Sleeper(nn.Module):
@@ -100,11 +100,17 @@ def test_the_cpu_is_named():
     assert set(flags.split()) <= set(machine.FLAGS)
 
 
-def test_the_layout_is_the_one_that_models_are_trained_in():
-    """Channels last from 128 px on: a plain layout would make torch look slow."""
+def layout_of(model, size):
+    """Whether a model is timed in the layout channels_last."""
     seen = []
-    model = nn.Sequential(nn.Conv2d(3, 4, 3))
     model.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    for size in (16, 128):
-        latency.eager(model, size, 2, torch.device("cpu"))()
-    assert [images.is_contiguous(memory_format=torch.channels_last) for images in seen] == [False, True]
+    latency.eager(model, size, 2, torch.device("cpu"))()
+    return seen[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_layout_is_the_one_that_models_are_trained_in():
+    """Channels last from 128 px on, and for few weights: a plain layout would make torch look slow."""
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3))
+    assert [layout_of(plain, size) for size in (16, 128)] == [False, True]
+    assert layout_of(networks.build("small_resnet", size=32), 32)
+    assert not layout_of(networks.build("resnet10", size=32), 32)

@@ -152,6 +152,13 @@ def test_parameters_of_our_networks_are_those_of_their_layers(name, body, more):
     assert networks.parameter_count(networks.build(name)) == below + more
 
 
+@pytest.mark.parametrize("name", ["resnet18", "small_resnet", "convnext_atto"])
+def test_weights_are_counted_before_anything_is_removed(name):
+    network = networks.build(name, size=32)
+    assert networks.weights(name, 32) == networks.parameter_count(network)
+    assert all(weight.device.type == "cpu" for weight in network.parameters())
+
+
 def test_the_resnet_for_small_images_sees_every_pixel_before_it_halves_the_side():
     network, sides = networks.build("small_resnet", size=32), []
     for stage in (network.layer1, network.layer2, network.layer3):

@@ -51,6 +51,7 @@ BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
 MEMORY = 8000  # MiB
 AUTO = "auto"
 LARGE = 128  # pixels a side from which on a CPU gains by bf16 (where it has it) and by channels_last
+FEW = 600  # weights a pixel of an image, up to which a network gains by both at any size: its maps are the work
 
 
 def plan(
@@ -59,6 +60,7 @@ def plan(
     threads: int,
     image_size: int,
     *,
+    weights: int | None = None,
     memory: int = MEMORY,
     evaluation_batch: int | str = AUTO,
     alone: bool = False,
@@ -66,7 +68,8 @@ def plan(
     """Choose device, precision and layout, set the number of threads, and ask torch for repeatable arithmetic.
 
     By a rule on hardware and image size, never by a timing, which would differ from run to run, and with it the
-    results. `image_size`: pixels a side; `memory`: MiB. On CUDA the process has a GPU of its own from here on
+    results. `image_size`: pixels a side; `weights`: parameters of the network before anything is removed, None
+    where it is not known; `memory`: MiB. On CUDA the process has a GPU of its own from here on
     (`gpus.take`), unless it is one of a team, whose launcher has taken theirs.
 
     Raises `DetectorError` where CUDA is asked for and missing.
@@ -89,16 +92,16 @@ def plan(
         keep_freed_memory()
     # PyTorch's convolutions round to TF32 on CUDA unless told otherwise; fp32 by name means fp32.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "auto"
-    chosen, why = _precision(device, image_size) if precision == "auto" else (precision, None)
+    chosen, why = _precision(device, image_size, weights) if precision == "auto" else (precision, None)
     why = why or f"{precision} as asked for in runtime.precision"
-    layout = channels_last(device, image_size)
+    layout = channels_last(device, image_size, weights)
     if not layout:
-        why += f"; plain layout: on a CPU channels_last gains from {LARGE} px on"
+        why += f"; plain layout: on a CPU channels_last gains from {LARGE} px on, or with few weights"
     batch = None if evaluation_batch == AUTO else int(evaluation_batch)
     return Plan(device, chosen, layout, threads, why, memory, batch)
 
 
-def _precision(device: str, image_size: int) -> tuple[str, str]:
+def _precision(device: str, image_size: int, weights: int | None) -> tuple[str, str]:
     """fp32 or bf16, and why."""
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -109,13 +112,21 @@ def _precision(device: str, image_size: int) -> tuple[str, str]:
         return "fp32", "fp32: this CPU has neither amx_bf16 nor avx512_bf16"
     if image_size >= LARGE:
         return "bf16", f"bf16: this CPU multiplies in it, and images are ≥ {LARGE} px"
-    return "fp32", f"fp32: below {LARGE} px bf16 gains nothing on a CPU"
+    if _light(image_size, weights):
+        return "bf16", f"bf16: this CPU multiplies in it, and weights are ≤ {FEW} a pixel"
+    return "fp32", f"fp32: below {LARGE} px bf16 gains nothing on a CPU, but for networks of few weights"
 
 
-def channels_last(device: str, image_size: int) -> bool:
+def channels_last(device: str, image_size: int, weights: int | None = None) -> bool:
     """Whether to use the memory layout channels_last for this image size on this device (`cpu` or `cuda`).
 
     On a CPU it pays where convolutions dominate. With small images the weights take as much memory as the
-    activations, and torch converts each weight's gradient from one layout to the other, twice per step.
+    activations, and torch converts each weight's gradient from one layout to the other, twice per step; but not
+    where there are few `weights`.
     """
-    return device != "cpu" or image_size >= LARGE
+    return device != "cpu" or image_size >= LARGE or _light(image_size, weights)
+
+
+def _light(image_size: int, weights: int | None) -> bool:
+    """Whether a network has few weights for the images that it sees."""
+    return weights is not None and weights <= FEW * image_size**2

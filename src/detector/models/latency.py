@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from detector.core import progress
+from detector.models import networks
 from detector.models.devices import channels_last
 
 LATENCY_COLUMNS = ("branch", "latency_ms_median", "latency_ms_p90", "batch", "rounds", "device", "threads")
@@ -54,7 +55,10 @@ def eager(model: nn.Module, image_size: int, batch_size: int, device: torch.devi
 
     In the memory layout that the network was trained in, the faster of the two.
     """
-    layout = torch.channels_last if channels_last(device.type, image_size) else torch.contiguous_format
+    origin = getattr(model, "origin", None)
+    weights = origin and networks.weights(origin.name, image_size)
+    last = channels_last(device.type, image_size, weights)
+    layout = torch.channels_last if last else torch.contiguous_format
     model = model.to(device, memory_format=layout).eval()
     shape = (batch_size, 3, image_size, image_size)
     images = torch.rand(shape, generator=torch.Generator().manual_seed(0)).to(device, memory_format=layout)

@@ -158,6 +158,19 @@ def _is_less(tensor: torch.Tensor, than: torch.Tensor) -> bool:
     return kernel and all(new <= old for new, old in zip(tensor.shape, than.shape, strict=True))
 
 
+def weights(architecture: str, size: int) -> int:
+    """Number of parameters of a network before anything is removed, by shapes alone where it can be built so.
+
+    Raises `DetectorError` as `build` does.
+    """
+    library_of(architectures.network(architecture))  # not below: tensors of its own are no shapes alone
+    try:
+        with torch.device("meta"):
+            return parameter_count(build(architecture, size=size))
+    except Exception:  # of any library: some networks look at their weights when they are built
+        return parameter_count(build(architecture, size=size))
+
+
 def prunable(model: nn.Module) -> list[nn.Parameter]:
     """Weights that pruning may change: those of convolution and linear layers, in module order."""
     return [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]

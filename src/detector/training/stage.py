@@ -68,6 +68,7 @@ class Outputs:
 
 
 def prepare(
+    architecture: str,
     manifest: Path,
     packs: Sequence[Path],
     threads: int,
@@ -75,7 +76,7 @@ def prepare(
     normalisation: Normalisation,
     choose: Choice | None = None,
 ) -> tuple[Images, Plan, Batches, Batches]:
-    """Images, where to compute, training and validation batches.
+    """Images, where to compute, training and validation batches of an architecture.
 
     `packs`: folders of packed images; `threads`: of the CPU; `runtime`: that section of the config;
     `normalisation`: what the network expects; `choose`: which of the training images it sees, None for all.
@@ -84,7 +85,8 @@ def prepare(
     images = Images.open(manifest, packs, normalisation)
     if choose is not None:
         images = images.trained_on(choose)
-    plan = devices.plan(threads=threads, image_size=images.size, **runtime)
+    weights = networks.weights(architecture, images.size)
+    plan = devices.plan(threads=threads, image_size=images.size, weights=weights, **runtime)
     log.info("%s on %d threads (%s)", plan.device, plan.threads, plan.why)
     distributed.join(plan.device)
     train, valid = (images.batches(images.part(split), plan.torch_device) for split in ("train", "valid"))

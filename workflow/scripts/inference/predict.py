@@ -18,8 +18,13 @@ from detector.models.dataset import Images
 def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
     images = Images.open(args.manifest, args.packs, Normalisation.beside(args.model))
+    weights = networks.weights(args.arch, images.size)
     where = devices.plan(
-        precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
+        precision="fp32",
+        threads=args.threads,
+        image_size=images.size,
+        weights=weights,
+        **json.loads(args.runtime),
     )
     model = networks.load(args.arch, checkpoints.load_weights(args.model), images.size)
 

@@ -37,7 +37,7 @@ def main(args: argparse.Namespace) -> None:
     part = settings.get("part")  # of the training images, for one of several networks of a system
     choose = partial(splits.part, **part, seed=args.seed) if part else None
     images, plan, train, valid = stage.prepare(
-        args.manifest, args.packs, args.threads, settings["runtime"], seen, choose
+        args.arch, args.manifest, args.packs, args.threads, settings["runtime"], seen, choose
     )
     model = networks.build(args.arch, args.seed, images.size)
     if started and started.get("whole"):

@@ -25,7 +25,9 @@ def main(args: argparse.Namespace) -> None:
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     best = read_json(args.best)
     seen = Normalisation.beside(args.baseline)
-    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"], seen)
+    images, plan, train, valid = stage.prepare(
+        args.arch, args.manifest, args.packs, args.threads, settings["runtime"], seen
+    )
     baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size)
     model, kept = start.start(baseline, pruning, args.seed)
     recipe = Recipe(**{**settings["recipe"], **found(best)}, seed=args.seed, stream=Stream.FINETUNE)

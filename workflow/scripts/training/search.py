@@ -24,7 +24,9 @@ from detector.training.study import Report
 def main(args: argparse.Namespace) -> None:
     settings, pruning = json.loads(args.config), json.loads(args.pruning)
     seen = Normalisation.beside(args.baseline)
-    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"], seen)
+    images, plan, train, valid = stage.prepare(
+        args.arch, args.manifest, args.packs, args.threads, settings["runtime"], seen
+    )
     pruned, kept = start.start(
         networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size), pruning, args.seed
     )

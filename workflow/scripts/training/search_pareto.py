@@ -29,7 +29,9 @@ def main(args: argparse.Namespace) -> None:
     if space["goal"] is None:
         raise DetectorError("search.goals: found null, expected two, such as [accuracy, parameters]")
     seen = Normalisation.beside(args.baseline)
-    images, plan, train, valid = stage.prepare(args.manifest, args.packs, args.threads, settings["runtime"], seen)
+    images, plan, train, valid = stage.prepare(
+        args.arch, args.manifest, args.packs, args.threads, settings["runtime"], seen
+    )
     baseline = networks.load(args.arch, checkpoints.load_weights(args.baseline), images.size)
     degradations = space["space"].get("augment") or [settings["recipe"]["augment"]]
     # How many trials there are does not change one of them, and workers on unlike machines share one study.
