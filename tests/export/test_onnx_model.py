@@ -13,6 +13,7 @@ from detector.export import onnx_model, runtimes
 from detector.imaging.normalisation import IMAGENET, KEY, Normalisation
 from detector.models import networks
 from detector.models.batches import Batches
+from detector.pruning import channels
 
 SIZE = 32
 FACTS = {"arch": "resnet18", "labels": {"0": "fake", "1": "real"}, "temperature": 1.5, "precision": "fp32"}
@@ -75,6 +76,17 @@ def test_a_resnet50_too(tmp_path):
     onnx_model.save_onnx(tmp_path / "m.onnx", model, SIZE, FACTS)
     found = runtimes.load(tmp_path / "m.onnx", "onnxruntime", 1)(pictures())
     np.testing.assert_allclose(found, logits(model, pictures()), atol=1e-4, rtol=0)
+
+
+def test_a_network_with_fewer_heads_is_exported_as_it_is(tmp_path):
+    """As the rule has it: from weights alone, which say how many heads there are."""
+    name = "small_cnn_attention"
+    weights = channels.smallest(networks.build(name, 0, SIZE)).state_dict()
+    smaller, path = networks.load(name, weights, SIZE), tmp_path / "model.onnx"
+    assert [attention.num_heads for attention in networks.attentions(smaller)] == [1]
+    onnx_model.save_onnx(path, smaller, SIZE, FACTS)
+    found = runtimes.load(path, "onnxruntime", 1)(pictures(4))
+    runtimes.parity(logits(smaller, pictures(4)), found, path, "pictures")
 
 
 def test_the_facts_are_in_the_file(exported):

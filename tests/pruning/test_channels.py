@@ -123,3 +123,101 @@ def test_a_module_that_multiplies_channels_with_each_other_stays_and_its_inputs_
     assert [gram.align[0].in_channels for gram in smaller.grams] == [3, 8, 8, 8, 8, 8]
     again, images = networks.load("resnet18_gram", smaller.state_dict(), 32), torch.rand(1, 3, 32, 32)
     assert torch.allclose(again(images), smaller(images), atol=1e-6)
+
+
+def grouped():
+    """Convolutions of four and of two groups of several channels, and a normalisation of two."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        *(nn.Conv2d(3, 64, 3), nn.BatchNorm2d(64), nn.ReLU()),
+        *(nn.Conv2d(64, 128, 3, groups=4), nn.GroupNorm(2, 128), nn.ReLU(), nn.Conv2d(128, 32, 3, groups=2)),
+        *(nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 1)),
+    ).eval()
+
+
+def reloaded(model, weights):
+    """A fresh network with the smaller weights of another, by their shapes alone."""
+    networks._narrow(model, weights)
+    model.load_state_dict(weights)
+    return model
+
+
+def test_grouped_convolutions_lose_the_same_places_of_each_group():
+    """Channels of zeros go without a change to the logit; groups stay as many, and shapes say how wide."""
+    model = grouped()
+    first, second = model[0], model[3]
+    dead = [16 * group + place for group in range(4) for place in range(0, 16, 2)]
+    with torch.no_grad():
+        for tensor in (first.weight, first.bias, model[1].weight, model[1].bias):
+            tensor[dead] = 0
+        second.weight[:, ::2] = 0
+    count = len(dead) * (27 + 1 + 2) + 128 * 8 * 9
+    smaller = channels.remove_channels(model, count / networks.parameter_count(model))
+    assert networks.parameter_count(model) - networks.parameter_count(smaller) == count
+    assert (smaller[3].in_channels, smaller[3].groups, tuple(smaller[3].weight.shape)) == (32, 4, (128, 8, 3, 3))
+    torch.testing.assert_close(logits(smaller), logits(model), atol=1e-5, rtol=0)
+    assert torch.equal(logits(reloaded(grouped(), smaller.state_dict())), logits(smaller))
+
+
+def test_as_few_channels_as_groups_allow_are_left():
+    smaller = channels.smallest(grouped())
+    layers = [(layer.in_channels, layer.out_channels, layer.groups) for layer in convolutions(smaller)]
+    assert layers == [(3, 8, 1), (8, 8, 4), (8, 8, 2)], "a multiple of 8, and of the groups on either side"
+    assert smaller[4].num_groups == 2
+    again = reloaded(grouped(), smaller.state_dict())
+    assert again[4].num_channels == 8
+    assert torch.equal(logits(again), logits(smaller))
+
+
+def test_heads_that_say_nothing_are_removed_and_shapes_say_how_many_are_left():
+    model = networks.build("small_cnn_attention", 0, 32).eval()
+    (attention,) = networks.attentions(model)
+    width, total = attention.head_dim, attention.attn_dim
+    assert (attention.num_heads, width, total) == (4, 64, 256)
+    dead = torch.arange(2 * width, 3 * width)  # the third
+    with torch.no_grad():
+        for part in range(3):
+            attention.qkv.weight[dead + part * total] = 0
+            attention.qkv.bias[dead + part * total] = 0
+        attention.proj.weight[:, dead] = 0
+    count = 3 * width * (total + 1) + total * width
+    smaller = channels.remove_channels(model, count / networks.parameter_count(model))
+    assert networks.parameter_count(model) - networks.parameter_count(smaller) == count
+    torch.testing.assert_close(logits(smaller), logits(model), atol=1e-5, rtol=0)
+    again = networks.load("small_cnn_attention", smaller.state_dict(), 32)
+    assert [(part.num_heads, part.attn_dim) for part in networks.attentions(again)] == [(3, 192)]
+    assert torch.equal(logits(again), logits(smaller))
+
+
+def test_one_head_of_each_attention_stays_and_the_share_is_of_parameters():
+    model = networks.build("test_vit", 0, 32)
+    assert {part.num_heads for part in networks.attentions(model)} == {2}
+    smallest = channels.smallest(model)
+    assert {part.num_heads for part in networks.attentions(smallest)} == {1}
+    smaller = channels.remove_channels(model, 0.4)
+    left = networks.parameter_count(smaller) / networks.parameter_count(model)
+    assert left == pytest.approx(0.6, abs=0.03)
+    again = networks.load("test_vit", smaller.state_dict(), 32)
+    assert torch.equal(logits(again), logits(smaller))
+    again.train()(IMAGES).sum().backward()
+    assert all(weight.grad is not None for weight in again.parameters())
+
+
+class Beside(nn.Module):
+    """Two convolutions whose channels lie side by side before a grouped one: its groups are of one each."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = nn.Conv2d(3, 16, 3), nn.Conv2d(3, 16, 3)
+        self.grouped, self.out = nn.Conv2d(32, 32, 3, groups=4), nn.Conv2d(32, 16, 3)
+        self.fc = nn.Linear(16, 1)
+
+    def forward(self, images):
+        maps = self.out(self.grouped(torch.cat([self.left(images), self.right(images)], 1)))
+        return self.fc(maps.mean((2, 3)))
+
+
+def test_what_cannot_go_from_all_groups_alike_stays():
+    smaller = channels.smallest(Beside())
+    assert [layer.out_channels for layer in convolutions(smaller)] == [16, 16, 8, 8]
+    assert torch.equal(logits(reloaded(Beside(), smaller.state_dict())), logits(smaller))

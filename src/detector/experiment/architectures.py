@@ -8,6 +8,8 @@ either stands +STEP where its images are made another way than those of the run 
   generator;
 * `synchronised(model)`: the network with batch normalisation over all processes on CUDA;
 * `head(model)`: names of the layers that make logits of features;
+* `attentions(model)`: its modules of self-attention that go on working with fewer heads: each has the layers `qkv`
+  and `proj`, and notes `num_heads`, `head_dim` and `attn_dim`, the product of these;
 * `described(name)`: `mean`, `std`, `interpolation` and `licence` of the library's weights, as far as it says;
 * `PACKAGES`: packages that hold weights, below `models/`, by network;
 * `address(name)`: where the library's weights can be had, None where it has none;
@@ -27,7 +29,7 @@ from pathlib import Path
 from detector.core import extras
 
 PACKAGE, WHAT = "detector.models.libraries", "library of networks"
-CONTRACT = ("create", "synchronised", "head", "described", "PACKAGES", "address", "converted")
+CONTRACT = ("create", "synchronised", "head", "attentions", "described", "PACKAGES", "address", "converted")
 AT = "@"  # between a network and what it starts from
 PLUS = "+"  # before a step of preprocessing of its own
 # Steps of preprocessing that an architecture can have of its own, with what `imaging.preprocessing` calls them and

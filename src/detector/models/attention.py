@@ -18,7 +18,8 @@ class SelfAttention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.heads = channels // HEAD_WIDTH
+        self.num_heads, self.head_dim = channels // HEAD_WIDTH, HEAD_WIDTH
+        self.attn_dim = self.num_heads * self.head_dim
         self.norm = nn.LayerNorm(channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.proj = nn.Linear(channels, channels)
@@ -27,9 +28,9 @@ class SelfAttention(nn.Module):
         """Add to each position of `maps` what it attends to."""
         tokens = maps.flatten(2).transpose(1, 2)
         n, positions, _ = tokens.shape
-        # the width of a head stays where channels of the tokens were removed
-        each = self.qkv(self.norm(tokens)).reshape(n, positions, 3, self.heads, HEAD_WIDTH).permute(2, 0, 3, 1, 4)
-        query, key, value = each.unbind(0)
+        # the width of a head stays where heads, or channels of the tokens, were removed
+        each = self.qkv(self.norm(tokens)).reshape(n, positions, 3, self.num_heads, self.head_dim)
+        query, key, value = each.permute(2, 0, 3, 1, 4).unbind(0)
         found = functional.scaled_dot_product_attention(query, key, value)
-        found = self.proj(found.transpose(1, 2).reshape(n, positions, self.heads * HEAD_WIDTH))
+        found = self.proj(found.transpose(1, 2).reshape(n, positions, self.attn_dim))
         return maps + found.transpose(1, 2).unflatten(2, maps.shape[2:])

@@ -102,6 +102,21 @@ def head(model: nn.Module) -> tuple[str, ...]:
     return names
 
 
+def attentions(model: nn.Module) -> list[nn.Module]:
+    """Modules of self-attention that go on working with fewer heads."""
+    origin = getattr(model, "origin", None)
+    if origin is None:  # not of `build`
+        return []
+    found: list[nn.Module] = library_of(origin.name).attentions(model)
+    return found
+
+
+def count_heads(attention: nn.Module) -> None:
+    """Note in a module of `attentions` how many heads its layers have room for: the width of a head stays."""
+    attention.num_heads = attention.proj.in_features // attention.head_dim
+    attention.attn_dim = attention.num_heads * attention.head_dim
+
+
 def example(model: nn.Module) -> torch.Tensor:
     """An image that the network takes, of zeros: float32 (1, 3, h, w); a small one for the study's ResNets."""
     origin = getattr(model, "origin", None)
@@ -123,8 +138,8 @@ def library_of(architecture: str) -> ModuleType:
 def _narrow(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> bool:
     """Make the tensors of `model` that are larger than those of `weights` as small; whether there were any.
 
-    A layer's own notes of its width go along. Groups of channels stay as many as they are, but where each channel
-    is a group of its own.
+    A layer's own notes of its width go along, and those of attention of its heads. Groups of channels stay as many
+    as they are, but where each channel is a group of its own.
     """
     own = model.state_dict()
     smaller = {
@@ -139,7 +154,7 @@ def _narrow(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> bool:
         if last != "weight":
             continue
         if isinstance(layer, nn.Conv2d):
-            layer.groups = shape[0] * layer.groups // layer.out_channels if old.shape[1] == 1 else layer.groups
+            layer.groups = shape[0] if layer.groups == layer.out_channels else layer.groups
             layer.in_channels, layer.out_channels = shape[1] * layer.groups, shape[0]
         elif isinstance(layer, nn.Linear):
             layer.out_features, layer.in_features = shape
@@ -147,6 +162,10 @@ def _narrow(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> bool:
             layer.normalized_shape = tuple(shape)
         elif hasattr(layer, "num_features"):
             layer.num_features = shape[0]
+        elif hasattr(layer, "num_channels"):
+            layer.num_channels = shape[0]
+    for module in attentions(model) if smaller else []:
+        count_heads(module)
     return bool(smaller)
 
 

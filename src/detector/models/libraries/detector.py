@@ -61,6 +61,11 @@ def head(model: nn.Module) -> tuple[str, ...]:
     return (HEAD,)
 
 
+def attentions(model: nn.Module) -> list[nn.Module]:
+    """Modules of self-attention that go on working with fewer heads."""
+    return [module for module in model.modules() if isinstance(module, SelfAttention)]
+
+
 def described(name: str) -> dict[str, Any]:
     """Nothing: there are no weights of these networks but those that one trains."""
     return {}

@@ -6,7 +6,7 @@ from typing import Any
 
 import timm
 import torch
-from timm.layers import convert_sync_batchnorm
+from timm.layers import Attention, convert_sync_batchnorm
 from torch import nn
 
 RANDOM = ("p", "drop_prob", "drop_rate")  # how layers of timm and torch call the share that they drop
@@ -53,6 +53,15 @@ def head(model: nn.Module) -> tuple[str, ...]:
     found = model.get_classifier()
     layers = found if isinstance(found, tuple | list) else (found,)
     return tuple(name for name, module in model.named_modules() if any(module is layer for layer in layers))
+
+
+def attentions(model: nn.Module) -> list[nn.Module]:
+    """Modules of self-attention that go on working with fewer heads: those of plain transformers."""
+    return [
+        module
+        for module in model.modules()
+        if type(module) is Attention and isinstance(module.norm, nn.Identity) and module.gate is None
+    ]
 
 
 def described(name: str) -> dict[str, Any]:

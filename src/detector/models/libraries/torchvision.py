@@ -34,6 +34,11 @@ def head(model: nn.Module) -> tuple[str, ...]:
     return (HEAD,)
 
 
+def attentions(model: nn.Module) -> list[nn.Module]:
+    """None: there is no attention in these networks."""
+    return []
+
+
 def described(name: str) -> dict[str, Any]:
     """What torchvision says of its weights of a network; nothing where it has none. It names no licence."""
     weights = _weights(name)
