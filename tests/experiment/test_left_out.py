@@ -20,7 +20,7 @@ def study(**changed):
 
 
 def test_zeros_are_one_step_and_what_is_removed_one_for_each_share():
-    steps = ["l1", "gradual", "channels-20", "channels-60", "heat maps", "exported files"]
+    steps = ["l1", "gradual", "channels-20", "channels-60", "heat maps", "exported files", "int8 file"]
     assert left_out.steps(study()) == steps
     assert left_out.steps(study(gradcam={"branches": []}, deploy={"branches": []})) == steps[:4]
 
@@ -45,6 +45,8 @@ def test_the_search_for_two_goals_is_tried_at_its_largest_share():
         (["channels-60"], ["channels-60"]),
         (["heat maps", "gradual"], ["gradual-40", "heat maps"]),
         (["exported files"], ["exported files"]),
+        (["int8 file"], ["int8 file"]),
+        (["exported files", "int8 file"], ["exported files"]),
     ],
 )
 def test_what_hangs_on_a_step_is_left_out_and_controls_stay(failing, gone):

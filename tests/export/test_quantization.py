@@ -142,6 +142,21 @@ def test_calibration_takes_batches_of_one_size_few_at_a_time(source, tmp_path, m
     assert max(held) <= quantization.STRIDE
 
 
+def test_a_graph_whose_shapes_the_library_does_not_find_is_quantised_all_the_same(source, tmp_path, monkeypatch):
+    """Those of ONNX are enough."""
+    theirs, plain = quantization.quant_pre_process, tmp_path / "plain.onnx"
+    quantization.save_int8(plain, source, pictures(16), lambda _: 1.0, 0.0)
+
+    def stumbles(*paths, skip_symbolic_shape=False):
+        if not skip_symbolic_shape:
+            raise TypeError("object of type 'NoneType' has no len()")
+        theirs(*paths, skip_symbolic_shape=True)
+
+    monkeypatch.setattr(quantization, "quant_pre_process", stumbles)
+    quantization.save_int8(tmp_path / "int8.onnx", source, pictures(16), lambda _: 1.0, 0.0)
+    assert loss(tmp_path / "int8.onnx") == pytest.approx(loss(plain), rel=0.1)
+
+
 def test_what_a_killed_attempt_left_goes(source, tmp_path):
     (tmp_path / ".int8.onnx.attempts.1").mkdir()
     (tmp_path / ".int8.onnx.attempts.1/0.onnx").write_bytes(b"half")

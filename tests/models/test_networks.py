@@ -6,17 +6,20 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 import timm
 import torch
 import torch.distributed as dist
+from onnx import numpy_helper
 from torch import nn
 from torchvision.models.resnet import BasicBlock, ResNet
 
 from detector.core import dependencies
 from detector.core.errors import DetectorError
 from detector.experiment import architectures
-from detector.experiment.left_out import EXPORTS, HEAT_MAPS
+from detector.experiment.left_out import EXPORTS, HEAT_MAPS, INT8
+from detector.export import onnx_model, quantization
 from detector.export.trial import trial
 from detector.models import networks
 from detector.models.attention import HEAD_WIDTH, SelfAttention
@@ -27,8 +30,8 @@ from tests.support import ROOT
 
 # docs/networks.md says the same of each.
 WORKS = ("convnext_atto", "mobilenetv2_100", "vit_tiny_patch16_224", "botnet26t_256", "tf_efficientnet_lite0")
-LARGE = ("legacy_xception", "vgg16_bn", "resnet18_attention", "resnet18_gram")
-STEPS = ("channels-40", "gradual", "l1", "random", HEAT_MAPS, EXPORTS)
+LARGE = ("legacy_xception", "vgg16_bn", "resnet18_attention", "resnet18_gram", "resnext50_32x4d")
+STEPS = ("channels-40", "gradual", "l1", "random", HEAT_MAPS, EXPORTS, INT8)
 
 
 def test_the_names_are_those_of_the_library_and_are_read_without_it():
@@ -205,11 +208,40 @@ def test_what_fails_is_said_by_step():
     assert "a zero would not stay one" in found["l1"]
 
 
+def no_numbers(target, source, *_, **__):
+    """A file whose logits are no numbers, made in place of an int8 one."""
+    model = onnx.load(source)
+    for constant in model.graph.initializer:
+        if constant.data_type == onnx.TensorProto.FLOAT:
+            constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant) * np.nan, constant.name))
+    onnx.save(model, target)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"), [(no_numbers, "its logits in int8 are no numbers"), (None, "no such operator")]
+)
+def test_a_network_of_which_int8_alone_fails_keeps_its_other_files(broken, reason, monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError(f"{reason}\nand where")
+
+    monkeypatch.setattr(quantization, "_quantize", broken or fails)
+    assert trial("small_cnn", 32, [EXPORTS, INT8]) == {INT8: reason}
+
+
+def test_where_nothing_can_be_exported_int8_is_not_tried(monkeypatch):
+    def fails(*_, **__):
+        raise RuntimeError("no export")
+
+    monkeypatch.setattr(onnx_model, "save_onnx", fails)
+    monkeypatch.setattr(quantization, "save_int8", lambda *_, **__: pytest.fail("from what?"))
+    assert trial("small_cnn", 32, [EXPORTS, INT8]) == {EXPORTS: "no export"}
+
+
 def test_a_share_that_cannot_be_removed_is_said_before_anything_is_trained():
-    found = trial("vit_tiny_patch16_224", 32, ["channels-20", "channels-99"])
-    assert set(found) == {"channels-99"}, "queries, keys and values keep their heads"
+    found = trial("test_vit", 32, ["channels-20", "channels-99"])
+    assert set(found) == {"channels-99"}, "8 channels of each layer stay, and a head of each attention"
     most = float(re.search(r"at most ([\d.]+)% of its parameters", found["channels-99"])[1]) / 100
-    network = networks.build("vit_tiny_patch16_224", 0, 32)
+    network = networks.build("test_vit", 0, 32)
     assert 1 - networks.parameter_count(channels.smallest(network)) / networks.parameter_count(network) == (
         pytest.approx(most, abs=1e-3)
     )

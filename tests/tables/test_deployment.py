@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from detector.core import tabular
-from detector.experiment.formats import EXPORTED, FILES, KEY, LATENCY_COLUMNS, TRAINED, exported
+from detector.core import parquet, tabular
+from detector.experiment.formats import EXPORTED, FILES, INT8, KEY, LATENCY_COLUMNS, TRAINED, exported
 from detector.experiment.variants import Variant
 from detector.tables.deployment import COLUMNS, deployment
+from tests.support import samples
 
 RUNTIMES = ["onnxruntime", "openvino"]
 BASELINE, CONTROL, SMALL = (Variant("resnet18", 0, name) for name in ("baseline", "l1-00", "channels-40"))
@@ -51,7 +52,7 @@ def rows(tmp_path):
                 key = {"branch": variant.branch, "format": kind, "runtime": runtime, "precision": precision}
                 times = {"latency_ms_median": ms, "latency_ms_p90": ms + 1, "device": "a CPU", "cpu_flags": "avx2"}
                 latencies.append({**key, "batch": batch, "threads": 1, **times})
-    places = [f"torch/{TRAINED}", *exported(RUNTIMES)]
+    places = [f"torch/{TRAINED}", *exported(RUNTIMES, EXPORTED)]
     found = deployment(
         {variant: {key: value // (1 + n) for key, value in FACTS.items()} for n, variant in enumerate(deployed)},
         files,
@@ -67,9 +68,24 @@ def rows(tmp_path):
 
 def test_every_file_of_every_variant_is_there_once_a_batch_size(rows):
     assert rows.index.is_unique
-    assert len(rows) == 2 * 2 * (1 + len(exported(RUNTIMES)))
-    assert len(exported(RUNTIMES)) == 2 + 3 * 2
-    assert {name.split("/")[1] for name in exported(RUNTIMES)} == set(EXPORTED)
+    assert len(rows) == 2 * 2 * (1 + len(exported(RUNTIMES, EXPORTED)))
+    assert len(exported(RUNTIMES, EXPORTED)) == 2 + 3 * 2
+    assert {name.split("/")[1] for name in exported(RUNTIMES, EXPORTED)} == set(EXPORTED)
+
+
+def test_logits_are_read_of_the_files_that_were_timed_and_no_others(tmp_path):
+    script = samples.load_script("tables/deployment")
+    of_int8 = f"exported/onnxruntime/{INT8}"
+    timed = [name for name in (TRAINED, *EXPORTED) if name != INT8]
+    for name in ("predictions", *exported(["onnxruntime"], EXPORTED)):
+        folder = tmp_path / (name if name == "predictions" else f"exported/{name}")
+        parquet.write(predictions(1), folder / "some.parquet")
+    (tmp_path / of_int8 / "some.parquet").write_bytes(b"of another run")
+    rows = [(*name.split("-"), "onnxruntime" if name.startswith("onnx") else "torch") for name in timed]
+    table = pd.DataFrame(rows, columns=["format", "precision", "runtime"])
+    read = script.predictions(tmp_path, ["some"], table)
+    assert set(read) == {f"torch/{TRAINED}", *exported(["onnxruntime"], timed[1:])}
+    assert set(script.predictions(tmp_path, ["some"])) == {f"torch/{TRAINED}"}
 
 
 def test_the_references_are_the_baseline_s(rows):

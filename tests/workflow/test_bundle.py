@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from detector.core import parquet
 from detector.core.files import sha256, write_json
 from detector.data import manifest, packing, scanning
 from detector.data.records import of_frame
-from detector.experiment.formats import EXPORTED, FILES
+from detector.experiment.formats import EXPORTED, FILES, INT8
 from detector.export import card, onnx_model, quantization, runtimes
 from detector.imaging import decoding, preprocessing, windows
 from detector.imaging.preprocessing import Preprocessing
@@ -70,6 +71,9 @@ def write_pictures(root: Path) -> None:
     Image.fromarray(deep).save(path / "deep.png")
 
 
+ALL_BUT_INT8 = [name for name in EXPORTED if name != INT8]
+
+
 def save_models(bundle: Path, network: torch.nn.Module, pictures: np.ndarray, facts: dict) -> None:
     """What the rule `export` leaves."""
     paths = {name: bundle / FILES[name] for name in EXPORTED}
@@ -80,19 +84,22 @@ def save_models(bundle: Path, network: torch.nn.Module, pictures: np.ndarray, fa
         sparse.save(paths[f"sparse-{precision}"], network.state_dict(), precision, facts)
 
 
-def complete(folder: Path, branch: str = BRANCH) -> subprocess.CompletedProcess:
+def complete(folder: Path, branch: str = BRANCH, formats: Sequence[str] = EXPORTED) -> subprocess.CompletedProcess:
     """Run the rule's script on a folder that `made` filled."""
-    write_json(folder / "export.json", export(branch))
+    without = {} if INT8 in formats else {"int8": None}
+    write_json(folder / "export.json", export(branch, **without))
     write_json(folder / "meta.json", meta(branch))
     options = {
         **{"facts": folder / "export.json", "meta": folder / "meta.json", "manifest": folder / "manifest.parquet"},
-        **{"table": folder / "deployment.csv", "predictions": folder / "fp32", "int8": folder / "int8"},
+        **{"table": folder / "deployment.csv", "predictions": folder / "fp32"},
+        **({"int8": folder / "int8"} if INT8 in formats else {}),
         **{"runtime": "onnxruntime", "sets": "mine"},
         "sources": json.dumps({"mine": {"type": "folder", "split": "auto"}}),
         "template": ROOT / "src/detector/export/templates/card.md",
         **{"example": EXAMPLE, "folder": folder / "bundle"},
     }
     arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
+    arguments += ["--formats", *formats]
     command = [sys.executable, ROOT / "workflow/scripts/export/bundle.py", *arguments]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -184,7 +191,14 @@ def test_the_example_gives_the_logits_of_the_pipeline(precision, model, made, sh
 LOOKS = {"crops": 4, "sizes": [SIZE - 8]}
 
 
-def told(made: Path, tmp_path: Path, table: pd.DataFrame, own: np.ndarray, monkeypatch) -> dict:
+def told(
+    made: Path,
+    tmp_path: Path,
+    table: pd.DataFrame,
+    own: np.ndarray,
+    monkeypatch,
+    formats: Sequence[str] = EXPORTED,
+) -> dict:
     """export.json of the rule's script, with an int8 whose logits are a third of those of fp32, `own`."""
     script = samples.load_script("export/export")
     parquet.write(table, tmp_path / "manifest.parquet")
@@ -208,7 +222,7 @@ def told(made: Path, tmp_path: Path, table: pd.DataFrame, own: np.ndarray, monke
     paths |= {"meta": tmp_path / "meta.json", "predictions": tmp_path / "valid.parquet"}
     settings = {"calibration_images": 2, "max_drop": 1.0, "sure_error": 0.1, "looks": LOOKS}
     settings = json.dumps(settings | {"evaluation_batch": "auto", "memory": 8000})
-    given = {"arch": "resnet18", "branch": BRANCH, "config": settings, "threads": 1}
+    given = {"arch": "resnet18", "branch": BRANCH, "config": settings, "threads": 1, "formats": formats}
     script.main(argparse.Namespace(**paths, **given, folder=tmp_path, facts=tmp_path / "export.json"))
     return json.loads((tmp_path / "export.json").read_text())
 
@@ -231,6 +245,35 @@ def test_int8_has_the_temperature_of_its_own_logits_and_says_what_they_are_of(ma
     expected = {name: {**how, "looks": LOOKS} for name, how in ways.items()}
     assert json.loads(opened.facts["preprocessing"]) == facts["preprocessing"] == expected
     assert opened.looks == 4
+
+
+def test_without_int8_a_variant_is_exported_and_its_bundle_is_whole(made, tmp_path, monkeypatch):
+    """All else is there, checked, described, and judges as it does beside an int8 file."""
+    table = parquet.read(made / "manifest.parquet")
+    own = np.where(table.loc[table["split"] == "valid", "label"] == 1, 1.5, -1.5)
+    facts = told(made, tmp_path, table, own, monkeypatch, ALL_BUT_INT8)
+    assert {path.name for path in tmp_path.glob("model*")} == {FILES[name] for name in ALL_BUT_INT8}
+    assert facts["int8"] is None
+    assert facts["temperature"] == pytest.approx(temperature(table.loc[table["split"] == "valid", "label"], own))
+
+    folder = shutil.copytree(made, tmp_path / "made")
+    for path in (f"bundle/{FILES[INT8]}", "bundle/SHA256SUMS", "int8/mine.parquet"):
+        (folder / path).unlink()
+    costs = pd.read_csv(folder / "deployment.csv")
+    of_int8 = (costs["format"] + "-" + costs["precision"]) == INT8
+    costs[~of_int8].to_csv(folder / "deployment.csv", index=False)
+    done = complete(folder, formats=ALL_BUT_INT8)
+    assert done.returncode == 0, done.stdout
+    bundle = folder / "bundle"
+    kept = {"card.md", "example.py", "SHA256SUMS", *(FILES[name] for name in ALL_BUT_INT8)}
+    assert {path.name for path in bundle.iterdir()} == kept
+    assert checksums(bundle).returncode == 0
+    card = (bundle / "card.md").read_text()
+    assert FILES[INT8] not in card
+    assert "- **int8:** no such file can be made of this network; tables/left_out.csv of the run says why." in card
+    picture = folder / "pictures/real/plain.png"
+    assert run_example(sys.executable, bundle, picture) == run_example(sys.executable, made / "bundle", picture)
+    assert Model.open(tmp_path).judge(picture).verdict is not None
 
 
 def test_temperature_and_band_are_of_videos_where_several_frames_of_each_are_images(made, tmp_path, monkeypatch):

@@ -134,6 +134,44 @@ def test_what_does_not_work_with_a_network_is_left_out_for_it_alone(tmp_path):
     assert "nothing was started: architectures: convnext_atto: images: takes none of 16 px" in refused.stdout
 
 
+def test_without_an_int8_file_a_network_has_all_other_files_and_what_is_made_of_them(tmp_path):
+    study = Workspace(tmp_path / "study")
+    study.configure({**TINY, "architectures": ["resnet18", "convnext_atto"]})
+    outcome = json.dumps({"int8 file": "no such operator"})
+    (study.folder / "src/detector/export/trial.py").write_text(f"print({outcome!r})")
+    plan = study.snakemake("--dry-run", "--printshellcmds").stdout
+    assert re.findall(r"^  convnext_atto: (.*)", plan, re.MULTILINE) == ["int8 file: no such operator"]
+    made = {line for outputs in re.findall(r"^ +output: (.*)", plan, re.MULTILINE) for line in outputs.split(", ")}
+    assert "results/tiny/tables/left_out.csv" in made
+    swapped = {path.replace("convnext_atto", "resnet18") for path in made if "convnext_atto" in path}
+    missing = {path for path in made if "resnet18" in path} - swapped
+    assert swapped < made
+    runs = "results/tiny/runs/resnet18/seed0"
+    assert missing == {
+        path
+        for branch in ("baseline", "l1-40")
+        for path in (
+            f"{runs}/{branch}/bundle/model.int8.onnx",
+            *(
+                f"{runs}/{branch}/exported/onnxruntime/onnx-int8/{source}.parquet"
+                for source in TINY["data"]["use"]
+            ),
+        )
+    }
+    scripts = ("export", "predict_exported", "deployment_latency", "bundle")
+    for script in scripts:
+        for arch in ("resnet18", "convnext_atto"):
+            (told,) = {
+                formats
+                for command, formats in re.findall(
+                    rf"(python \S*export/{script}\.py .*?) --formats ((?:(?:onnx|sparse)-\w+ ?)+)", plan
+                )
+                if f"runs/{arch}/" in command or f"--arch {arch} " in command
+            }
+            assert ("onnx-int8" in told.split()) == (arch == "resnet18")
+            assert len(told.split()) == 5 - (arch != "resnet18")
+
+
 def test_each_network_of_a_protocol_is_made_by_the_rules_of_the_plain_run(tmp_path):
     """Beside the plain run, which is in the table as it is: nothing of it is made twice, and no other result."""
     study = Workspace(tmp_path / "study")

@@ -41,7 +41,7 @@ from detector.experiment.config import (
     preprocessing,
     used_sources,
 )
-from detector.experiment.formats import EXPORTED, FILES, exported
+from detector.experiment.formats import EXPORTED, FILES, INT8, exported
 from detector.experiment.recipes import degradations, pareto, recipe, space
 from detector.experiment.variants import SHARED
 from detector.figures import discovery
@@ -758,6 +758,7 @@ PERTURBED = perturbed(CONFIG)
 EXPLAINED = explained(CONFIG)
 # Architectures with which these steps work.
 EXPORTING = [name for name in ARCHITECTURES if having(name, DEPLOYED, left_out.EXPORTS)]
+WITHOUT_INT8 = [name for name in EXPORTING if left_out.INT8 in LEFT_OUT[name]]
 PERTURBING = [
     name for name in ARCHITECTURES if having(name, PERTURBED, left_out.PERTURBED)
 ]
@@ -870,6 +871,41 @@ FIGURES = [
     *expand(f"{FIGURE_DIR}/spectrum_{{source}}.svg", source=SOURCES),
 ]
 BUNDLES = variants("bundle/SHA256SUMS", DEPLOYED, step=left_out.EXPORTS)
+
+
+ALL_BUT_INT8 = [name for name in EXPORTED if name != INT8]
+
+
+def formats(arch):
+    """The exported files of an architecture, by format and precision."""
+    return ALL_BUT_INT8 if arch in WITHOUT_INT8 else EXPORTED
+
+
+def files_of(formats):
+    return expand(
+        f"{VARIANT}/bundle/{{file}}",
+        file=[FILES[name] for name in formats],
+        allow_missing=True,
+    )
+
+
+def logits_of(formats):
+    return expand(
+        f"{VARIANT}/exported/{{place}}/{{testset}}.parquet",
+        place=exported(CONFIG["deploy"]["runtimes"], formats),
+        testset=SOURCES,
+        allow_missing=True,
+    )
+
+
+def own_files(wildcards):
+    """An input function: the exported files of the rule's own variant."""
+    return expand(files_of(formats(wildcards.arch)), **dict(wildcards.items()))
+
+
+def one_of(names):
+    """A wildcard's constraint."""
+    return "|".join(map(re.escape, names)) or "(?!)"
 
 
 def clear_stale_locks():

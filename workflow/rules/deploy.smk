@@ -9,15 +9,7 @@ CONTROLS = [
     name for name, how in BRANCHES.items() if how == {"method": "l1", "sparsity": 0}
 ]
 BUNDLE = f"{VARIANT}/bundle"
-EXPORTED_PREDICTIONS = expand(
-    f"{VARIANT}/exported/{{place}}/{{testset}}.parquet",
-    place=exported(CONFIG["deploy"]["runtimes"]),
-    testset=SOURCES,
-    allow_missing=True,
-)
-EXPORTED_FILES = expand(
-    f"{BUNDLE}/{{file}}", file=[FILES[name] for name in EXPORTED], allow_missing=True
-)
+WITH_INT8 = one_of(name for name in ARCHITECTURES if name not in WITHOUT_INT8)
 
 
 rule export:
@@ -30,13 +22,14 @@ rule export:
         meta=f"{VARIANT}/meta.json",
         predictions=f"{VARIANT}/predictions/valid.parquet",
     output:
-        files=EXPORTED_FILES,
+        files=files_of(EXPORTED),
         facts=f"{VARIANT}/export.json",
     log:
         f"{LOGS}/export-{{arch}}-seed{{seed}}-{{branch}}.log",
     benchmark:
         f"{BENCHMARKS}/export-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
+        arch=WITH_INT8,
         branch="|".join(DEPLOYED) or "-",
     priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
@@ -57,6 +50,7 @@ rule export:
             }
         ),
         folder=BUNDLE,
+        formats=lambda wc: formats(wc.arch),
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
@@ -69,8 +63,18 @@ rule export:
         " --config {params.config:q}"
         " --threads {threads}"
         " --folder {params.folder:q}"
+        " --formats {params.formats}"
         " --facts {output.facts:q}"
         " --log {log:q}"
+
+
+use rule export as export_without_int8 with:
+    output:
+        files=files_of(ALL_BUT_INT8),
+        facts=f"{VARIANT}/export.json",
+    wildcard_constraints:
+        arch=one_of(WITHOUT_INT8),
+        branch="|".join(DEPLOYED) or "-",
 
 
 rule predict_exported:
@@ -81,14 +85,14 @@ rule predict_exported:
         ),
         manifest=MANIFEST,
         packs=packed_for,
-        files=EXPORTED_FILES,
+        files=own_files,
         predictions=expand(
             f"{VARIANT}/predictions/{{testset}}.parquet",
             testset=SOURCES,
             allow_missing=True,
         ),
     output:
-        predictions=EXPORTED_PREDICTIONS,
+        predictions=logits_of(EXPORTED),
         parity=f"{VARIANT}/exported/parity.json",
         provenance=f"{VARIANT}/exported/provenance.json",
     log:
@@ -96,6 +100,7 @@ rule predict_exported:
     benchmark:
         f"{BENCHMARKS}/predict_exported-{{arch}}-seed{{seed}}-{{branch}}.tsv"
     wildcard_constraints:
+        arch=WITH_INT8,
         branch="|".join(DEPLOYED) or "-",
     priority: AHEAD
     threads: CONFIG["runtime"]["threads"]
@@ -108,12 +113,14 @@ rule predict_exported:
         predictions=lambda wc, input: folders(input.predictions),
         folder=lambda wc, output: Path(output.parity).parent,
         runtimes=CONFIG["deploy"]["runtimes"],
+        formats=lambda wc: formats(wc.arch),
         runtime=canonical(inference(PREDICTION_MB, device="cpu")),
         looks=TOLD_LOOKS,
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
         " --runtimes {params.runtimes}"
+        " --formats {params.formats}"
         " --bundle {params.bundle:q}"
         " --predictions {params.predictions:q}"
         " --manifest {input.manifest:q}"
@@ -126,6 +133,16 @@ rule predict_exported:
         " --log {log:q}"
 
 
+use rule predict_exported as predict_exported_without_int8 with:
+    output:
+        predictions=logits_of(ALL_BUT_INT8),
+        parity=f"{VARIANT}/exported/parity.json",
+        provenance=f"{VARIANT}/exported/provenance.json",
+    wildcard_constraints:
+        arch=one_of(WITHOUT_INT8),
+        branch="|".join(DEPLOYED) or "-",
+
+
 rule deployment_latency:
     input:
         script="workflow/scripts/export/deployment_latency.py",
@@ -135,7 +152,7 @@ rule deployment_latency:
         models=run_variants("model.safetensors", DEPLOYED),
         exported=lambda wc: [
             path
-            for name in EXPORTED
+            for name in formats(wc.arch)
             for path in variants(f"bundle/{FILES[name]}", DEPLOYED, wc.arch, wc.seed)
         ],
     output:
@@ -158,11 +175,13 @@ rule deployment_latency:
                 **{k: CONFIG["deploy"][k] for k in ("runtimes", "batch_sizes")},
             }
         ),
+        formats=lambda wc: formats(wc.arch),
         threads=CONFIG["deploy"]["threads"],
     shell:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
         " --models {params.models:q}"
+        " --formats {params.formats}"
         " --config {params.config:q}"
         " --threads {params.threads}"
         " --output {output.latency:q}"
@@ -180,7 +199,7 @@ rule deployment:
             path
             for arch in EXPORTING
             for path in expand(
-                EXPORTED_PREDICTIONS,
+                logits_of(formats(arch)),
                 arch=arch,
                 seed=SEEDS,
                 branch=having(arch, DEPLOYED),
@@ -208,13 +227,11 @@ rule deployment:
         variants=lambda wc, input: folders(input.facts),
         controls=lambda wc, input: folders(folders(input.controls)),
         sets=list(SOURCES),
-        runtimes=CONFIG["deploy"]["runtimes"],
     shell:
         "python {input.script:q}"
         " --variants {params.variants:q}"
         " --controls {params.controls:q}"
         " --sets {params.sets:q}"
-        " --runtimes {params.runtimes}"
         " --latencies {input.latencies:q}"
         " --output {output:q}"
         " --log {log:q}"
@@ -232,16 +249,16 @@ rule bundle:
         table=f"{TABLE_DIR}/deployment.csv",
         facts=f"{VARIANT}/export.json",
         meta=f"{VARIANT}/meta.json",
-        files=EXPORTED_FILES,
+        files=own_files,
         predictions=expand(
             f"{VARIANT}/predictions/{{source}}.parquet",
             source=SOURCES,
             allow_missing=True,
         ),
-        int8=expand(
-            f"{VARIANT}/exported/{CONFIG['deploy']['runtimes'][0]}/onnx-int8/{{source}}.parquet",
-            source=SOURCES,
-            allow_missing=True,
+        int8=lambda wc: expand(
+            f"{VARIANT}/exported/{CONFIG['deploy']['runtimes'][0]}/{INT8}/{{source}}.parquet",
+            source=SOURCES if INT8 in formats(wc.arch) else [],
+            **dict(wc.items()),
         ),
     output:
         card=f"{BUNDLE}/card.md",
@@ -253,7 +270,10 @@ rule bundle:
         branch="|".join(DEPLOYED) or "-",
     params:
         predictions=lambda wc, input: folders(input.predictions),
-        int8=lambda wc, input: folders(input.int8),
+        formats=lambda wc: formats(wc.arch),
+        int8=lambda wc, input: [
+            part for path in folders(input.int8) for part in ("--int8", path)
+        ],
         runtime=CONFIG["deploy"]["runtimes"][0],
         sets=list(SOURCES),
         sources=canonical(
@@ -270,7 +290,8 @@ rule bundle:
         " --manifest {input.manifest:q}"
         " --table {input.table:q}"
         " --predictions {params.predictions:q}"
-        " --int8 {params.int8:q}"
+        " --formats {params.formats}"
+        " {params.int8:q}"
         " --runtime {params.runtime}"
         " --sets {params.sets:q}"
         " --sources {params.sources:q}"

@@ -1,5 +1,6 @@
 """File formats of a variant: safetensors, sparse and ONNX files, by format and precision."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 TRAINED = "safetensors-fp32"
@@ -16,6 +17,7 @@ FILES = {
 KEY = ("branch", "format", "runtime", "precision", "batch")
 LATENCY_COLUMNS = (*KEY, "threads", "latency_ms_median", "latency_ms_p90", "device", "cpu_flags")
 EXPORTED = [name for name in FILES if name != TRAINED]
+INT8 = "onnx-int8"  # the one that a network may have to do without (`left_out.INT8`)
 
 
 def file(folder: Path, name: str) -> Path:
@@ -23,10 +25,8 @@ def file(folder: Path, name: str) -> Path:
     return folder / FILES[name] if name == TRAINED else folder / "bundle" / FILES[name]
 
 
-def exported(runtimes: list[str]) -> list[str]:
-    """RUNTIME/FORMAT of every exported file that gives logits of its own, beside those of the trained model."""
+def exported(runtimes: Sequence[str], formats: Sequence[str]) -> list[str]:
+    """RUNTIME/FORMAT of everything that gives logits of its own, of the exported files of these `formats`."""
     return [
-        f"{runtime}/{name}"
-        for name in EXPORTED
-        for runtime in (runtimes if name.startswith("onnx") else ["torch"])
+        f"{runtime}/{name}" for name in formats for runtime in (runtimes if name.startswith("onnx") else ["torch"])
     ]

@@ -10,6 +10,7 @@ from detector.experiment.variants import Branch
 IMAGES, TRAINING = "images", "training"  # without these there is nothing of a network
 NEEDED = (IMAGES, TRAINING)
 HEAT_MAPS, EXPORTS = "heat maps", "exported files"
+INT8 = "int8 file"  # one of the exported files, without which the others are worth having
 PERTURBED = "perturbed images"
 
 
@@ -21,7 +22,7 @@ def steps(config: Mapping) -> list[str]:
     """
     wanted = dict.fromkeys(filter(None, map(_step, branches(config).values())))
     wanted |= dict.fromkeys(_searched(config).values())
-    named = {HEAT_MAPS: explained(config), EXPORTS: deployed(config)}
+    named = {HEAT_MAPS: explained(config), EXPORTS: deployed(config), INT8: deployed(config)}
     return [*wanted, *(name for name, asked in named.items() if asked)]
 
 
@@ -29,8 +30,8 @@ def left_out(config: Mapping, failing: Mapping[str, str]) -> dict[str, str]:
     """What is left out for a network, with the reason.
 
     `failing`: the steps of `steps` and `of_step` that do not work with it, with the reason. Named are branches,
-    `HEAT_MAPS`, `EXPORTS`, `PERTURBED`, and pruning methods that the search for two goals goes without
-    (`in_pareto`).
+    `HEAT_MAPS`, `EXPORTS` (all of them) or `INT8` (it alone), `PERTURBED`, and pruning methods that the search for
+    two goals goes without (`in_pareto`).
     """
     known = branches(config)
     found = {name: failing[step] for name, how in known.items() if (step := _step(how)) in failing}
@@ -38,7 +39,8 @@ def left_out(config: Mapping, failing: Mapping[str, str]) -> dict[str, str]:
         if (other := how.get("hyperparameters_of")) in found:
             found[name] = f"{other}, whose optimizer and learning rate it takes, is left out"
     found |= {in_pareto(name): failing[step] for name, step in _searched(config).items() if step in failing}
-    return found | {name: failing[name] for name in (HEAT_MAPS, EXPORTS, PERTURBED) if name in failing}
+    files = EXPORTS if EXPORTS in failing else INT8
+    return found | {name: failing[name] for name in (HEAT_MAPS, files, PERTURBED) if name in failing}
 
 
 def of_step(config: Mapping, architecture: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from detector.core.labels import FAKE, REAL, SPLIT_NAMES
 from detector.data import kinds
 from detector.data.records import file_of
 from detector.experiment import methods
-from detector.experiment.formats import FILES
+from detector.experiment.formats import FILES, INT8
 from detector.experiment.variants import BASELINE
 from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
@@ -37,7 +37,7 @@ SELECTED = {
 HOLDS = {
     "onnx-fp32": "the network as it was trained",
     "onnx-fp16": "weights in fp16, computed with in fp32",
-    "onnx-int8": "weights and activations in int8",
+    INT8: "weights and activations in int8",
     "sparse-fp16": "weights without zeros, in fp16: to keep or send, not to run",
     "sparse-int8": "weights without zeros, in int8: to keep or send, not to run",
 }
@@ -57,7 +57,7 @@ class Facts:
     deployment: pd.DataFrame  # the variant's rows of deployment.csv
     tests: Mapping[
         str, Mapping[str, pd.DataFrame]
-    ]  # "fp32" and "int8": by source, columns generator, label, logit
+    ]  # "fp32" and, where there is such a file, "int8": by source, columns generator, label, logit
     runtime: str  # that gave the logits of int8
     sizes: Mapping[str, int]  # bytes of the bundle's files, by format and precision
     onnx: tuple[int, int]  # IR version and opset of the ONNX files, of each the newest
@@ -89,6 +89,7 @@ def text(facts: Facts, template: str) -> str:
             [
                 [f"`{FILES[name]}`", name.split("-")[1], f"{facts.sizes[name] / 1e6:.2f}", holds]
                 for name, holds in HOLDS.items()
+                if name in facts.sizes
             ],
         ),
         "device": _joined(table["device"]),
@@ -99,10 +100,9 @@ def text(facts: Facts, template: str) -> str:
         "data": _data(facts),
         "licences": _licences(facts),
         **_training(facts.meta, _looks(facts.export)),
-        **_int8(export),
+        **_int8(export, facts.runtime),
         "doubts": _doubts(facts),
         "sure": _sure(export["band"]),
-        "runtime": facts.runtime,
         **{"ir": facts.onnx[0], "opset": facts.onnx[1], "least": least_runtime(*facts.onnx)},
         "results": _results(facts),
         "generators": _generators(facts),
@@ -131,7 +131,10 @@ def least_runtime(ir: int, opset: int) -> str:
 def _doubts(facts: Facts) -> str:
     """First warning about a network that never calls one class; "" where there is none."""
     valid, found = facts.images("valid")["label"], {}
-    for name, told in (("model.onnx", facts.export), ("model.int8.onnx", facts.export["int8"])):
+    told_by = {FILES["onnx-fp32"]: facts.export, FILES[INT8]: facts.export["int8"]}
+    for name, told in told_by.items():
+        if told is None:
+            continue
         called = told["band"]["real"]["called"]
         reals, fakes = (int((valid == label).sum()) for label in (REAL, FAKE))
         found[name] = [
@@ -335,14 +338,23 @@ def _square(how: Mapping, looks: str) -> str:
     return "; ".join(steps)
 
 
-def _int8(export: Mapping) -> dict[str, str]:
-    int8 = export["int8"]
+def _int8(export: Mapping, runtime: str) -> dict[str, str]:
+    """What is said of the int8 file, in the places where something is; that there is none, in one of them."""
+    int8, name = export["int8"], f"`{FILES[INT8]}`"
+    if int8 is None:
+        said = ("int8_temperature", "int8_band", "int8_results", "int8_checked")
+        why = "no such file can be made of this network; tables/left_out.csv of the run says why"
+        return {**dict.fromkeys(said, ""), "example": "PICTURE …", "int8": why}
+    layers = _names(int8["float_layers"]) or "none"
     return {
-        "int8_temperature": f"{int8['temperature']:.4g}",
-        "int8_method": int8["method"],
-        "float_layers": _names(int8["float_layers"]) or "none",
-        "int8_valid": _percent(int8["valid_accuracy"]),
-        "valid": _percent(export["valid_accuracy"]),
+        "example": f"{FILES[INT8]} PICTURE …     # without a model: {FILES['onnx-fp32']}",
+        "int8_temperature": f" ({int8['temperature']:.4g} for {name})",
+        "int8_band": " (of fp32; the int8 file's metadata has its own numbers)",
+        "int8": f"ranges of activations by the method {int8['method']}, on training images; weights by channel; "
+        f"layers left in fp32: {layers}. Accuracy on the validation images {_percent(int8['valid_accuracy'])}, "
+        f"in fp32 {_percent(export['valid_accuracy'])}",
+        "int8_results": f"; int8 is {name} in {runtime}",
+        "int8_checked": ", and int8 was checked,",
     }
 
 
@@ -374,15 +386,17 @@ def _generators(facts: Facts) -> str:
     """Each generator of each test set, and its real images as a row of their own."""
     rows = []
     for name in facts.sources:
-        exact, rounded = (
-            tests[name].assign(right=right(tests[name])) for tests in (facts.tests["fp32"], facts.tests["int8"])
+        exact, *others = (
+            tests[name].assign(right=right(tests[name])).groupby(["label", "generator"])["right"]
+            for tests in facts.tests.values()
         )
-        same = rounded.groupby(["label", "generator"])["right"].mean()
-        for (label, generator), ours in exact.groupby(["label", "generator"])["right"]:
+        for (label, generator), ours in exact:
             made = "nothing: real images" if label == REAL else _code(generator)
             share = _share(ours.sum(), len(ours))
-            rows.append([_code(name), made, _count(len(ours)), share, _percent(same[label, generator])])
-    return _table(["test set", "made by", "n", "called right, fp32", "int8"], rows)
+            same = [_percent(rounded.mean()[label, generator]) for rounded in others]
+            rows.append([_code(name), made, _count(len(ours)), share, *same])
+    exact_name, *names = facts.tests
+    return _table(["test set", "made by", "n", f"called right, {exact_name}", *names], rows)
 
 
 def _limits(facts: Facts) -> dict[str, str]:

@@ -39,17 +39,22 @@ def trial(name: str, size: int, steps: Sequence[str] = ()) -> dict[str, str]:
     except DetectorError as error:
         return {left_out.IMAGES: f"{error}; {_sizes(name, size)}"}
     smaller = _Smaller(network, name, size)
-    works: dict[str, Callable[[], object]] = {
-        left_out.TRAINING: partial(_trains, network, size),
-        left_out.HEAT_MAPS: partial(gradcam.check, network, size),
-        left_out.EXPORTS: partial(_exports, network, name, size),
-    }
-    found = {}
-    for step in (left_out.TRAINING, *steps):
-        try:
-            works.get(step, partial(_prunes, network, smaller, step))()
-        except Exception as error:  # of any library, about any network
-            found[step] = (str(error).strip() or type(error).__name__).split("\n")[0][:300]
+    found: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        files = _Files(Path(folder), network, name, size)
+        works: dict[str, Callable[[], object]] = {
+            left_out.TRAINING: partial(_trains, network, size),
+            left_out.HEAT_MAPS: partial(gradcam.check, network, size),
+            left_out.EXPORTS: files.all_but_int8,
+            left_out.INT8: files.int8,
+        }
+        for step in (left_out.TRAINING, *steps):
+            if step == left_out.INT8 and left_out.EXPORTS in found:
+                continue  # nothing that it could be made from
+            try:
+                works.get(step, partial(_prunes, network, smaller, step))()
+            except Exception as error:  # of any library, about any network
+                found[step] = (str(error).strip() or type(error).__name__).split("\n")[0][:300]
     return found
 
 
@@ -116,28 +121,52 @@ class _Smaller:
         return 1 - networks.parameter_count(smaller) / networks.parameter_count(self._network)
 
 
-def _exports(network: nn.Module, name: str, size: int) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
-        path, rounded = Path(folder) / "model.onnx", Path(folder) / "model.int8.onnx"
-        onnx_model.save_onnx(path, network, size, {})
-        expected = onnx_model.FromBytes(network)(torch.from_numpy(images)).numpy()
-        runtimes.parity(expected, runtimes.load(path, "onnxruntime", 1)(images), path, "random images")
-        onnx_model.save_half(rounded, path)
-        runtimes.load(rounded, "onnxruntime", 1)(images)
-        quantization.save_int8(rounded, path, images, partial(_gives_numbers, images), wanted=0.0)
+class _Files:
+    """Exported files of a network in a folder: whether each can be made, and read."""
+
+    def __init__(self, folder: Path, network: nn.Module, name: str, size: int):
+        self._folder, self._network, self._name, self._size = folder, network, name, size
+        self._images = np.random.default_rng(0).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
+
+    @cached_property
+    def _exact(self) -> Path:
+        """The fp32 file, which the others are made from."""
+        path = self._folder / "model.onnx"
+        onnx_model.save_onnx(path, self._network, self._size, {})
+        return path
+
+    @torch.no_grad()
+    def all_but_int8(self) -> None:
+        """Make them. Raises where one cannot be made, or is not the network."""
+        expected = onnx_model.FromBytes(self._network)(torch.from_numpy(self._images)).numpy()
+        runtimes.parity(expected, self._logits(self._exact), self._exact, "random images")
+        half = self._folder / "model.fp16.onnx"
+        onnx_model.save_half(half, self._exact)
+        self._logits(half)
+        weights, path = self._network.state_dict(), self._folder / "model.sparse"
         # The start of each tensor says whether a file can be made, without a wait for large networks.
-        some = {key: tensor[:ROWS] if tensor.dim() else tensor for key, tensor in network.state_dict().items()}
+        some = {key: tensor[:ROWS] if tensor.dim() else tensor for key, tensor in weights.items()}
         for precision in ("fp16", "int8"):
-            sparse.save(Path(folder) / "model.sparse", some, precision, {})
-            restored, _ = sparse.load(Path(folder) / "model.sparse")
+            sparse.save(path, some, precision, {})
+            restored, _ = sparse.load(path)
             if {key: t.shape for key, t in restored.items()} != {key: t.shape for key, t in some.items()}:
                 raise DetectorError("a sparse file of its weights does not hold all of them")
-        networks.load(name, network.state_dict(), size)
+        networks.load(self._name, weights, self._size)
 
+    @torch.no_grad()
+    def int8(self) -> None:
+        """Make the int8 file. Raises where that cannot be, or it gives no numbers."""
+        path = self._folder / "model.int8.onnx"
 
-def _gives_numbers(images: np.ndarray, path: Path) -> float:
-    return float(np.isfinite(runtimes.load(path, "onnxruntime", 1)(images)).mean())
+        def numbers(path: Path) -> float:
+            return float(np.isfinite(self._logits(path)).mean())
+
+        done = quantization.save_int8(path, self._exact, self._images, numbers, wanted=0.0)
+        if done["valid_accuracy"] < 1:
+            raise DetectorError("its logits in int8 are no numbers")
+
+    def _logits(self, path: Path) -> np.ndarray:
+        return runtimes.load(path, "onnxruntime", 1)(self._images)
 
 
 if __name__ == "__main__":

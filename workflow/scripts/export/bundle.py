@@ -26,6 +26,7 @@ def main(args: argparse.Namespace) -> None:
     tests = {
         precision: {name: predictions.load(folder / f"{name}.parquet") for name in args.sets}
         for precision, folder in (("fp32", args.predictions), ("int8", args.int8))
+        if folder is not None
     }
     predictions.check({f"{who}, {precision}": sets for precision, sets in tests.items()})
     text = card.text(
@@ -37,14 +38,14 @@ def main(args: argparse.Namespace) -> None:
             deployment=table[own],
             tests=tests,
             runtime=args.runtime,
-            onnx=newest([args.folder / FILES[name] for name in EXPORTED if FILES[name].endswith(".onnx")]),
-            sizes={name: (args.folder / FILES[name]).stat().st_size for name in EXPORTED},
+            onnx=newest([args.folder / FILES[name] for name in args.formats if FILES[name].endswith(".onnx")]),
+            sizes={name: (args.folder / FILES[name]).stat().st_size for name in args.formats},
         ),
         args.template.read_text(),
     )
     write(args.folder / "card.md", text)
     write(args.folder / "example.py", args.example.read_text())
-    names = sorted(["card.md", "example.py", *(FILES[name] for name in EXPORTED)])
+    names = sorted(["card.md", "example.py", *(FILES[name] for name in args.formats)])
     write(args.folder / "SHA256SUMS", "".join(f"{sha256(args.folder / name)}  {name}\n" for name in names))
 
 
@@ -67,7 +68,8 @@ if __name__ == "__main__":
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--table", type=Path, required=True, help="deployment.csv")
     parser.add_argument("--predictions", type=Path, required=True, help="folder of the logits of torch")
-    parser.add_argument("--int8", type=Path, required=True, help="folder of the logits of the int8 file")
+    parser.add_argument("--formats", nargs="+", required=True, choices=EXPORTED, help="exported files")
+    parser.add_argument("--int8", type=Path, help="folder of the logits of the int8 file, if there is one")
     parser.add_argument("--runtime", required=True, help="that gave them")
     parser.add_argument("--sets", nargs="+", required=True, help="sources, in the order of the tables")
     parser.add_argument("--sources", required=True, help="JSON: type and split of each source")

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from detector.core import job, machine, tabular
-from detector.experiment.formats import FILES, KEY, LATENCY_COLUMNS, TRAINED, file
+from detector.experiment.formats import EXPORTED, KEY, LATENCY_COLUMNS, TRAINED, file
 from detector.export import runtimes
 from detector.models import checkpoints, latency, networks, sparse
 
@@ -21,7 +21,7 @@ def main(args: argparse.Namespace) -> None:
     size, device = settings["size"], torch.device("cpu")
     passes = {}
     for branch, folder in ((branch, Path(model).parent) for branch, model in args.models):
-        for name in FILES:
+        for name in (TRAINED, *args.formats):
             kind, precision = name.split("-")
             path = file(folder, name)
             # each model is loaded once, for all batch sizes
@@ -52,6 +52,7 @@ if __name__ == "__main__":
     parser.add_argument(
         "--models", type=job.pair, nargs="+", required=True, help="BRANCH=model.safetensors, bundle/ beside it"
     )
+    parser.add_argument("--formats", nargs="+", required=True, choices=EXPORTED, help="exported files to time")
     parser.add_argument("--config", required=True, help="JSON: size, runtimes, batch_sizes, warmup and rounds")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of each runtime")
     parser.add_argument("--output", type=Path, required=True, help="CSV to write")

@@ -1,4 +1,4 @@
-"""Export one variant: ONNX in fp32, fp16 and int8, and sparse files without the pruned weights."""
+"""Export one variant: ONNX in fp32, fp16 and, unless left out, int8; sparse files without the pruned weights."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ import torch
 from detector.core import job, parquet, provenance
 from detector.core.files import read_json, sha256, write_json
 from detector.data.records import file_of
-from detector.experiment.formats import EXPORTED, FILES
+from detector.experiment.formats import EXPORTED, FILES, INT8
 from detector.export import onnx_model, quantization, runtimes
 from detector.imaging import looks
 from detector.imaging.looks import Looks
@@ -58,41 +58,45 @@ def main(args: argparse.Namespace) -> None:
         "data_fingerprint": meta["data_fingerprint"],
         "model_sha256": sha256(args.model),
     }
-    files = {name: args.folder / FILES[name] for name in EXPORTED}
+    files = {name: args.folder / FILES[name] for name in args.formats}
     onnx_model.save_onnx(files["onnx-fp32"], network, meta["image_size"], {**facts, "precision": "fp32"})
     onnx_model.save_half(files["onnx-fp16"], files["onnx-fp32"])
 
-    learned = images.batches(images.part("train"), torch.device("cpu"))
-    chosen = np.linspace(0, len(learned) - 1, min(settings["calibration_images"], len(learned))).astype(int)
-    checked = images.batches(rows, torch.device("cpu")).looking(looked)
+    def save_int8() -> dict:
+        """Write the int8 file; returns how it was reached, and what its logits mean."""
+        learned = images.batches(images.part("train"), torch.device("cpu"))
+        chosen = np.linspace(0, len(learned) - 1, min(settings["calibration_images"], len(learned))).astype(int)
+        checked = images.batches(rows, torch.device("cpu")).looking(looked)
 
-    batch = settings["evaluation_batch"]
-    if batch == devices.AUTO:
-        batch = networks.images_at_once(network, images.size, settings["memory"], runtimes.BATCH)
-    measured = []
+        batch = settings["evaluation_batch"]
+        if batch == devices.AUTO:
+            batch = networks.images_at_once(network, images.size, settings["memory"], runtimes.BATCH)
+        measured = []
 
-    def accuracy(path: Path) -> float:
-        model = runtimes.load(path, "onnxruntime", args.threads)
-        found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}", batch)
-        table = inference.predictions(rows, looks.mean(found, checked.looks))
-        require_numbers(table, f"{args.folder / FILES['onnx-int8']}, valid")
-        measured.append(by_video(table)["logit"].to_numpy())
-        return float(decisions.right(label, measured[-1]).mean())
+        def accuracy(path: Path) -> float:
+            model = runtimes.load(path, "onnxruntime", args.threads)
+            found = runtimes.logits(model, len(checked), checked.gather, f"int8 {args.branch}", batch)
+            table = inference.predictions(rows, looks.mean(found, checked.looks))
+            require_numbers(table, f"{args.folder / FILES[INT8]}, valid")
+            measured.append(by_video(table)["logit"].to_numpy())
+            return float(decisions.right(label, measured[-1]).mean())
 
-    int8 = quantization.save_int8(
-        *(files["onnx-int8"], files["onnx-fp32"], learned.gather(chosen), accuracy),
-        wanted=reference - settings["max_drop"],
-    )
-    # Rounded logits have a temperature and a band of their own: those of the attempt which was kept.
-    kept = measured[int8["tried"].index({k: int8[k] for k in ("method", "float_layers", "valid_accuracy")})]
-    own = {
-        "temperature": calibration.temperature(label, kept),
-        "band": calibration.band(label, kept, settings["sure_error"]),
-    }
-    int8 |= own
-    model = onnx.load(files["onnx-int8"])
-    onnx_model.set_facts(model, own)
-    onnx_model.write(files["onnx-int8"], model)
+        done = quantization.save_int8(
+            *(files[INT8], files["onnx-fp32"], learned.gather(chosen), accuracy),
+            wanted=reference - settings["max_drop"],
+        )
+        # Rounded logits have a temperature and a band of their own: those of the attempt which was kept.
+        kept = measured[done["tried"].index({k: done[k] for k in ("method", "float_layers", "valid_accuracy")})]
+        own = {
+            "temperature": calibration.temperature(label, kept),
+            "band": calibration.band(label, kept, settings["sure_error"]),
+        }
+        model = onnx.load(files[INT8])
+        onnx_model.set_facts(model, own)
+        onnx_model.write(files[INT8], model)
+        return done | own
+
+    int8 = save_int8() if INT8 in files else None
     for precision in ("fp16", "int8"):
         sparse.save(files[f"sparse-{precision}"], weights, precision, facts)
     for name, path in files.items():
@@ -137,5 +141,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--folder", type=Path, required=True, help="where the exported files go")
+    parser.add_argument("--formats", nargs="+", required=True, choices=EXPORTED, help="files to write")
     parser.add_argument("--facts", type=Path, required=True, help="JSON to write: what was exported")
     job.run(main, parser)

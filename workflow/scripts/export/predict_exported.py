@@ -11,7 +11,7 @@ from torch import nn
 
 from detector.core import job, parquet, provenance
 from detector.core.files import write_json
-from detector.experiment.formats import FILES, exported
+from detector.experiment.formats import EXPORTED, FILES, exported
 from detector.export import runtimes
 from detector.imaging import looks
 from detector.imaging.looks import Looks
@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> None:
     batch = networks.evaluation_batch(network, images.size, where, runtimes.BATCH)
     sets = {name: images.part("test", name) for name in images.stores}
     differences = {}
-    for place in exported(args.runtimes):
+    for place in exported(args.runtimes, args.formats):
         runtime, name = place.split("/")
         path = args.bundle / FILES[name]
         if runtime == "torch":
@@ -71,6 +71,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", required=True, help="architecture, such as resnet50")
     parser.add_argument("--runtimes", nargs="+", required=True, help=f"of {', '.join(runtimes.RUNTIMES)}")
+    parser.add_argument("--formats", nargs="+", required=True, choices=EXPORTED, help="exported files to try")
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the exported files")
     parser.add_argument("--predictions", type=Path, required=True, help="folder of the logits of torch")
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.parquet")
