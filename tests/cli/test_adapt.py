@@ -2,6 +2,7 @@
 cannot use before it writes anything, and claims what held-out images show, and no more."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -22,7 +23,7 @@ from detector.core.labels import FAKE, SPLIT_NAMES
 from detector.data import identity, kinds
 from detector.experiment.branches import branches
 from detector.imaging.preprocessing import Preprocessing
-from detector.starter import adaptation, gains, given, origin, run
+from detector.starter import adaptation, gains, given, origin, plan, run
 from tests.support import ROOT, chapter, warm
 from tests.support.workspace import TINY, Workspace
 
@@ -154,6 +155,17 @@ def test_the_new_run_begins_with_the_network_of_the_bundle_and_replays_its_image
     again = asked(there)
     assert again.text is None, "what is there is used as it stands"
     assert again.config == config
+
+
+def test_what_is_counted_for_the_time_is_what_is_replayed_and_given(there, monkeypatch):
+    made = asked(there)
+    assert made.counts.parts == {
+        **{("train", 0): 1 + 4, ("train", 1): 1, ("valid", 0): 1 + 1, ("valid", 1): 1},
+        **{("test", 0): 1 + 5, ("test", 1): 1},
+    }
+    monkeypatch.setattr(adaptation, "REPLAYED", 1)
+    assert made.counts.of("train") < 6
+    assert made.counts.of("test") == 7, "all of the old test images are looked at"
 
 
 @pytest.mark.parametrize(
@@ -408,15 +420,22 @@ def test_the_command_runs_what_it_needs_and_says_what_came_of_it(there, monkeypa
                 parquet.write(rows.reset_index(drop=True), folder / f"{name}.parquet")
         return len(calls) == 1
 
+    steps = []
+    measured = {"start": 1.0, "step": 0.5, "image": 0.01, "parameters": 1000, "memory": 300}
+    monkeypatch.setattr(plan, "_step", lambda arguments: steps.append(arguments) or measured)
     monkeypatch.setattr(run, "run", pipeline)
     bundle = Path("results/runs/small_cnn/seed3/l1-30/bundle")
     arguments = {"results": Path("results"), "fake": Path("new"), "real": None, "out": Path("out")}
     assert command.adapt(bundle, **arguments) == command.FAILED
     assert not (there / "out/report.md").exists()
-    assert "10 of a new generator (4 to train, 1 to choose by, 5 held out to test)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "10 of a new generator (4 to train, 1 to choose by, 5 held out to test)" in said
+    assert re.search(r"^Time +about \d+ \w+, by a training step of 16 images that took 0\.50 s here$", said, re.M)
+    assert read_json(there / "out/plan.json")["stages"]["finetune"] > 1
     written = (there / "out/config.yaml").read_text()
     assert command.adapt(bundle, **arguments) == command.DONE
     assert (there / "out/config.yaml").read_text() == written
+    assert len(steps) == 1, "what was measured is on record"
     said = " ".join(capsys.readouterr().out.split())
     assert "which is there and used as it stands" in said
     assert "With 5 held-out images nothing can be shown" in said

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from detector.cli import pipeline
 from detector.cli.pipeline import DONE, FAILED
-from detector.cli.train import duration
 from detector.core import job, machine, tabular
-from detector.core.files import write_text
+from detector.core.files import write_json, write_text
 from detector.experiment.config import used_sources
-from detector.starter import adaptation, checkout, gains, run
+from detector.starter import adaptation, checkout, gains, plan, run
+from detector.starter.estimate import estimate
 
 TABLE, REPORT = "tables/adaptation.csv", "report.md"
 
@@ -22,8 +22,12 @@ def adapt(bundle: Path, *, results: Path, fake: Path, real: Path | None, out: Pa
     """
     root = checkout.find()
     made = adaptation.make(root, bundle, results, fake, real, out)
-    job.say(described(made, bundle))
+    measuring, measured = plan.measured_step(made.config, out)
+    found = estimate(made.config, made.counts, measured, machine.cores(), adaptation.LIGHT_STAGES)
+    time_said = plan.took(measured, found, made.config["train"]["batch_size"])
+    job.say(f"{described(made, bundle)}\nTime      {time_said}")
     made.write(out)
+    write_json(out / adaptation.PLAN, plan.kept(measuring, measured, found))
     snakemake, begun = run.command(made.file, machine.cores(), 1, made.targets), time.monotonic()
     if pipeline.run(root, snakemake, out / adaptation.PLAN, out):
         return FAILED
@@ -34,9 +38,8 @@ def adapt(bundle: Path, *, results: Path, fake: Path, real: Path | None, out: Pa
     new = after / "bundle"
     write_text(out / REPORT, report(made, bundle, new, sentences))
     ends = "\n\n".join(textwrap.fill(one, 112) for one in sentences)
-    job.say(
-        f"\nDone in {duration(time.monotonic() - begun)}.\n\n{ends}\n\nBundle    {new}\nReport    {out / REPORT}"
-    )
+    done = f"Done in {plan.duration(time.monotonic() - begun)}."
+    job.say(f"\n{done}\n\n{ends}\n\nBundle    {new}\nReport    {out / REPORT}")
     return DONE
 
 

@@ -11,7 +11,7 @@ from detector.core.files import write_json, write_text
 from detector.core.labels import FAKE, REAL, SPLIT_NAMES
 from detector.data.records import NO_GENERATOR
 from detector.starter import checkout, outcome, run
-from detector.starter.plan import CONFIG, RECORD, Plan, make
+from detector.starter.plan import CONFIG, RECORD, Plan, duration, make, took
 
 SHOWN = 6  # generators that are named
 USES = dict(zip(SPLIT_NAMES, ("train", "choose by", "test"), strict=True))
@@ -60,8 +60,7 @@ def described(plan: Plan, real: Path, fake: Path, out: Path) -> str:
         + ", ".join(f"{counts.of(split):,} to {use}" for split, use in USES.items()),
         "Training": f"{', '.join(config['architectures'])} at {config['images']['size']} px on "
         f"{measured['device']}, {plan.work}",
-        "Time": f"about {duration(found.seconds)}, by a training step of {config['train']['batch_size']} images "
-        f"that took {measured['step']:.2f} s here"
+        "Time": took(measured, found, config["train"]["batch_size"])
         + (f"; chosen to fit into {plan.minutes:g} minutes" if plan.minutes and plan.text else ""),
         "Disk": f"about {found.disk / 1e6:,.0f} MB in {out}",
         "Memory": f"about {found.memory / 1024:.1f} GiB",
@@ -88,15 +87,6 @@ def ended(out: Path) -> str:
         f"All tables:\n  detector summary {out}"
     )
     return "\n\n".join(part for part in parts if part)
-
-
-def duration(seconds: float) -> str:
-    """A time in the words of a plan: seconds are rounded to minutes from two minutes on."""
-    if seconds < 120:
-        return f"{seconds:.0f} seconds"
-    minutes = round(seconds / 60)
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest:02d} min" if hours else f"{minutes} minutes"
 
 
 def _paragraph(title: str, said: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,13 +21,15 @@ from detector.experiment.variants import BASELINE, DENSE_CONTROL, Branch, Varian
 from detector.imaging.preprocessing import FIXED
 from detector.predict.bundles import SUMS
 from detector.starter import given, origin
+from detector.starter.folders import Counts
 from detector.starter.plan import CONFIG, place, results_of
 
-PLAN = "plan.json"  # what stages are expected to take, of which nothing is known here
+PLAN = "plan.json"  # what stages are expected to take
 RECORD = "adapt.json"  # what the folder was made for
 COPIES = "given"  # copies of the new images
 NEW = "new"  # their source
 INIT = "before"  # the start: the network of the bundle
+LIGHT_STAGES = 14  # that it runs beside those with a network
 REPLAYED = 4000  # training images of each old source
 BATCH = 16
 TRIALS, TRIAL_EPOCHS, EPOCHS = 4, 2, 6
@@ -64,6 +67,17 @@ class Adaptation:
     def folder(variant: Variant) -> str:
         """The folder of a variant below the results."""
         return f"runs/{variant.arch}/seed{variant.seed}/{variant.branch}"
+
+    @property
+    def counts(self) -> Counts:
+        """All images of the new run: those that are replayed, and the given ones."""
+        parts: Counter[tuple[str, int]] = Counter()
+        for _, rows in self.origin.manifest.groupby("source"):
+            fewer = min(1.0, REPLAYED / max(1, int((rows["split"] == "train").sum())))
+            for (split, label), images in rows.groupby(["split", "label"]).size().items():
+                parts[split, label] += round(images * (fewer if split == "train" else 1))
+        parts.update((image.split, image.label) for image in self.given.images)
+        return Counts(parts, self.given.generators)
 
     def write(self, out: Path) -> None:
         """Make the folder: copies of the images, the record, and at last the overlay, by which it is complete."""

@@ -37,11 +37,17 @@ class Estimate:
     memory: int
 
 
-def estimate(config: Mapping[str, Any], counts: Counts, measured: Mapping[str, Any], cores: int) -> Estimate:
-    """Estimate the whole run of a complete configuration on a machine.
+def estimate(
+    config: Mapping[str, Any],
+    counts: Counts,
+    measured: Mapping[str, Any],
+    cores: int,
+    stages_beside: int = LIGHT_STAGES,
+) -> Estimate:
+    """Estimate the run of a complete configuration on a machine.
 
     `measured`: what `starter.step` prints, of a batch of `train.batch_size`. Training is taken to go through all
-    its epochs.
+    its epochs. `stages_beside`: how many are run that need no network.
     """
     start, image = measured["start"], measured["image"]
     learning = measured["step"] / config["train"]["batch_size"]
@@ -75,10 +81,10 @@ def estimate(config: Mapping[str, Any], counts: Counts, measured: Mapping[str, A
         "probe": runs if looked_at or explained(config) else 0,
     }
     heavy = sum(stages[rule] * times[rule] for rule in stages)
-    light = LIGHT * start * LIGHT_STAGES / min(cores, 4)
+    light = LIGHT * start * stages_beside / min(cores, 4)
     seconds = MARGIN * (PLANNING * start + heavy + light)
     weights = WEIGHT_BYTES * measured["parameters"]
     side = config["images"]["pack_size"] or config["images"]["size"]
     disk = 3 * counts.total * side**2 + SMALL_FILES
     disk += round(weights * (runs * (1 + pruned + EXPORTS * shipped) + STATES))
-    return Estimate(stages, light / LIGHT_STAGES, seconds, disk, measured["memory"] + PROCESS)
+    return Estimate(stages, light / stages_beside, seconds, disk, measured["memory"] + PROCESS)

@@ -64,8 +64,7 @@ class Plan:
     @property
     def record(self) -> dict[str, Any]:
         """What is kept beside the overlay: what it was made for, the measured step and what stages should take."""
-        kept = {"minutes": self.minutes, "measuring": list(self.measuring), "measured": dict(self.measured)}
-        return {**kept, "stages": dict(self.estimate.stages), "others": self.estimate.others}
+        return {"minutes": self.minutes, **kept(self.measuring, self.measured, self.estimate)}
 
 
 def make(root: Path, real: Path, fake: Path, out: Path, start: str | None, minutes: float | None) -> Plan:
@@ -82,7 +81,7 @@ def make(root: Path, real: Path, fake: Path, out: Path, start: str | None, minut
         config = config_of(root, [file])
         _check_same(config, root, real, fake, out, start, minutes)
         counts = folders.counted(config, root)
-        measuring, measured = _measured(config, out)
+        measuring, measured = measured_step(config, out)
         made_for = _recorded(out).get("minutes")
         found = estimate(config, counts, measured, machine.cores())
         return Plan(place(file, root), None, config, counts, made_for, measuring, measured, found)
@@ -106,7 +105,7 @@ def _new(root: Path, real: Path, fake: Path, out: Path, start: str | None, minut
     config = config_of(root, [yaml.safe_load(overlay.text(choice))])
     counts = folders.counted(config, root)
     choice = replace(choice, bad=max(3, counts.total // 100))
-    measuring, measured = _measured(config, out)
+    measuring, measured = measured_step(config, out)
     effort, found = _fitting(config, efforts, counts, measured, minutes)
     text = overlay.text(replace(choice, effort=effort))
     config = config_of(root, [yaml.safe_load(text)])
@@ -195,8 +194,11 @@ def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
 
 
-def _measured(config: Mapping[str, Any], out: Path) -> tuple[list[str], Mapping[str, Any]]:
-    """Arguments and outcome of the measured step, of the first network; one on record is not measured again."""
+def measured_step(config: Mapping[str, Any], out: Path) -> tuple[list[str], Mapping[str, Any]]:
+    """Arguments and outcome of the measured step, of the first network; one on record is not measured again.
+
+    Raises `DetectorError` where the network cannot be trained here.
+    """
     runtime, name = config["runtime"], config["architectures"][0]
     threads = min(runtime["threads"], machine.cores())
     numbers = [config["images"]["size"], config["train"]["batch_size"], threads]
@@ -205,6 +207,31 @@ def _measured(config: Mapping[str, Any], out: Path) -> tuple[list[str], Mapping[
         return arguments, kept["measured"]
     log.info("measuring a training step of %s at %d px on this machine …", name, config["images"]["size"])
     return arguments, _step(arguments)
+
+
+def kept(measuring: Sequence[str], measured: Mapping[str, Any], found: Estimate) -> dict[str, Any]:
+    """What a record has of the measured step and of what stages should take."""
+    return {
+        **{"measuring": list(measuring), "measured": dict(measured)},
+        **{"stages": dict(found.stages), "others": found.others},
+    }
+
+
+def took(measured: Mapping[str, Any], found: Estimate, batch: int) -> str:
+    """The time of a run, in words. `batch`: images of the measured step."""
+    return (
+        f"about {duration(found.seconds)}, by a training step of {batch} images that took "
+        f"{measured['step']:.2f} s here"
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time in words: seconds are rounded to minutes from two minutes on."""
+    if seconds < 120:
+        return f"{seconds:.0f} seconds"
+    minutes = round(seconds / 60)
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest:02d} min" if hours else f"{minutes} minutes"
 
 
 def _recorded(out: Path) -> Mapping[str, Any]:
