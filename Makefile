@@ -1,7 +1,7 @@
 # make demo    the whole pipeline on data it makes itself, to results/demo
 # make test    the tests; make test-long    those that take long, which CI runs too
 # make lint    style and workflow checks
-# make bench   measure against a plain PyTorch program, and at scale: writes docs/performance.md and docs/scale.md
+# make bench   measure against a plain PyTorch program, and at scale: for docs/performance.md and docs/scale.md
 # All of them set up .venv first, if it is not there or the dependencies changed.
 PYTHON ?= python3
 VENV := .venv

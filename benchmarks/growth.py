@@ -13,7 +13,7 @@ largest process of the stage, as the kernel counted it. Time an image is that of
 machine disturbs less than the clock. Exits with 1 where an image of a larger tree costs more than TOLERANCE times
 as much as one of the smallest tree, or where memory an image is above MAX_BYTES.
 
-With `--kind` the images are named by a list, or lie in Parquet or tar files of 1,000 each.
+With `--kind` the images are named by a list, or lie in Parquet or tar files of `--in-shard` each.
 
 Links share their inodes and their contents stay in memory: on a cold or distant disk, reading comes on top.
 """
@@ -62,7 +62,7 @@ class Cost:
     peak: float
 
 
-def make_tree(root: Path, count: int, kind: str = "folder") -> None:
+def make_tree(root: Path, count: int, kind: str = "folder", in_shard: int = IN_SHARD) -> None:
     """`count` images as a source of this kind has them: half real, half fakes of four generators."""
     models = root.parent / f"{root.name}-models"
     models.mkdir()
@@ -74,7 +74,7 @@ def make_tree(root: Path, count: int, kind: str = "folder") -> None:
     if kind in ("folder", "list"):
         link(root, count, models)
     else:
-        write_shards(root, count, kind, models)
+        write_shards(root, count, kind, models, in_shard)
     if kind == "list":
         with open(root / LIST, "w", encoding="utf-8") as file:
             print("path,label,generator", file=file)
@@ -100,13 +100,13 @@ def link(root: Path, count: int, models: Path) -> None:
         os.link(models / f"{number % DISTINCT}.jpg", path)
 
 
-def write_shards(root: Path, count: int, kind: str, models: Path) -> None:
+def write_shards(root: Path, count: int, kind: str, models: Path, in_shard: int) -> None:
     """Images in shards, of which each holds some of all folders."""
     import pyarrow as pa
     from pyarrow import parquet
 
     content = [(models / f"{number}.jpg").read_bytes() for number in range(DISTINCT)]
-    shards = -(-count // IN_SHARD)
+    shards = -(-count // in_shard)
     for shard in range(shards):
         rows = [(place_of(number), content[number % DISTINCT]) for number in range(shard, count, shards)]
         if kind == "tar":
@@ -179,8 +179,9 @@ def main(args: argparse.Namespace) -> int:
     sizes = [*SIZES, *([FULL] if args.full else [])] if args.images is None else args.images
     faults: list[str] = []
     rows: dict[tuple[str, int], tuple[float, float]] = {}
+    shards = f" of {args.in_shard:,} images each" if args.kind in ("parquet", "tar") else ""
     print(
-        f"## Growth of a data set\n\nTiny JPEG files, kind `{args.kind}`, packed at {PACK_SIZE} px, "
+        f"## Growth of a data set\n\nTiny JPEG files, kind `{args.kind}`{shards}, packed at {PACK_SIZE} px, "
         f"{args.workers} process(es). Time an image is of the CPU; the ratio is to the smallest tree, less than "
         f"{GRAIN} µs counting as {GRAIN}.\n"
     )
@@ -191,7 +192,7 @@ def main(args: argparse.Namespace) -> int:
         base = {stage: start_up(command) for stage, command in commands(folder, folder, 1, args.kind).items()}
         for size in sizes:
             root, out = folder / f"tree{size}", folder / f"out{size}"
-            make_tree(root, size, args.kind)
+            make_tree(root, size, args.kind, args.in_shard)
             out.mkdir()
             for stage, command in commands(root, out, args.workers, args.kind).items():
                 cost = measure(command)
@@ -224,6 +225,7 @@ if __name__ == "__main__":
     parser.add_argument("--full", action="store_true", help=f"also {FULL:,} images")
     parser.add_argument("--images", type=int, nargs="+", help="other numbers of images")
     parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help=f"of source (default {KINDS[0]})")
+    parser.add_argument("--in-shard", type=int, default=IN_SHARD, help=f"images of a shard (default {IN_SHARD:,})")
     parser.add_argument("--workers", type=int, default=1, help="processes that read files (default 1)")
     parser.add_argument("--folder", help="where the trees are made (default: the system's)")
     parser.add_argument("--tolerance", type=float, default=TOLERANCE, help=f"default {TOLERANCE}")

@@ -1,4 +1,4 @@
-"""Run every benchmark and write docs/performance.md and docs/scale.md: what `make bench` does."""
+"""Run every benchmark and write their part of docs/performance.md and docs/scale.md: what `make bench` does."""
 
 import argparse
 import datetime
@@ -17,7 +17,6 @@ from detector.core.machine import cores, cpu_flags, cpu_name
 
 PAGES = {
     "performance": (
-        ("first_run",),
         ("feeding",),
         ("step", "--arch", "resnet18", "--size", "224"),
         ("step", "--arch", "resnet50", "--size", "224", "--repeats", "3", "--turns", "1"),
@@ -30,28 +29,8 @@ PAGES = {
     ),
     "scale": (("dag",), ("growth", "--full")),
 }
-INTRODUCTIONS = {
-    "performance": (
-        "# Performance\n\n"
-        "Written by `make bench` ({minutes:.0f} minutes for this page). The two sides of each figure took turns "
-        "in one run; a ratio is that of the medians, with the least and largest of a round. The peer is "
-        "[benchmarks/naive.py](../benchmarks/naive.py): the same study with ImageFolder, a DataLoader, PIL, fp32 "
-        "in PyTorch's default layout, `torch.nn.utils.prune` and optimizers as they come.\n\n"
-        "Where a target is missed: those for a step and a whole run at 224 px were set for a CPU with bf16 "
-        "units (AMX). Without them nearly all of a step is fp32 convolution, which both sides leave to the "
-        "same library. Float batches on a CPU miss 40 × because normalising writes four times the bytes; it "
-        "is a small part of a percent of a training step. In these short end-to-end runs a third of our time "
-        "is not training but mostly starts of processes: every stage with a network imports PyTorch and "
-        "torchvision, some 4 to 5 s, a naive script once. The largest single part that could go is "
-        "`torch._dynamo`, 1.5 s, which torchvision and every optimizer load whether it is used or not; there "
-        "is no public way to leave it out. None of that grows with the data.\n\n"
-    ),
-    "scale": (
-        "# Scale\n\n"
-        "Written by `make bench` ({minutes:.0f} minutes for this page): how the data side grows up to a million "
-        "images, and how long Snakemake thinks about hundreds of branches.\n\n"
-    ),
-}
+# What lies between these two lines of a page is written anew; all else of it is written by hand, and stays.
+BEGIN, END = "<!-- written by `make bench` -->", "<!-- end of what `make bench` writes -->"
 SHOWN_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 PACKAGES = ("torch", "torchvision", "numpy", "pillow", "optuna")
 
@@ -72,9 +51,14 @@ def machine() -> str:
 
 
 def write(page: str, folder: Path) -> None:
-    """Run the benchmarks of a page and write it. A missed target is in the text; any other failure stops it."""
+    """Run the benchmarks of a page and write it, what is written by hand as it is in docs.
+
+    A missed target is in the text; any other failure stops it.
+    """
     started = time.perf_counter()
     library = os.pathsep.join([str(common.ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    text = (common.ROOT / f"docs/{page}.md").read_text()
+    replaced(text, "")  # before hours are spent
     sections = []
     for name, *options in PAGES[page]:
         print(f"{time.perf_counter() - started:5.0f} s  {name} {' '.join(options)}", flush=True)
@@ -91,9 +75,18 @@ def write(page: str, folder: Path) -> None:
         sections.append(f"{done.stdout.strip()}\n\n`{command}`")
     minutes = (time.perf_counter() - started) / 60
     out = folder / f"{page}.md"
-    head = INTRODUCTIONS[page].format(minutes=minutes)
-    out.write_text(head + machine() + "\n\n" + "\n\n".join(sections) + "\n")
+    measured = "\n\n".join([f"{machine()}\n- all of this in {minutes:.0f} minutes", *sections])
+    out.write_text(replaced(text, measured))
     print(f"{out} after {minutes:.1f} minutes")
+
+
+def replaced(text: str, measured: str) -> str:
+    """A page with another measured part. Exits where the page has no place for it."""
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        sys.exit(f"found no {END if begin else BEGIN} in the page, expected it around what is measured")
+    return f"{head}{BEGIN}\n\n{measured}\n\n{END}{tail}"
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from detector.cli import doctor, predict
 from detector.data.sources import cifake
 from detector.imaging.looks import Looks
 from detector.imaging.preprocessing import Preprocessing
-from detector.predict import bundles
+from detector.predict import bundles, explanation
 from detector.predict.model import Model
 from tests.export.test_card import BAND
 from tests.predict.test_model import brightness, grey
@@ -378,7 +378,7 @@ def test_a_row_says_by_how_many_frames_a_video_was_judged(bundle, tmp_path, caps
 def test_where_a_verdict_comes_from_is_saved_beside_its_row(pictures, bundle, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(predict, "_check_explainable", lambda model: None)
     shown = Image.new("RGB", (256, 256), "red")
-    monkeypatch.setattr(Model, "explain", lambda self, item: np.asarray(shown))
+    monkeypatch.setattr(explanation, "overlay", lambda *asked: np.asarray(shown))
     code = predict.predict([str(pictures)], model=bundle, form="json", explain=tmp_path / "maps")
     assert code == 1
     rows = json.loads(capsys.readouterr().out)
@@ -393,7 +393,7 @@ def test_where_a_verdict_comes_from_is_saved_beside_its_row(pictures, bundle, tm
 
 def test_the_map_of_a_file_with_a_long_name_is_saved_too(bundle, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(predict, "_check_explainable", lambda model: None)
-    monkeypatch.setattr(Model, "explain", lambda self, item: np.zeros((8, 8, 3), np.uint8))
+    monkeypatch.setattr(explanation, "overlay", lambda *asked: np.zeros((8, 8, 3), np.uint8))
     path = grey(tmp_path, 0)
     path = path.rename(path.with_name("照" * 83 + ".png"))  # 253 bytes; a cut at 200 halves a letter
     assert predict.predict([str(path)], model=bundle, form="csv", explain=tmp_path / "maps") == 0

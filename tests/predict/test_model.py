@@ -30,6 +30,7 @@ from detector.imaging.preprocessing import Preprocessing
 from detector.models import devices, inference
 from detector.models.dataset import Images
 from detector.predict import bundles, explanation, verdicts
+from detector.predict import model as model_module
 from detector.predict.model import AHEAD, Model
 from detector.predict.verdicts import Answer, Band
 from tests.export.test_card import BAND
@@ -157,7 +158,7 @@ def test_a_video_of_which_training_saw_several_frames_is_judged_by_the_mean_of_t
     assert answer.logit == pytest.approx(float(model.logits(seen).mean()), abs=1e-5)
     np.testing.assert_array_equal(model.pixels(path), middles[1])
     expected = explanation.overlay(model, middles[1], answer.logit)
-    np.testing.assert_array_equal(model.explain(path), expected)
+    np.testing.assert_array_equal(model.judge(path, explain=True).map, expected)
 
 
 def test_what_is_odd_about_a_file_is_so_to_training_and_to_a_bundle(made):
@@ -208,7 +209,7 @@ def test_the_map_is_grad_cam_by_automatic_differentiation(made, network):
     )
     rounded = Model.open(made / "bundle", file=FILES["onnx-int8"])
     assert np.abs(explanation.heat_map(rounded, model.pixels(path)) - expected / expected.max()).max() < 0.5
-    shown = model.explain(path)
+    shown = model.judge(path, explain=True).map
     assert shown.dtype == np.uint8
     assert shown.shape == (256, 256, 3)
 
@@ -498,11 +499,23 @@ def test_an_explanation_is_of_the_verdict_of_all_looks(made, monkeypatch):
     model, asked = Model.open(made / "bundle"), []
     monkeypatch.setattr(explanation, "heat_map", lambda *found: asked.append(found) or np.ones((2, 2)))
     path = made / "pictures/real/plain.png"
-    model.explain(path)
+    (answer,) = model.judge_many([path], explain=True)
     ((_, pixels, logit),) = asked
     np.testing.assert_array_equal(pixels, model.pixels(path))
-    expected = None if model.looks == 1 else pytest.approx(model.judge(path, fast=True).logit, abs=1e-5)
-    assert logit == expected
+    assert logit == answer.logit == pytest.approx(model.judge(path, fast=True).logit, abs=1e-5)
+    assert model.judge(path).map is None
+
+
+def test_a_video_is_decoded_once_for_its_verdict_and_what_explains_it(made, monkeypatch):
+    path, asked, decode = made / "once.mp4", [], model_module.video_frames
+    samples.write_video(path, frames=24)
+    monkeypatch.setattr(
+        model_module, "video_frames", lambda *how, **more: asked.append(how) or decode(*how, **more)
+    )
+    (answer,) = Model.open(made / "bundle", frames=3).judge_many([path], explain=True)
+    assert answer.frames == 3
+    assert answer.map is not None
+    assert len(asked) == 1
 
 
 def test_a_map_of_one_place_is_refused(model, monkeypatch):

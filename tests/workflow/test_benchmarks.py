@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks import common, deployed, first_run, naive, robust_training
+from benchmarks import run as run_all
 from detector.core import parquet
 from detector.experiment.formats import file
 from detector.export.onnx_model import save_onnx
@@ -55,6 +57,23 @@ def test_it_runs_and_prints_its_section(name):
     assert section.startswith("## ") or "\n## " in section
     assert "| --- |" in section
     assert "met" in section
+
+
+@pytest.mark.parametrize("page", run_all.PAGES)
+def test_what_is_written_by_hand_stays_on_a_page(page, tmp_path, monkeypatch):
+    """All benchmarks print the same here: of the page their part alone is another."""
+    monkeypatch.setattr(
+        run_all.subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="## Measured\n\n| 1 |\n")
+    )
+    run_all.write(page, tmp_path)
+    before, after = (folder / f"{page}.md" for folder in (ROOT / "docs", tmp_path))
+    old, new = (path.read_text().partition(run_all.BEGIN) for path in (before, after))
+    assert new[0] == old[0]
+    measured, _, by_hand = new[2].partition(run_all.END)
+    assert by_hand == old[2].partition(run_all.END)[2]
+    assert measured.count("## Measured") == measured.count("\n## ") == len(run_all.PAGES[page])
+    with pytest.raises(SystemExit, match="expected it around what is measured"):
+        run_all.replaced("# A page\n", "")
 
 
 def test_curves_are_recorded_and_replayed(tmp_path):

@@ -16,6 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
@@ -89,15 +90,16 @@ def predict(
     items = chain([first], items)
     writer, begin = WRITERS[form](asked.name), time.monotonic()
     counts: Counter[str] = Counter()
+    how = {"batch": batch, "fast": fast, "explain": explain is not None}
     bar = progress.bar(len(listed) if isinstance(listed, list) else None)
     try:
         # Closed here, or its threads would go on decoding after a stop.
-        with bar, contextlib.closing(asked.judge_many(items, batch=batch, fast=fast)) as answers:
+        with bar, contextlib.closing(asked.judge_many(items, **how)) as answers:
             _print(bar, writer.begin())
             for number, answer in enumerate(answers):
                 shown = ""
-                if explain is not None and not answer.error:
-                    shown = _save(explain / f"{number:06d}-{_stem(answer.name)}.png", asked, answer.name)
+                if explain is not None and answer.map is not None:
+                    shown = _save(explain / f"{number:06d}-{_stem(answer.name)}.png", answer.map)
                 with signals.deferred():  # a row is printed whole and counted, or neither
                     _print(bar, writer.row(answer, shown))
                     counts[answer.verdict or "bad"] += 1
@@ -269,9 +271,9 @@ def _check_explainable(model: Model) -> None:
     explanation.check(model)
 
 
-def _save(path: Path, model: Model, image: str) -> str:
+def _save(path: Path, map_: np.ndarray) -> str:
     with replacing(path) as temporary:
-        Image.fromarray(model.explain(image)).save(temporary, "PNG")
+        Image.fromarray(map_).save(temporary, "PNG")
     return str(path)
 
 

@@ -188,7 +188,8 @@ def _split(
     # Photographs of `pairs` are no part of the data set: its own split must not see them.
     own = [record for record in records if not record.path.startswith(PAIRS)]
     parts = iter(source.split(own, strategy, fractions, seed))
-    names = ["test" if record.path.startswith(PAIRS) else next(parts) for record in records]
+    # Nor does it place them: they are test images, but for those that an earlier run left out (`sources.run`).
+    names = [record.official if record.path.startswith(PAIRS) else next(parts) for record in records]
     if several:
         names = [names[number] for number in pd.factorize(path)[0].tolist()]
         scan = scan.assign(group=scan.group.mask((scan.group == "") & (path != scan.path), path))

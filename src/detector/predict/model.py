@@ -149,29 +149,39 @@ class Model:
             ]
         return never
 
-    def judge(self, image: str | os.PathLike[str] | bytes, *, name: str = "image", fast: bool = False) -> Answer:
+    def judge(
+        self,
+        image: str | os.PathLike[str] | bytes,
+        *,
+        name: str = "image",
+        fast: bool = False,
+        explain: bool = False,
+    ) -> Answer:
         """Judge one image: a path, or the bytes of a file. Never raises for what is wrong with the image.
 
-        `fast`: do not check whether saving the image again changes the verdict.
+        `fast`: do not check whether saving the image again changes the verdict. `explain`: also show where the
+        verdict comes from, of several looks or frames by the middle; raises what `explanation.overlay` raises.
         """
         item = (name, image) if isinstance(image, bytes) else image
-        return self._answers([(_name(item), self._try_views(item, fast))], BATCH)[0]
+        return self._answers([(_name(item), self._try_views(item, fast, explain))], BATCH)[0]
 
-    def judge_many(self, items: Iterable[Item], *, batch: int = BATCH, fast: bool = False) -> Generator[Answer]:
+    def judge_many(
+        self, items: Iterable[Item], *, batch: int = BATCH, fast: bool = False, explain: bool = False
+    ) -> Generator[Answer]:
         """Judge many images; yields answers in the order of `items`: paths, or names and bytes.
 
-        `batch`: images in one pass of the network. `fast`: do not check whether saving an image again changes its
-        verdict. Only a few images are held in memory.
+        `batch`: images in one pass of the network. `fast` and `explain`: as of `judge`. Only a few images are held
+        in memory.
         """
         items = iter(items)
-        waiting: deque[tuple[str, Future[np.ndarray | str]]] = deque()
+        waiting: deque[tuple[str, Future[_Seen | str]]] = deque()
         seen = self.looks * (1 if fast else 1 + len(verdicts.CHANGES))
         together, ahead = max(1, batch // seen), max(1, AHEAD // self.looks) * self.threads
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="decode")
 
         def fill() -> None:
             for item in itertools.islice(items, together + ahead - len(waiting)):
-                waiting.append((_name(item), pool.submit(self._try_views, item, fast)))
+                waiting.append((_name(item), pool.submit(self._try_views, item, fast, explain)))
 
         try:
             fill()
@@ -192,19 +202,6 @@ class Model:
         digest = self._hash(item)
         found = [self.preprocessing.apply(image, digest) for image in self._images(item)]
         return found[len(found) // 2]
-
-    def explain(self, item: Item) -> np.ndarray:
-        """Explain a verdict: uint8 (n, n, 3), what the network sees, the evidence in colour (`explanation`).
-
-        Of several looks or frames the middle, with what speaks for the verdict of all. Raises as `pixels` and
-        `explanation.overlay` do.
-        """
-        from detector.predict import explanation  # imported here: it needs onnx, which takes a while
-
-        views = self._views(item, fast=True)[0]
-        if len(views) == 1:
-            return explanation.overlay(self, views[0])
-        return explanation.overlay(self, self.pixels(item), float(looks.mean(self.logits(views), len(views))[0]))
 
     def logits(self, pictures: np.ndarray, batch: int = BATCH) -> np.ndarray:
         """Logits, float32 (n,), of `pictures`, uint8 (n, size, size, 3); above 0 = real."""
@@ -237,18 +234,21 @@ class Model:
             return ""
         return hashlib.sha256(item[1]).hexdigest() if isinstance(item, tuple) else sha256(item)
 
-    def _views(self, item: Item, fast: bool) -> np.ndarray:
-        """All that is seen of an item, uint8 (copies, n, size, size, 3), itself first: n looks at each copy."""
-        digest, parts = self._hash(item), []
+    def _views(self, item: Item, fast: bool, explain: bool) -> "_Seen":
+        """What is seen of an item, which is decoded once."""
+        how, digest = self.preprocessing, self._hash(item)
+        parts, middles = [], []
         for image in self._images(item):
             copies = [image] if fast else [image, *(change(image) for change in verdicts.CHANGES.values())]
-            parts.append(np.stack([self.preprocessing.views(copy, digest) for copy in copies]))
-        return np.concatenate(parts, axis=1)
+            parts.append(np.stack([how.views(copy, digest) for copy in copies]))
+            if explain:
+                middles.append(parts[-1][0, 0] if how.looks is None else how.apply(image, digest))
+        return _Seen(np.concatenate(parts, axis=1), middles[len(middles) // 2] if explain else None)
 
-    def _try_views(self, item: Item, fast: bool) -> np.ndarray | str:
+    def _try_views(self, item: Item, fast: bool, explain: bool) -> "_Seen | str":
         """As `_views`; or what is wrong with the item."""
         try:
-            return self._views(item, fast)
+            return self._views(item, fast, explain)
         except DetectorError:  # not the file's fault
             raise
         except FileNotFoundError:
@@ -256,30 +256,50 @@ class Model:
         except Exception as error:  # decoders raise almost anything on broken files
             return decoding.reason(error, Path(_name(item)))
 
-    def _answers(self, group: list[tuple[str, np.ndarray | str]], batch: int) -> list[Answer]:
-        good = [views.reshape(-1, *views.shape[2:]) for _, views in group if not isinstance(views, str)]
+    def _answers(self, group: list[tuple[str, "_Seen | str"]], batch: int) -> list[Answer]:
+        good = [seen.pictures for _, seen in group if not isinstance(seen, str)]
         found = self.logits(np.concatenate(good), batch) if good else np.empty(0, np.float32)
         answers: list[Answer] = []
         at = 0
-        for name, views in group:
-            if isinstance(views, str):
-                answers.append(Answer(name, None, None, None, error=views))
+        for name, seen in group:
+            if isinstance(seen, str):
+                answers.append(Answer(name, None, None, None, error=seen))
                 continue
-            copies, seen = views.shape[:2]
-            own = looks.mean(found[at : at + copies * seen], seen).tolist()
-            answers.append(self._answer(name, own, seen // self.looks))
-            at += copies * seen
+            views = seen.views.shape[1]
+            own = looks.mean(found[at : at + len(seen.pictures)], views).tolist()
+            answers.append(self._answer(name, own, views // self.looks, seen.middle))
+            at += len(seen.pictures)
         return answers
 
-    def _answer(self, name: str, logits: list[float], frames: int) -> Answer:
+    def _answer(self, name: str, logits: list[float], frames: int, middle: np.ndarray | None) -> Answer:
         """`logits`: of the item, and of its changed copies if any; `frames`: that they are means of."""
         logit, *changed = logits
         if not all(map(math.isfinite, logits)):
             return Answer(name, None, None, None, error="the model gives no number for it")
         verdict, why = verdicts.decide(logit, changed, self.band)
+        map_ = None
+        if middle is not None:
+            from detector.predict import explanation  # imported here: it needs onnx, which takes a while
+
+            map_ = explanation.overlay(self, middle, logit)
         return Answer(
-            name, verdict, self.probability_fake(logit), logit, why, frames=frames if frames > 1 else None
+            *(name, verdict, self.probability_fake(logit), logit, why),
+            frames=frames if frames > 1 else None,
+            map=map_,
         )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a model sees of an item."""
+
+    views: np.ndarray  # uint8 (copies, n, size, size, 3), itself first: n looks at each copy
+    middle: np.ndarray | None  # uint8 (size, size, 3), where it is to be explained: of frames and looks the middle
+
+    @property
+    def pictures(self) -> np.ndarray:
+        """The views in a row, copy by copy: uint8 (copies * n, size, size, 3)."""
+        return self.views.reshape(-1, *self.views.shape[2:])
 
 
 def _way(path: Path, ways: Mapping[str, Mapping[str, Any]], source: str | None) -> Preprocessing:

@@ -3,10 +3,11 @@
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from detector.stats import decisions
@@ -98,3 +99,5 @@ class Answer:
     why: str = ""
     error: str = ""
     frames: int | None = None  # of a video that the logit is the mean of, where they are several
+    # Where it was asked for: what the network sees, the evidence in colour, uint8 (n, n, 3).
+    map: np.ndarray | None = field(default=None, compare=False)

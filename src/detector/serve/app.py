@@ -80,7 +80,9 @@ class Service:
         self.caveats = list(model.caveats)
         model.pixels(("", _blank()))  # raises DetectorError where what makes pixels is not installed
         try:
-            model.explain(("", _blank()))  # also loads what it needs, once, before threads ask for it
+            from detector.predict import explanation  # imported here: it needs onnx, which takes a while
+
+            explanation.check(model)  # also loads what it needs, once, before threads ask for it
             self.explains = True
         except DetectorError:
             self.explains = False
@@ -164,13 +166,13 @@ class Service:
         result |= {"why": None, "explanation": None, "error": None}
         try:
             self._check(upload.data)
-            answer = self.model.judge(upload.data, name=upload.name)
+            answer = self.model.judge(upload.data, name=upload.name, explain=explain and self.explains)
             if answer.error:
                 raise RefusalError("not_an_image", f"cannot be read: {answer.error}")
             result |= {key: getattr(answer, key) for key in ("verdict", "probability_fake", "logit")}
             result["why"] = answer.why or None
-            if explain and self.explains:
-                result["explanation"] = picture(self.model.explain((upload.name, upload.data)))
+            if answer.map is not None:
+                result["explanation"] = picture(answer.map)
         except RefusalError as refusal:
             result["error"] = {"code": refusal.code, "message": refusal.message}
         except Exception as error:

@@ -49,6 +49,27 @@ def test_splits_limits_and_bad_images_are_those_of_the_run(earlier):
     assert {record.generator for record in records if record.label == 0} == {"gan"}
 
 
+def test_a_photograph_of_pairs_that_leaked_in_the_run_stays_out(tmp_path):
+    """The run's audit dropped it (`audit.on_leak: drop`); the others are tested on, as they were."""
+    write_picture(tmp_path / "mine/fake/gan/0.png", 0)
+    for number in range(3):
+        write_picture(tmp_path / f"photos/{number}.png", 1 + number)
+    root = tmp_path / "results/data/mine"
+    options = {"type": "folder", "pairs": str(tmp_path / "photos")}
+    scan = scan_source("mine", "folder", tmp_path / "mine", options, max_pixels=10**6)
+    table = manifest.build({"mine": scan}, {}, {"mine": options}, FRACTIONS, 0)
+    table = table[table["path"] != "@pairs/1.png"].reset_index(drop=True)
+    root.mkdir(parents=True)
+    parquet.write(scan, root / "scan.parquet")
+    parquet.write(table, root.parent / "manifest.parquet")
+    write_json(root / "images.json", {"source": "mine"})
+    again = scan_source("mine", "run", root, {"root": str(root)}, max_pixels=1)
+    own = {"type": "run", "root": str(root)}
+    found = manifest.build({"mine": again}, {}, {"mine": own}, FRACTIONS, 5)
+    pd.testing.assert_frame_equal(found, table)
+    assert found["path"].str.startswith("@pairs/").sum() == 2
+
+
 def test_what_is_missing_or_packed_otherwise_is_one_error(earlier):
     root, _ = earlier
     module = kinds.module("run")
