@@ -399,7 +399,7 @@ class Changed:
 
 
 def test_a_bug_is_logged_without_what_was_sent(model, caplog):
-    def judge(data, name):
+    def judge(data, name, explain):
         raise ValueError(f"private {name}")
 
     app = app_module.app(Changed(model, judge=judge), pool=POOL, limits=LIMITS)
@@ -420,7 +420,7 @@ def test_a_bug_elsewhere_is_answered_and_logged_without_its_text(model, caplog, 
 def test_nothing_more_is_judged_for_a_client_that_is_gone(model):
     begun, judged, released = [], [], threading.Event()
 
-    def judge(data, name):
+    def judge(data, name, explain):
         begun.append(name)
         answer = model.judge(data, name=name)
         time.sleep(0.1)
@@ -464,7 +464,7 @@ def test_a_stop_waits_for_the_request_under_way(bundle, tmp_path):
 def test_a_request_that_takes_too_long_for_a_stop_is_told(model):
     """After its few seconds the server cancels what is under way."""
     released = threading.Event()
-    app = app_module.app(Changed(model, judge=lambda data, name: released.wait(20)), pool=POOL, limits=LIMITS)
+    app = app_module.app(Changed(model, judge=lambda data, name, explain: released.wait(20)), pool=POOL, limits=LIMITS)
     try:
         assert told(send(app, {"a.png": REAL}, cut=0.2)) == (503, "stopping")
     finally:

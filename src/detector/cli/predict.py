@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import glob
 import io
 import json
@@ -90,11 +91,11 @@ def predict(
     items = chain([first], items)
     writer, begin = WRITERS[form](asked.name), time.monotonic()
     counts: Counter[str] = Counter()
-    how = {"batch": batch, "fast": fast, "explain": explain is not None}
+    answers_of = functools.partial(asked.judge_many, batch=batch, fast=fast, explain=explain is not None)
     bar = progress.bar(len(listed) if isinstance(listed, list) else None)
     try:
         # Closed here, or its threads would go on decoding after a stop.
-        with bar, contextlib.closing(asked.judge_many(items, **how)) as answers:
+        with bar, contextlib.closing(answers_of(items)) as answers:
             _print(bar, writer.begin())
             for number, answer in enumerate(answers):
                 shown = ""
