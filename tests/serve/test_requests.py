@@ -464,7 +464,9 @@ def test_a_stop_waits_for_the_request_under_way(bundle, tmp_path):
 def test_a_request_that_takes_too_long_for_a_stop_is_told(model):
     """After its few seconds the server cancels what is under way."""
     released = threading.Event()
-    app = app_module.app(Changed(model, judge=lambda data, name, explain: released.wait(20)), pool=POOL, limits=LIMITS)
+    app = app_module.app(
+        Changed(model, judge=lambda data, name, explain: released.wait(20)), pool=POOL, limits=LIMITS
+    )
     try:
         assert told(send(app, {"a.png": REAL}, cut=0.2)) == (503, "stopping")
     finally:
