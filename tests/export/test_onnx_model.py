@@ -174,7 +174,7 @@ def test_images_stream_through_in_order(exported):
 
 
 def test_parity_finds_a_wrong_export():
-    expected = np.array([0.5, -300.0], np.float32)
+    expected = np.array([0.5, -3.0], np.float32)
     assert runtimes.parity(expected, expected + np.float32(5e-5), "m.onnx", "valid") == pytest.approx(
         5e-5, rel=0.3
     )
@@ -182,4 +182,12 @@ def test_parity_finds_a_wrong_export():
     with pytest.raises(DetectorError, match=r"2 of 2 logits"):
         runtimes.parity(expected, np.full(2, np.nan), "m.onnx", "valid")
     with pytest.raises(DetectorError, match=r"m\.onnx: 1 of 2 logits on valid are not those of torch"):
-        runtimes.parity(expected, np.array([0.501, -300.01], np.float32), "m.onnx", "valid")
+        runtimes.parity(expected, np.array([0.501, -3.0002], np.float32), "m.onnx", "valid")
+
+
+def test_a_network_with_large_logits_may_round_more_also_where_one_is_near_zero():
+    expected = np.array([0.5, -47.0, 31.0, 12.0], np.float32)
+    found = expected + np.float32([9e-4, 0, 0, 0])
+    assert runtimes.parity(expected, found, "m.onnx", "valid") == pytest.approx(9e-4, rel=1e-3)
+    with pytest.raises(DetectorError, match="1 of 4 logits"):
+        runtimes.parity(expected, expected + np.float32([9e-3, 0, 0, 0]), "m.onnx", "valid")

@@ -52,17 +52,19 @@ def logits(
 def parity(expected: np.ndarray, logits: np.ndarray, path: Path, testset: str) -> float:
     """Largest difference of two models' logits on a set, both float (n,).
 
-    Raises `DetectorError` where one exceeds 1e-4, or 1e-4 of the logit where that is above 1: the exported network
-    is then not the trained one.
+    Raises `DetectorError` where one exceeds 1e-4, or that share of the logit or of the root mean square of all
+    where these are above 1: the exported network is then not the trained one. Rounding grows with what a logit is
+    summed from, which in a network with large logits is large where a logit happens to be near 0 too.
     """
     if not len(expected):
         return 0.0
     difference = np.abs(np.asarray(logits, np.float64) - expected)
-    near = difference <= PARITY * np.maximum(1, np.abs(expected))  # False for NaN
+    usual = max(1.0, float(np.sqrt(np.mean(np.square(expected, dtype=np.float64)))))
+    near = difference <= PARITY * np.maximum(usual, np.abs(expected))  # False for NaN
     if not near.all():
         raise DetectorError(
             f"{path}: {int((~near).sum())} of {len(logits)} logits on {testset} are not those of torch (largest "
-            f"difference {difference.max():.3g}, expected at most {PARITY:g}, or that share of a logit above 1); "
+            f"difference {difference.max():.3g}, expected at most {PARITY:g}, or that share of logits above 1); "
             "please report this, it is a bug"
         )
     return float(difference.max())
