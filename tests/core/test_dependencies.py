@@ -241,6 +241,7 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
             for networks, function in (
                 (networks_module, "build"),
                 (networks_module, "load"),
+                (networks_module, "weights"),
                 (checkpoints, "load_weights"),
             ):
                 patch.setattr(networks, function, lambda *_: None)

@@ -110,6 +110,7 @@ def test_each_stage_that_notes_it_reads_it_before_it_opens_an_image(name, monkey
     if hasattr(script, "read_json"):
         monkeypatch.setattr(script, "read_json", lambda path: {})
     given = {"gpus": 0, "threads": 1, "pruning": "{}", "system": "{}", "seed": 0}
+    given["arch"] = "resnet18"
     given |= {"models": [tmp_path / "model.safetensors"]}
     given["config"] = '{"runtime": {}, "system": {"features": "spectrum"}}'
     given |= dict.fromkeys(("model", "baseline"), tmp_path / "model.safetensors")

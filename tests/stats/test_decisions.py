@@ -166,7 +166,7 @@ def test_a_logit_of_zero_is_called_real_by_all():
     model = Model.__new__(Model)
     object.__setattr__(model, "band", None)
     object.__setattr__(model, "temperature", 1.0)
-    assert model._answer("x", [0.0, -0.0], 1).verdict == "real"
+    assert model._answer("x", [0.0, -0.0], 1, None).verdict == "real"
 
 
 def decisions(path: Path) -> list[str]:
