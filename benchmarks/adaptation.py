@@ -11,11 +11,11 @@ left out.
 
 Made are the networks and their predictions alone; a bundle has the same weights. A row of the CSV is a network
 on a part of the test images: `new`, the given generator's; `old`, the mean over the parts that the run was trained
-with, each source's real images and each generator; `real`, all real images; `other`, the generators held out beside
-it. Each `difference` is to `against`, paired; in `old` and `other` parts weigh the same. Intervals (95 %) are over
-other test images, for these networks, by groups where sources know some; in rows without a `draw`, of all draws,
-each image counts with its mean over them. `auc`: the part's fakes against all real images. What was made is kept,
-and the same command goes on from it.
+with, each source's real images and each generator; `real`, all real images; `other`, the generators held out
+beside it. Each `difference` is to `against`, paired; in `old` and `other` parts weigh the same. Intervals (95 %)
+are over other test images, for these networks, by groups where sources know some; in rows without a `draw`, of all
+draws, each image counts with its mean over them. `auc`: the part's fakes against all real images. What was made is
+kept, and the same command goes on from it.
 """
 
 import argparse
