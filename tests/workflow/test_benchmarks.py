@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import common, deployed, first_run, naive, robust_training
+from benchmarks import adaptation, common, deployed, first_run, naive, robust_training
 from benchmarks import run as run_all
 from detector.core import parquet
 from detector.experiment.formats import file
@@ -114,6 +114,45 @@ def test_what_training_on_degraded_images_recovers_is_a_share_of_what_was_lost(t
     assert shrunk["difference"] == pytest.approx(0.18)
     assert shrunk["recovered_share"] == pytest.approx(0.60)
     assert shrunk["difference_low"] < 0.18 < shrunk["difference_high"]
+
+
+def judged(right: dict[tuple[str, str], list[bool]]) -> pd.DataFrame:
+    """Predictions by source and generator ("" of real images) of images that are called right or not."""
+    rows = [
+        {
+            "path": f"{source}{maker}{n}",
+            "source": source,
+            "label": int(maker == ""),
+            "generator": maker,
+            "group": "",
+        }
+        | {"logit": 1.0 if (maker == "") == good else -1.0}
+        for (source, maker), all_good in right.items()
+        for n, good in enumerate(all_good)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_what_adaptation_gains_and_forgets_is_a_mean_over_parts_and_draws():
+    yes, no = [True], [False]
+    held = ("new", "third")
+    before = {("a", ""): yes * 4, ("a", "old"): yes * 40, ("a", "new"): no * 10, ("a", "third"): no * 10}
+    first = {**before, ("a", ""): yes * 2 + no * 2, ("a", "new"): yes * 6 + no * 4}
+    second = {**before, ("a", ""): yes * 4, ("a", "new"): yes * 8 + no * 2}
+    cases = [
+        adaptation.Case(1, 0, {"before": judged(before), "adapted": judged(one), "retrained": judged(before)})
+        for one in (first, second)
+    ]
+    found = pd.DataFrame(adaptation.rows(cases, "new", held)).set_index(["network", "against", "part"])
+    new = found.loc[("adapted", "before", "new")]
+    assert (new["n"], new["accuracy"], new["difference"]) == (10, pytest.approx(0.7), pytest.approx(0.7))
+    old = found.loc[("adapted", "before", "old")]
+    assert (old["n"], old["parts"]) == (44, 2)
+    assert old["difference"] == pytest.approx(-0.25 / 2), "four real images count as much as forty fakes"
+    assert found.loc[("adapted", "before", "real"), "difference"] == pytest.approx(-0.25)
+    assert found.loc[("adapted", "before", "other"), ["n", "difference"]].tolist() == [10, 0]
+    assert found.loc[("adapted", "retrained", "new"), "difference"] == pytest.approx(0.7)
+    assert found.loc[("before", "", "new"), "auc"] == 0.5, "all of them, and all photographs, are called real"
 
 
 def test_the_peer_s_pruned_weights_stay_zero():
