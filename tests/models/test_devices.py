@@ -64,7 +64,15 @@ def test_on_a_cpu_torch_refuses_what_would_not_repeat():
 )
 def test_on_a_cpu_size_and_few_weights_decide(monkeypatch, flags, size, weights, precision, last):
     monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     plan = devices.plan("cpu", "auto", torch.get_num_threads(), size, weights=weights)
     assert (plan.precision, plan.channels_last) == (precision, last)
     asked = devices.plan("cpu", "fp32", torch.get_num_threads(), size, weights=weights)
     assert (asked.precision, asked.channels_last) == ("fp32", last)
+
+
+@pytest.mark.parametrize(("kernels", "precision"), [("AVX2", "fp32"), ("DEFAULT", "fp32"), ("AVX512", "bf16")])
+def test_bf16_is_not_emulated_where_torch_is_told_to_use_less_than_the_cpu_has(monkeypatch, kernels, precision):
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"amx_bf16"})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: kernels)
+    assert devices.plan("cpu", "auto", torch.get_num_threads(), 224).precision == precision

@@ -48,6 +48,7 @@ class Plan:
 
 
 BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+WITHOUT_BF16 = {"DEFAULT", "AVX2"}  # what torch calls its kernels for less than AVX-512
 MEMORY = 8000  # MiB
 AUTO = "auto"
 LARGE = 128  # pixels a side from which on a CPU gains by bf16 (where it has it) and by channels_last
@@ -110,6 +111,9 @@ def _precision(device: str, image_size: int, weights: int | None) -> tuple[str, 
         return "fp32", f"fp32: {torch.cuda.get_device_name()} has no bf16, and no TF32"
     if not BF16_FLAGS & cpu_flags():
         return "fp32", "fp32: this CPU has neither amx_bf16 nor avx512_bf16"
+    # Told to use less than the CPU has (ATEN_CPU_CAPABILITY), torch emulates bf16: 7 times as slow as fp32.
+    if (kernels := torch.backends.cpu.get_cpu_capability()) in WITHOUT_BF16:
+        return "fp32", f"fp32: torch computes by its kernels for {kernels} alone, which have no bf16"
     if image_size >= LARGE:
         return "bf16", f"bf16: this CPU multiplies in it, and images are ≥ {LARGE} px"
     if _light(image_size, weights):
