@@ -1,5 +1,6 @@
 """`detector summary --brief` gives three results, with the numbers of the tables, and one command to go on."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -43,6 +44,17 @@ def test_it_is_short_and_its_numbers_are_those_of_the_tables(results):
     deployment = pd.read_csv(results / "tables/deployment.csv")
     assert f"{deployment['file_mb'].min():.2f} MB" in lines[2]
     assert lines[-1].endswith(f"detector serve --model {results}/runs/resnet18/seed0/l1-40/bundle")
+
+
+def test_the_bundle_to_ask_is_the_one_that_ships_whichever_was_made_last(results):
+    deployment = pd.read_csv(results / "tables/deployment.csv")
+    shipped = deployment.loc[deployment["file_mb"].idxmin(), "branch"]
+    assert shipped != "l1-40"
+    bundle = results / f"runs/resnet18/seed0/{shipped}/bundle"
+    bundle.mkdir(parents=True)
+    (bundle / bundles.SUMS).touch()
+    os.utime(bundle / bundles.SUMS, (0, 0))  # before that of l1-40
+    assert brief.text(results).endswith(f"detector serve --model {bundle}")
 
 
 def test_what_was_not_asked_for_is_left_out(results):

@@ -23,18 +23,26 @@ def text(results: Path, program: str = "detector") -> str:
     rows = pd.read_csv(path)
     first = rows[(rows["testset"] == COMBINED) & (rows["branch"] == BASELINE)].iloc[0]
     network = {"arch": first["arch"], "seed": first["seed"]}
+    files = _of(results / "tables/deployment.csv", network)
+    shipped = None if files.empty else files.loc[files["file_mb"].idxmin()]
     lines = [
         f"Detection   {first['arch']} calls {first['accuracy']:.1%} of {first['n']:,} test images right "
         f"(95 % interval {first['accuracy_low']:.1%} to {first['accuracy_high']:.1%})",
         *_pruning(_of(results / "tables/significance.csv", network)),
-        *_shipping(_of(results / "tables/deployment.csv", network)),
+        *([] if shipped is None else [_shipping(shipped)]),
     ]
     if (others := len(rows[["arch", "seed"]].drop_duplicates()) - 1) > 0:
         lines.append(f"            ({first['arch']}, seed {first['seed']}; {others} more in the tables)")
     report = results / "report.html"
     lines += ["", f"All tables and figures: {report if report.is_file() else results / 'tables'}"]
     if bundles := bundles_module.bundles(results):
-        lines.append(f"Next, ask it about pictures on a page: {program} serve --model {bundles[0]}")
+        # Of two that were made side by side chance says which is the newest.
+        own = (
+            shipped is not None
+            and results / f"runs/{first['arch']}/seed{first['seed']}/{shipped['branch']}/bundle"
+        )
+        bundle = own if own in bundles else bundles[0]
+        lines.append(f"Next, ask it about pictures on a page: {program} serve --model {bundle}")
     return "\n".join(lines)
 
 
@@ -62,13 +70,10 @@ def _pruning(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def _shipping(table: pd.DataFrame) -> list[str]:
-    """The smallest file that one can ship."""
-    if table.empty:
-        return []
-    row = table.loc[table["file_mb"].idxmin()]
-    return [
+def _shipping(row: pd.Series) -> str:
+    """Sentence on the smallest file that one can ship, a row of deployment.csv."""
+    return (
         f"Shipping    {row['branch']} as {row['format']} {row['precision']}: {row['file_mb']:.2f} MB, "
         f"{row['times_smaller']:.1f} times smaller, {row['latency_ms_median']:.1f} ms an image, "
         f"{row['accuracy']:.1%} right"
-    ]
+    )
