@@ -1,6 +1,7 @@
 """Networks by name: names are the library's own, seeds give weights, and each step of the protocol works."""
 
 import copy
+import math
 import re
 import subprocess
 import sys
@@ -101,6 +102,28 @@ def test_meta_says_what_a_network_is():
     found = networks.described("convnext_atto")
     assert found == {"library": "timm", "name": "convnext_atto", "version": timm.__version__}
     assert networks.described("resnet50")["library"] == "torchvision"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "resnet18",
+        "small_resnet",
+        "mobilenetv2_100",
+        "tf_efficientnet_lite0",
+        "mixnet_s",
+        "ghostnet_100",
+        "vgg11_bn",
+    ],
+)
+def test_a_fresh_network_is_undecided(name):
+    model = networks.build(name, size=64).train()
+    with torch.no_grad():
+        logits = model(torch.randn(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))).squeeze(1)
+    assert logits.std() > 0, "it answers"
+    labels = (torch.arange(16) % 2).float()
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels).item()
+    assert loss < 1.5 * math.log(2), "half of the images right, and no certainty: ln 2"
 
 
 def test_nothing_is_dropped_at_random():

@@ -22,11 +22,25 @@ _EXPANDED = {
 _PLAIN = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
-def create(name: str, size: int, classes: int = 1, **more: object) -> nn.Module:
+def create(name: str, size: int, classes: int = 1) -> nn.Module:
     """Create a network with one logit for images of `size` pixels, its weights drawn from torch's generator.
 
+    The head is drawn as torch draws a layer, by its inputs. timm draws those of its EfficientNets by the number of
+    logits: with one, weights as far as 1, and logits of 25 before a step is trained. What the library raises where
+    the network cannot be built for this size is raised.
+    """
+    network = _made(name, size, classes)
+    for layer in head(network):
+        for module in network.get_submodule(layer).modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                module.reset_parameters()
+    return network
+
+
+def _made(name: str, size: int, classes: int, **more: object) -> nn.Module:
+    """A network as the library draws or loads it.
+
     Nothing is dropped at random in training: what a resumed training does would hang on how often it was resumed.
-    Raises what the library raises where it cannot be built for this size.
     """
     fixed = (timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()).fixed_input_size
     network: nn.Module = timm.create_model(
@@ -92,11 +106,11 @@ def converted(name: str, size: int, weights: Mapping[str, torch.Tensor]) -> Mapp
     `RuntimeError` where one is missing, left over or of another shape.
     """
     given = _renamed(name, weights) if "_conv_stem.weight" in weights else dict(weights)
-    last = f"{head(create(name, size))[0]}.weight"
+    last = f"{head(_made(name, size, 1))[0]}.weight"
     classes = len(given[last]) if last in given else 0
     # As many classes as the source: otherwise timm loads what fits and leaves out the rest.
     overlay = {"state_dict": given, "num_classes": classes, "label_offset": 0, "custom_load": False}
-    network = create(name, size, classes, pretrained=True, pretrained_cfg_overlay=overlay)
+    network = _made(name, size, classes, pretrained=True, pretrained_cfg_overlay=overlay)
     found: dict[str, torch.Tensor] = network.state_dict()
     return found
 
