@@ -951,6 +951,42 @@ def test_a_kill_costs_nothing_once_its_cause_is_gone(failing):
     assert failing.stale() == {}
 
 
+def test_a_kill_leaves_no_lock_where_a_run_reads_files_of_others(failing):
+    """Images, weights to start from and a teacher of an earlier run, as `detector adapt` has them."""
+    earlier = failing.results.relative_to(failing.folder)
+    old = str(earlier / "data/faces140k")
+    learned = earlier / "runs/resnet18/seed0/baseline/model.safetensors"
+    read = {
+        "results": "results/later",
+        "data": {"use": ["faces140k"], "sources": {"faces140k": {"type": "run", "root": old, "split": "kept"}}},
+        "inits": {"own": {"file": str(learned), "whole": True}},
+        "architectures": ["resnet18@own"],
+        "finetune": {**TINY["finetune"], "distill": {"teacher": str(learned)}},
+    }
+    locks = failing.folder / ".snakemake/locks"
+    with configured(failing, **read):
+        run = subprocess.Popen(
+            failing.command(),
+            cwd=failing.folder,
+            env=failing.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        while run.poll() is None and not [*locks.glob("*.input.lock")]:
+            time.sleep(0.05)
+        assert run.poll() is None, run.stdout.read()
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+        text = "".join(lock.read_text() for lock in locks.iterdir())
+        assert str(learned) in text
+        assert f"{old}/images.npy" in text
+        done = failing.snakemake("--dry-run")
+        assert done.returncode == 0, done.stdout
+    assert not [*locks.glob("*")]
+
+
 def test_locks_of_another_workflow_stay(finished):
     """Also those of a run of it that reads our tables; what a killed run of ours left goes."""
     texts = {

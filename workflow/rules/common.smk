@@ -169,7 +169,7 @@ except DetectorError as error:
     raise WorkflowError(f"nothing was started: {error}")
 
 # A teacher that is a file is there before anything starts, and counts by what it holds.
-TEACHER, TEACHER_LIBRARY = None, []
+TEACHER, TEACHER_FILES, TEACHER_LIBRARY = None, [], []
 try:
     name = teachers.teacher(CONFIG, "")
     if name is not None and name not in teachers.NAMED:
@@ -177,7 +177,8 @@ try:
             "arch"
         ]
         TEACHER_LIBRARY = [architectures.module(taught_by)]
-        TEACHER = [sha256(name), sha256(Path(name).with_name("meta.json"))]
+        TEACHER_FILES = [name, str(Path(name).with_name("meta.json"))]
+        TEACHER = [sha256(file) for file in TEACHER_FILES]
 except DetectorError as error:
     raise WorkflowError(f"nothing was started: {error}")
 
@@ -912,17 +913,21 @@ def clear_stale_locks():
     """Remove locks of a killed snakemake that ran this workflow, and of no other.
 
     Call only where no snakemake of this workflow is at work here. Ours name files that nobody else makes or reads:
-    the outputs lie below our results, and among the inputs are our scripts.
+    the outputs lie below our results, and among the inputs are our scripts; other inputs are those of this config.
     """
     ours = f"{RESULTS}/"
+    read = (
+        *(ours, "workflow/", "src/", "Snakefile"),
+        *(f"{root.parent}/" for root in EARLIER.values()),
+        *(start["file"] for start in STARTS.values() if start),
+        *TEACHER_FILES,
+        *((".snakemake/storage/", *REMOTE.values()) if REMOTE else ()),
+    )
     for lock in Path(".snakemake/locks").glob("*.lock"):
         names = lock.read_text().split("\n")[:-1]
         inputs = any(name.startswith("workflow/scripts/") for name in names)
         if lock.name.endswith(".input.lock"):
-            stale = inputs and all(
-                name.startswith((ours, "workflow/", "src/", "Snakefile"))
-                for name in names
-            )
+            stale = inputs and all(name.startswith(read) for name in names)
         else:
             stale = all(name.startswith(ours) for name in names)
         if names and stale:
