@@ -259,7 +259,11 @@ def made_for_others(there):
         ),
         (lambda p: (p / "results/data/manifest.parquet").unlink(), {}, r"--run: found no .*manifest\.parquet"),
         (None, {"fake": "gone"}, "--fake: found nothing at .*gone, expected a folder"),
-        (lambda p: (p / "empty").mkdir(), {"fake": "empty"}, "empty: found no images"),
+        (
+            lambda p: (p / "empty").mkdir(),
+            {"fake": "empty"},
+            "--fake: found no file in .*empty, expected a folder",
+        ),
         (None, {"real": "new/001.png"}, "--real: found a file at"),
         (None, {"real": "new"}, "one in the other"),
         (both, {"real": "photos"}, "found .*001.png among real and fake images alike"),
@@ -267,7 +271,7 @@ def made_for_others(there):
         (many, {}, "--fake: found 111 images in .*, expected 1 to 100"),
         (other_out, {}, "--out: found thesis.txt in"),
         (None, {"out": "new/out"}, "--out: found .*which lies in --fake"),
-        (None, {"out": "my out"}, "--out: found .*my out, expected letters"),
+        (None, {"out": "my out"}, "--out: found .*my out', expected letters"),
         (made_for_others, {}, "--out: found .*made for another bundle or other images"),
     ],
 )
@@ -430,7 +434,11 @@ def test_the_command_runs_what_it_needs_and_says_what_came_of_it(there, monkeypa
     assert not (there / "out/report.md").exists()
     said = capsys.readouterr().out
     assert "10 of a new generator (4 to train, 1 to choose by, 5 held out to test)" in said
-    assert re.search(r"^Time +about \d+ \w+, by a training step of 16 images that took 0\.50 s here$", said, re.M)
+    assert re.search(
+        r"^Time +about \d+ \w+, of which \d+ \w+ are training: a step of 16 images took 0\.50 s here, the start",
+        said,
+        re.M,
+    )
     assert read_json(there / "out/plan.json")["stages"]["finetune"] > 1
     written = (there / "out/config.yaml").read_text()
     assert command.adapt(bundle, **arguments) == command.DONE

@@ -92,7 +92,7 @@ def test_the_overlay_is_written_run_and_used_as_it_stands(images, capsys, monkey
 
 
 def test_what_an_overlay_that_is_there_contradicts_is_one_error(images):
-    (images / "others").mkdir()
+    folder(images / "others", 1)
     text = asked(images).text
     for name in ("out", "moved"):
         (images / name).mkdir()
@@ -165,12 +165,16 @@ def folder(path: Path, count: int, name: str = "{}.png") -> None:
         (None, {"out": "photos/1.png"}, "--out: found .*1.png, which lies in REAL_DIR"),
         (lambda p: (p / "out").write_text(""), {}, "--out: found the file .*out, expected a folder"),
         (lambda p: folder(p / "out", 1), {}, "--out: found 0.png in .*out, expected nothing, or the config.yaml"),
-        (None, {"out": "my results"}, "--out: found .*my results, expected letters"),
-        (lambda p: (p / "few").mkdir(), {"fake": "few"}, "few: found no images"),
+        (None, {"out": "my results"}, "--out: found .*my results', expected letters .* no blanks"),
+        (
+            lambda p: (p / "few").mkdir(),
+            {"fake": "few"},
+            "FAKE_DIR: found no file in .*few, expected a folder of",
+        ),
         (
             lambda p: folder(p / "few", 19),
             {"fake": "few"},
-            "found 19 fake images, expected at least 20 of each class",
+            "found 19 fake images by the names of files, expected at least 20 of each class",
         ),
         (lambda p: folder(p / "few", 20, "{0}/{0}.png"), {"fake": "few"}, "no fake image for valid and test once"),
         (lambda p: folder(p / "made/0_real", 1), {}, "0_real: found a folder called like real images"),

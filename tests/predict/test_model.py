@@ -402,6 +402,25 @@ def test_a_bundle_that_was_changed_is_refused(bundle, tmp_path):
         Model.open(tmp_path / "b")
 
 
+@pytest.mark.parametrize("sums", [b"", b"\x87\xff", b"0" * 64 + b"  card.md\n"])
+def test_a_file_of_which_the_bundle_has_no_checksum_is_refused(bundle, tmp_path, sums):
+    shutil.copytree(bundle, tmp_path / "b")
+    (tmp_path / "b" / bundles.SUMS).write_bytes(sums)
+    with pytest.raises(
+        DetectorError, match=r"SHA256SUMS: found no checksum of model\.onnx in it; copy the bundle"
+    ):
+        Model.open(tmp_path / "b")
+
+
+def test_a_folder_without_checksums_is_judged_by_with_a_warning_and_a_file_without_one(bundle, tmp_path, caplog):
+    shutil.copytree(bundle, tmp_path / "b")
+    (tmp_path / "b" / bundles.SUMS).unlink()
+    Model.open(tmp_path / "b/model.onnx")
+    assert not caplog.records
+    Model.open(tmp_path / "b")
+    assert "found no SHA256SUMS in it" in caplog.text
+
+
 def test_a_bundle_in_a_folder_whose_name_is_no_text_is_refused_for_that(bundle, tmp_path):
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     shutil.copytree(bundle, folder)

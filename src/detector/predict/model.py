@@ -77,14 +77,14 @@ class Model:
         Raises `DetectorError` for a file that is no such model, or that does not have its checksum.
         """
         path = Path(bundle)
-        if path.is_dir():
+        if whole := path.is_dir():
             path = path / (file or FILES["onnx-fp32"])
         if not path.is_file():
             raise DetectorError(
                 f"{path}: found no such file, expected a bundle or an ONNX file in one; "
                 "see what there is with `detector doctor`"
             )
-        check(path)
+        check(path, whole)
         threads = threads or cores()
         session = runtimes.open_session(path, threads)
         facts = dict(session.get_modelmeta().custom_metadata_map)

@@ -28,11 +28,15 @@ PROCESS = 600  # MiB of what runs beside a training
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run takes: seconds of a job by rule, and what one of any other adds; seconds in all, bytes, MiB."""
+    """What a run takes: seconds of a job by rule, and what one of any other adds; bytes, MiB.
+
+    `seconds`: of all, `training`: of these.
+    """
 
     stages: Mapping[str, float]
     others: float
     seconds: float
+    training: float
     disk: int
     memory: int
 
@@ -80,6 +84,7 @@ def estimate(
         **{"export": runs * shipped, "predict_exported": runs * shipped, "deployment_latency": runs},
         "probe": runs if looked_at or explained(config) else 0,
     }
+    training = MARGIN * sum((stages[rule] - start) * times[rule] for rule in (BASELINE, "search", "finetune"))
     heavy = sum(stages[rule] * times[rule] for rule in stages)
     light = LIGHT * start * stages_beside / min(cores, 4)
     seconds = MARGIN * (PLANNING * start + heavy + light)
@@ -87,4 +92,4 @@ def estimate(
     side = config["images"]["pack_size"] or config["images"]["size"]
     disk = 3 * counts.total * side**2 + SMALL_FILES
     disk += round(weights * (runs * (1 + pruned + EXPORTS * shipped) + STATES))
-    return Estimate(stages, light / stages_beside, seconds, disk, measured["memory"] + PROCESS)
+    return Estimate(stages, light / stages_beside, seconds, training, disk, measured["memory"] + PROCESS)

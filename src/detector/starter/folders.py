@@ -39,15 +39,23 @@ class Counts:
         return sum(self.parts.values())
 
 
+def check_folder(name: str, folder: Path) -> None:
+    """Raise `DetectorError` where `folder`, given as the argument `name`, is no folder or holds no file."""
+    expected = "expected a folder of images"
+    if not folder.is_dir():
+        found = "a file" if folder.exists() else "nothing"
+        raise DetectorError(f"{name}: found {found} at {folder}, {expected}")
+    if not any(files for _, _, files in os.walk(folder, followlinks=True)):
+        raise DetectorError(f"{name}: found no file in {folder}, {expected}")
+
+
 def check_apart(real: Path, fake: Path, out: Path) -> None:
     """Raise `DetectorError` where a folder is none, or where one of the three is or lies in another.
 
     `out`: the folder to make, which may lie anywhere but in one of images.
     """
     for name, folder in (("REAL_DIR", real), ("FAKE_DIR", fake)):
-        if not folder.is_dir():
-            found = "a file" if folder.exists() else "nothing"
-            raise DetectorError(f"{name}: found {found} at {folder}, expected a folder of images")
+        check_folder(name, folder)
     if os.path.samefile(real, fake):
         raise DetectorError(f"found the same folder twice, {real}; expected one of photographs and one of fakes")
     for (name, inner), (other, outer) in (
@@ -86,8 +94,8 @@ def _check_enough(parts: Mapping[tuple[str, int], int]) -> None:
     for label, word in CLASSES.items():
         if (found := sum(parts[split, label] for split in SPLIT_NAMES)) < FEWEST:
             raise DetectorError(
-                f"found {found} {word} images, expected at least {FEWEST} of each class; with {SENSIBLE} of each "
-                "the numbers begin to mean something: add images"
+                f"found {found} {word} images by the names of files, expected at least {FEWEST} of each class; "
+                f"with {SENSIBLE} of each the numbers begin to mean something: add images"
             )
         if lacking := [split for split in SPLIT_NAMES if not parts[split, label]]:
             raise DetectorError(

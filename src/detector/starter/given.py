@@ -16,6 +16,7 @@ from detector.core.labels import CLASSES, FAKE, REAL
 from detector.data import kinds, splits
 from detector.data.records import NO_GENERATOR
 from detector.imaging import decoding, preprocessing
+from detector.starter.folders import check_folder
 
 LIST = "list.csv"  # of the copies
 MOST = 100  # images of a class; with more, train anew with all
@@ -81,9 +82,7 @@ def read(fake: Path, real: Path | None, max_pixels: int) -> Given:
     copies = 0
     folders = {FAKE: fake, **({} if real is None else {REAL: real})}
     for label, folder in folders.items():
-        if not folder.is_dir():
-            found = "a file" if folder.exists() else "nothing"
-            raise DetectorError(f"{OPTIONS[label]}: found {found} at {folder}, expected a folder of images")
+        check_folder(OPTIONS[label], folder)
     if real is not None and _overlap(fake, real):
         raise DetectorError(f"found {fake} and {real}, one in the other; expected folders beside each other")
     for label, folder in folders.items():

@@ -220,8 +220,8 @@ def kept(measuring: Sequence[str], measured: Mapping[str, Any], found: Estimate)
 def took(measured: Mapping[str, Any], found: Estimate, batch: int) -> str:
     """The time of a run, in words. `batch`: images of the measured step."""
     return (
-        f"about {duration(found.seconds)}, by a training step of {batch} images that took "
-        f"{measured['step']:.2f} s here"
+        f"about {duration(found.seconds)}, of which {duration(found.training)} are training: a step of {batch} "
+        f"images took {measured['step']:.2f} s here, the start of a program {measured['start']:.1f} s"
     )
 
 
@@ -258,7 +258,8 @@ def results_of(out: Path, root: Path) -> str:
     allowed = schema_of()["properties"]["results"]["pattern"]
     if not re.match(allowed, named):
         raise DetectorError(
-            f"--out: found {named}, expected letters from a to z, digits and _ . / - alone; name another folder"
+            f"--out: found {named!r}, expected letters without accents, digits and _ . / - alone, no blanks; name "
+            "another folder"
         )
     return named
 
