@@ -278,6 +278,9 @@ def test_explain_takes_a_folder(bundle, pictures, tmp_path):
     done = ask(pictures / "000.png", "--model", bundle, "--explain", "maps", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert "--explain: found the file maps, expected a folder" in done.stderr
+    done = ask(pictures, "--model", bundle, "--explain", pictures / "maps", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "maps, which lies in PATH" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["000.png", "model.sparse.fp16.safetensors", "notes.txt"])

@@ -309,6 +309,26 @@ def test_images_in_shards_are_judged_as_files_are(form, data, tmp_path, monkeypa
     assert not any(path.exists() for path in copies), "nothing is unpacked for good"
 
 
+def test_nothing_is_written_among_the_images(data, tmp_path, monkeypatch):
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    (tmp_path / "mine.yaml").write_text(CONFIG.replace("root: data", "root: data, pairs: photographs"))
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    for name, out, words in (
+        ("data", "data/result", "which lies in DATA, data"),
+        ("data", "gone/../data", "which lies in DATA, data"),
+        ("mine", "data/real/result", "which lies in root of mine, data"),
+        ("mine", "photographs/result", "which lies in pairs of mine, photographs"),
+        ("data", "mine.py", "found the file mine.py, expected a folder"),
+    ):
+        config = [Path("mine.yaml")] if name == "mine" else []
+        with pytest.raises(DetectorError, match=f"--out: .*{words}"):
+            evaluate(name, ["python:mine:level"], out=Path(out), config=config)
+    assert sorted(tmp_path.rglob("*")) == before
+    (data / "list.csv").write_text("path,label\nreal/00.png,real\nfake/a/00.png,fake\n")
+    assert evaluate("data/list.csv", ["python:mine:level"], out=Path("data/result")) == 0, "it names its images"
+
+
 def test_a_program_that_writes_more_lines_than_it_was_given_is_not_believed(data, tmp_path):
     models = [
         "command:while read p; do echo 1; done; echo 2,name=more",

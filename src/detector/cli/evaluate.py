@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from detector.core import job
-from detector.core.errors import DetectorError
+from detector.data import walk
 from detector.experiment.config import config_of
 from detector.referee import contenders, evaluation, images, perturbed
 from detector.referee.scoring import Limits
@@ -33,8 +33,6 @@ def evaluate(
     Returns 0, or 1 where an image or a model gave no score. Raises `DetectorError` for input that is of no use.
     """
     asked = contenders.parse_all(models)
-    if out.exists() and not out.is_dir():
-        raise DetectorError(f"--out: found the file {out}, expected a folder, or nothing where to make one")
     table = {}
     named = [name for name in perturb if "=" not in name]
     whole = (
@@ -44,6 +42,7 @@ def evaluate(
         table = whole["robustness"]["perturbations"]
     steps = {name: perturbed.steps_of(name, table) for name in perturb}
     known = whole is not None and not Path(data).exists()
+    walk.check_output("--out", out, images.walked(data, whole if known else None))
     found = images.of_source(data, whole, split) if known and whole else images.read(Path(data), split)
     fine = evaluation.evaluate(
         found,

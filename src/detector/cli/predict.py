@@ -24,7 +24,7 @@ from tqdm import tqdm
 from detector.core import job, progress, signals
 from detector.core.errors import DetectorError
 from detector.core.files import naming, replacing
-from detector.data.walk import is_clutter
+from detector.data.walk import check_output, is_clutter
 from detector.imaging.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from detector.predict import bundles
 from detector.predict.model import BATCH, Model
@@ -61,10 +61,8 @@ def predict(
     job.output()  # raises where it is closed
     if STDIN in paths and sys.stdin is None:
         raise DetectorError(f"{STDIN}: standard input is closed, expected one path per line; pipe them in")
-    if explain is not None and explain.exists() and not explain.is_dir():
-        raise DetectorError(
-            f"--explain: found the file {explain}, expected a folder, or nothing where to make one"
-        )
+    if explain is not None:  # maps among the images would be judged the next time
+        check_output("--explain", explain, (("PATH", Path(path)) for path in paths if os.path.isdir(path)))
     if model is None:
         model = bundles.newest(results)
         log.info("the newest bundle below %s: %s", results, model)

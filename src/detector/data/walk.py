@@ -84,6 +84,22 @@ def inside(root: Path, path: Path) -> None:
         )
 
 
+def check_output(option: str, out: Path, folders: Iterable[tuple[str, Path]]) -> None:
+    """Raise `DetectorError` where a folder to write into lies among images, or is a file.
+
+    `option`: what names `out`; `folders`: what names each of images, and the folder.
+    """
+    real = Path(os.path.realpath(out))
+    for name, folder in folders:
+        if real.is_relative_to(os.path.realpath(folder)):
+            raise DetectorError(
+                f"{option}: found {out}, which lies in {name}, {folder}; name a folder beside it, since all "
+                "that is below a folder of images is taken for its images"
+            )
+    if out.exists() and not out.is_dir():
+        raise DetectorError(f"{option}: found the file {out}, expected a folder, or nothing where to make one")
+
+
 def inside_name(root: Path, name: str, line: str) -> None:
     """Raise `DetectorError` where a path that a list gives (`line` of it) is absolute or climbs with `..`."""
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):

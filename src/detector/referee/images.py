@@ -89,6 +89,20 @@ def of_source(name: str, config: Mapping, split: str | None = None) -> Data:
     return _data(name, root, records, split, names)
 
 
+def walked(data: str, config: Mapping | None = None) -> list[tuple[str, Path]]:
+    """Names and folders of what is taken for images whatever lies in it: none of a list, which names its images.
+
+    `config`: a complete one where `data` is a source of it.
+    """
+    if config is None:
+        return [("DATA", Path(data))] if Path(data).is_dir() else []
+    options = config["data"]["sources"].get(data, {})
+    named = {key: options.get(key) for key in ("root", "pairs")}
+    if options.get("type") == "list":
+        named["root"] = None
+    return [(f"{key} of {data}", Path(at)) for key, at in named.items() if at and not remote.is_remote(at)]
+
+
 def _data(
     name: str, root: Path, records: list[Record], split: str | None, names: Iterable[str] | None = None
 ) -> Data:

@@ -1,7 +1,6 @@
 """Adaptation of a bundle to a new generator: the overlay of a run that goes on from it with old and new images."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from detector.core import machine
 from detector.core.errors import DetectorError
 from detector.core.files import read_json, write_json, write_text
 from detector.core.labels import FAKE, REAL
+from detector.data import walk
 from detector.experiment import architectures
 from detector.experiment.branches import UNPRUNED
 from detector.experiment.config import config_of
@@ -223,17 +223,13 @@ def _way(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_apart(out: Path, fake: Path, real: Path | None) -> None:
     """Raise `DetectorError` where `out` is a file, holds something else, or lies among the images."""
-    if out.exists() and not out.is_dir():
-        raise DetectorError(f"--out: found the file {out}, expected a folder, or nothing where to make one")
+    walk.check_output("--out", out, [("--fake", fake)] + ([] if real is None else [("--real", real)]))
     there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     if there and RECORD not in there and there != [COPIES]:
         raise DetectorError(
             f"--out: found {', '.join(there[:3])}{' …' if len(there) > 3 else ''} in {out}, expected nothing, or "
             "what the same command made; name another folder"
         )
-    for name, folder in (("--fake", fake), ("--real", real)):
-        if folder is not None and Path(os.path.realpath(out)).is_relative_to(os.path.realpath(folder)):
-            raise DetectorError(f"--out: found {out}, which lies in {name}, {folder}; name a folder beside it")
 
 
 def _recorded(out: Path) -> Mapping[str, Any] | None:

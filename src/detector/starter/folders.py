@@ -12,7 +12,7 @@ from PIL import Image
 
 from detector.core.errors import DetectorError
 from detector.core.labels import CLASSES, FAKE, REAL, SPLIT_NAMES
-from detector.data import kinds
+from detector.data import kinds, walk
 from detector.experiment.config import used_sources
 
 FEWEST = 20  # images of each class: some for each of training, validation and test
@@ -52,7 +52,7 @@ def check_folder(name: str, folder: Path) -> None:
 def check_apart(real: Path, fake: Path, out: Path) -> None:
     """Raise `DetectorError` where a folder is none, or where one of the three is or lies in another.
 
-    `out`: the folder to make, which may lie anywhere but in one of images.
+    `out`: the folder to make, which may lie anywhere but in one of images, and is no file.
     """
     for name, folder in (("REAL_DIR", real), ("FAKE_DIR", fake)):
         check_folder(name, folder)
@@ -61,14 +61,13 @@ def check_apart(real: Path, fake: Path, out: Path) -> None:
     for (name, inner), (other, outer) in (
         (("REAL_DIR", real), ("FAKE_DIR", fake)),
         (("FAKE_DIR", fake), ("REAL_DIR", real)),
-        (("--out", out), ("REAL_DIR", real)),
-        (("--out", out), ("FAKE_DIR", fake)),
     ):
         if Path(os.path.realpath(inner)).is_relative_to(os.path.realpath(outer)):
             raise DetectorError(
                 f"{name}: found {inner}, which lies in {other}, {outer}; expected folders beside each other, "
                 "since all that is below a folder is taken for its images"
             )
+    walk.check_output("--out", out, (("REAL_DIR", real), ("FAKE_DIR", fake)))
 
 
 def counted(config: Mapping[str, Any], root: Path) -> Counts:

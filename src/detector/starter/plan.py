@@ -140,8 +140,6 @@ def _asking(config: Mapping[str, Any], effort: Effort) -> Mapping[str, Any]:
 
 
 def _check_out(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise DetectorError(f"--out: found the file {out}, expected a folder, or nothing where to make one")
     there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
     if there and CONFIG not in there:
         raise DetectorError(
