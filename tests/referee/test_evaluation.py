@@ -329,6 +329,70 @@ def test_nothing_is_written_among_the_images(data, tmp_path, monkeypatch):
     assert evaluate("data/list.csv", ["python:mine:level"], out=Path("data/result")) == 0, "it names its images"
 
 
+def warned(caplog) -> str:
+    return "\n".join(record.message for record in caplog.records if record.levelname == "WARNING")
+
+
+def test_a_file_that_is_not_there_is_one_row_and_counted(data, tmp_path, caplog):
+    (data / "list.csv").write_text(
+        "path,label\nreal/00.png,real\nreal/gone.png,real\nfake/a/00.png,fake\nfake/b/gone.png,fake\n"
+    )
+    assert evaluate(str(data / "list.csv"), ["python:mine:level,threshold=0.2"], out=tmp_path / "out") == 1
+    bad = {row["path"]: (row["model"], row["reason"]) for row in rows(tmp_path / "out", "errors")}
+    assert bad == dict.fromkeys(("real/gone.png", "fake/b/gone.png"), ("", "no such file"))
+    for row in rows(tmp_path / "out", "metrics"):
+        assert [int(row[name]) for name in ("n", "failed", "unreadable")] == [2, 0, 2]
+    said = "2 of the images cannot be read here"
+    assert said in warned(caplog)
+    assert said in (tmp_path / "out/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kept", "gone", "means"), [("real", "fake", "rate of false alarms"), ("fake", "real", "fakes that are found")]
+)
+def test_of_one_class_alone_it_is_said_what_is_empty(data, tmp_path, caplog, kept, gone, means):
+    shutil.rmtree(data / gone)
+    (data / "real/bad.png").unlink(missing_ok=True)
+    models = ["python:mine:level,threshold=0.2", "python:mine:level,threshold=0.3,name=other"]
+    assert evaluate(str(data), models, out=tmp_path / "out", calibrate=0.25) == 0
+    for row in rows(tmp_path / "out", "metrics"):
+        assert {row[name] for name in ("auc", "average_precision", "eer", "balanced_accuracy")} == {""}
+        assert (row["accuracy"] != "") == (row["threshold"] == "own")
+    page = (tmp_path / "out/report.html").read_text()
+    for words in (f"{kept} images to measure on and no {gone} one", means, "no threshold was chosen, which needs"):
+        assert words in warned(caplog)
+        assert words in page
+
+
+@pytest.mark.parametrize(
+    ("function", "share", "words"),
+    [
+        ("fair", 0.25, ""),
+        (
+            "fair",
+            0.02,
+            "mine:fair: 0 real and 0 fake images to calibrate on have a score, so no threshold",
+        ),
+        ("sure", 0.25, "give no temperature: they are told apart without an error"),
+        ("level", 0.25, "a temperature at its bound, 20"),
+    ],
+)
+def test_what_the_calibration_part_cannot_tell_is_said(data, tmp_path, caplog, function, share, words):
+    with open(tmp_path / "mine.py", "a") as file:
+        file.write("def sure(path): return 0.9 if 'fake' in path else 0.2\n")
+        file.write("def fair(path): return 0.6 if ('fake' in path) == (path[-5] > '1') else 0.3\n")
+    (data / "real/bad.png").unlink()
+    evaluate(str(data), [f"python:mine:{function}"], out=tmp_path / "out", calibrate=share)
+    assert words in warned(caplog)
+    assert bool(warned(caplog)) == bool(words)
+    row = rows(tmp_path / "out", "metrics")[0]
+    scaled = [row[name] for name in ("temperature", "log_loss_scaled", "brier_scaled", "ece_scaled")]
+    drawn = "divided by the temperature" in texts(tmp_path / "out/figures/reliability.svg")
+    scales = function == "level" or not words
+    assert [value != "" for value in scaled] + [drawn] == [scales] * 5
+    assert row["log_loss"], "as given it is known"
+
+
 def test_a_program_that_writes_more_lines_than_it_was_given_is_not_believed(data, tmp_path):
     models = [
         "command:while read p; do echo 1; done; echo 2,name=more",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from detector.stats.calibration import HIGHEST, LOWEST, band, temperature
+from detector.stats.calibration import HIGHEST, LOWEST, at_highest, at_lowest, band, probabilities, temperature
 from detector.stats.intervals import error_bound
 
 
@@ -35,6 +35,35 @@ def test_it_stays_in_its_bounds():
     label = np.array([0, 1, 0, 1])
     assert temperature(label, np.array([-1.0, 2.0, -3.0, 4.0])) == pytest.approx(LOWEST, rel=0.01)
     assert temperature(1 - label, np.array([-1.0, 2.0, -3.0, 4.0])) == pytest.approx(HIGHEST, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("logits", "lowest", "highest"),
+    [((-1, 2, -3, 4), True, False), ((1, -2, 3, -4), False, True), ((-1, 2, -3, -1), False, False)],
+)
+def test_a_temperature_at_a_bound_is_known_to_be(logits, lowest, highest):
+    found = temperature(np.array([0, 1, 0, 1]), np.array(logits, float))
+    assert (at_lowest(found), at_highest(found)) == (lowest, highest)
+
+
+@pytest.mark.parametrize("distance", [1.8, 2.9])  # AUC 0.9 and 0.98
+def test_two_hundred_images_are_enough_and_sixteen_are_not(distance):
+    """Of normal scores that are twice too sure: how often the log loss of other images rises by calibration."""
+    rng = np.random.default_rng(3)
+
+    def drawn(count):
+        label = np.arange(count) % 2
+        return label, 2 * distance * rng.normal((label - 0.5) * distance, 1)
+
+    others = drawn(4000)
+    before = probabilities(*others)["log_loss"]
+
+    def worse(count):
+        scales = [temperature(*drawn(count)) for _ in range(100)]
+        return sum(probabilities(others[0], others[1] / scale)["log_loss"] > before for scale in scales)
+
+    assert worse(16) >= 8
+    assert worse(200) == 0
 
 
 def test_the_bound_is_the_exact_one():

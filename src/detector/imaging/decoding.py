@@ -276,6 +276,8 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
 
 def reason(error: Exception, path: Path) -> str:
     """Why a file is bad, in one line of UTF-8 without its absolute path: tables must not depend on the machine."""
+    if isinstance(error, FileNotFoundError):
+        return "no such file"
     text = " ".join(str(error).replace(str(path), path.name).split()).encode(errors="backslashreplace").decode()
     return text if isinstance(error, BadImageError) else f"{type(error).__name__}: {text}"
 

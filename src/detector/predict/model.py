@@ -251,8 +251,6 @@ class Model:
             return self._views(item, fast, explain)
         except DetectorError:  # not the file's fault
             raise
-        except FileNotFoundError:
-            return "no such file"
         except Exception as error:  # decoders raise almost anything on broken files
             return decoding.reason(error, Path(_name(item)))
 

@@ -21,7 +21,7 @@ from detector.figures import drawing, reliability, robustness, roc
 from detector.figures.scores import Scored
 from detector.imaging import perturbations
 from detector.imaging.perturbations import CLEAN, Steps
-from detector.referee import contenders, inspection, perturbed, report, results, scoring
+from detector.referee import contenders, inspection, perturbed, remarks, report, results, scoring
 from detector.referee.contenders import Contender
 from detector.referee.images import Data
 from detector.referee.results import CALIBRATION, OWN, TEST, Judged
@@ -78,7 +78,10 @@ def evaluate(
     if not any(model.scored.any() for model in clean):
         reasons = "; ".join(failed.values()) or next((e for model in clean for e in model.error if e), "")
         raise DetectorError(f"no model gave a score of any image: {reasons}; {out / 'logs'} has what they wrote")
-    tables = _tables(judged, images, hashes, data.name) | {"errors": (results.ERRORS, bad)}
+    remarked = remarks.remarks(images, len(bad), clean, calibrate=calibrate > 0)
+    for sentence in remarked:
+        log.warning("%s", sentence)
+    tables = _tables(judged, images, hashes, data.name, len(bad)) | {"errors": (results.ERRORS, bad)}
     for by in judged.values():
         for variant, model in by.items():
             bad.extend(results.errors(model, images, "" if variant == CLEAN else variant))
@@ -88,7 +91,8 @@ def evaluate(
         write_csv(rows, columns, out / "tables" / f"{name}.csv")
     _draw(clean, images, out / "figures")
     _draw_robustness(tables, variants, out / "figures" / "robustness.svg")
-    report.write(out / "report.html", data.name, images, tables, failed, sorted((out / "figures").glob("*.svg")))
+    figures = sorted((out / "figures").glob("*.svg"))
+    report.write(out / "report.html", data.name, images, tables, failed, remarked, figures)
     return not bad and not failed
 
 
@@ -146,7 +150,7 @@ def _number_of(steps: Steps) -> int:
 
 
 def _tables(
-    judged: Mapping[str, Mapping[str, Judged]], images: pd.DataFrame, hashes: Hashes, name: str
+    judged: Mapping[str, Mapping[str, Judged]], images: pd.DataFrame, hashes: Hashes, name: str, unreadable: int
 ) -> dict[str, tuple[Sequence[str], list[dict]]]:
     clean = [by[CLEAN] for by in judged.values()]
     duplicates, metadata, verdicts = _audit(images, hashes, name)
@@ -155,7 +159,7 @@ def _tables(
     for model in clean:
         scores[f"score: {model.name}"] = [("" if np.isnan(value) else repr(float(value))) for value in model.score]
     tables: dict[str, tuple[Sequence[str], list[dict]]] = {
-        "metrics": (results.METRICS, list(results.metrics(clean, images))),
+        "metrics": (results.METRICS, list(results.metrics(clean, images, unreadable))),
         "per_generator": (results.PER_GENERATOR, list(results.per_generator(clean, images))),
         "per_group": (results.PER_GROUP, list(results.per_group(clean, images))),
         **_dated(clean, images),
@@ -209,7 +213,7 @@ def _draw(models: Sequence[Judged], images: pd.DataFrame, folder: Path) -> None:
     title = f"ROC curves: {(label[test] == REAL).sum():,} real, {(label[test] != REAL).sum():,} fake images"
     roc.roc_curves(folder / "roc.svg", curves, title, styles=styles, cut="own threshold", without=without)
     probable: dict[str, tuple[Scored, Scored]] = {
-        m.name: (_part(m, images, CALIBRATION), _part(m, images, TEST))
+        m.name: (_part(m, images, CALIBRATION if m.scales else ""), _part(m, images, TEST))
         for m in models
         if m.are_probabilities and (test & m.scored).any()
     }

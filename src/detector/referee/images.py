@@ -49,7 +49,8 @@ class Data:
 def read(path: Path, split: str | None = None) -> Data:
     """Read a folder (of `data.sources.folder`) or a list (`data.lists`); with `split` of that alone.
 
-    Raises `DetectorError` where there is neither, or as they do, and where a class or the split has no image.
+    Raises `DetectorError` where there is neither, or as they do, and where the split has no image. A class
+    may have none, and a file of a list may be missing: what comes of that is said later (`remarks`, `inspection`).
     """
     path = Path(path)
     if path.is_dir():

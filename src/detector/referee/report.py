@@ -25,9 +25,18 @@ NAMES = {OWN: "own", CALIBRATED: "chosen"}
 
 
 def write(
-    path: Path, name: str, images: pd.DataFrame, tables: Tables, failed: Mapping[str, str], figures: Iterable[Path]
+    path: Path,
+    name: str,
+    images: pd.DataFrame,
+    tables: Tables,
+    failed: Mapping[str, str],
+    remarked: Iterable[str],
+    figures: Iterable[Path],
 ) -> None:
-    """Write the page atomically; it needs no other file."""
+    """Write the page atomically; it needs no other file.
+
+    `failed`: what is wrong, by model; `remarked`: sentences of `remarks`.
+    """
     counts = {word: int((images["label"] == label).sum()) for word, label in (("real", REAL), ("fake", FAKE))}
     chosen = int((images["part"] == "calibration").sum())
     text = f"{counts['real']:,} real and {counts['fake']:,} fake images"
@@ -41,7 +50,10 @@ def write(
         Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
             name=html.escape(name),
             data=html.escape(text),
-            failed="".join(f"<p class=bad>{html.escape(k)}: {html.escape(v)}</p>" for k, v in failed.items()),
+            failed="".join(
+                f"<p class=bad>{html.escape(text)}</p>"
+                for text in (*(f"{k}: {v}" for k, v in failed.items()), *(f"{text}." for text in remarked))
+            ),
             models=_models(tables),
             figures="".join(_figure(file) for file in figures),
             generators=_shares(tables["per_generator"][1], "generator"),

@@ -15,7 +15,7 @@ from detector.referee.contenders import COMMAND, SCORES, Contender
 from detector.referee.scoring import Score
 from detector.stats import decisions, metric_modules
 from detector.stats.auc import auc
-from detector.stats.calibration import probabilities, temperature
+from detector.stats.calibration import at_lowest, probabilities, temperature
 from detector.stats.classification import POSITIVE, measure
 from detector.stats.intervals import paired_interval
 from detector.stats.ranking import auc_interval, best_cut, delong, ranking
@@ -35,7 +35,7 @@ AT_CUT = (
     *("tp", "fp", "tn", "fn"),
 )
 METRICS = (
-    *("model", "threshold", "images", "cut", "n", "n_real", "n_fake", "failed"),
+    *("model", "threshold", "images", "cut", "n", "n_real", "n_fake", "failed", "unreadable"),
     *(*AT_CUT, *RANKING, "positive"),
 )
 PER_GENERATOR = (
@@ -101,6 +101,11 @@ class Judged:
         """Whether all scores can be read as probabilities of a fake."""
         found = self.score[self.scored]
         return len(found) > 0 and bool((found >= 0).all() and (found <= 1).all())
+
+    @property
+    def scales(self) -> bool:
+        """Whether the calibration part gave a temperature of use: one without an error gives none."""
+        return not math.isnan(self.temperature) and not at_lowest(self.temperature)
 
     def logits(self, cut: float) -> np.ndarray:
         """Scores as this project's logits: below 0 where they are above the cut, which means fake."""
@@ -191,20 +196,23 @@ def folds(images: pd.DataFrame, seed: int = 0) -> np.ndarray:
     return np.array([of[keys[at]] for at in number])
 
 
-def metrics(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
-    """Rows of metrics.csv: each model on the test part, at both thresholds; empty where there is none."""
+def metrics(found: Sequence[Judged], images: pd.DataFrame, unreadable: int = 0) -> Iterator[dict]:
+    """Rows of metrics.csv: each model on the test part, at both thresholds; empty where there is none.
+
+    `unreadable`: images that no model was asked about.
+    """
     test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
     for way, models in counted(found, images):
         for model in models:
             kept = test & model.scored
             own = label[kept]
             same: dict = {"model": model.name, "images": way, "n": len(own)}
-            same |= {"failed": int((test & model.failed).sum()), "positive": POSITIVE}
+            same |= {"failed": int((test & model.failed).sum()), "unreadable": unreadable, "positive": POSITIVE}
             same |= {f"n_{word}": int((own == kind).sum()) for kind, word in CLASSES.items()}
             same |= {"auc": auc(own, -model.score[kept]), **ranking(own, -model.score[kept])}
             if model.are_probabilities:
                 same |= probabilities(own, model.odds[kept])
-                if not math.isnan(model.temperature):
+                if model.scales:
                     scaled = probabilities(own, model.odds[kept] / model.temperature)
                     same |= {"temperature": model.temperature}
                     same |= {f"{key}_scaled": value for key, value in scaled.items()}

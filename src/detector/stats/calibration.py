@@ -32,6 +32,16 @@ def temperature(label: np.ndarray, logit: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
+def at_lowest(temperature: float) -> bool:
+    """Whether it is the lowest allowed: that of images told apart without an error, which no temperature fits."""
+    return temperature < LOWEST * 1.01
+
+
+def at_highest(temperature: float) -> bool:
+    """Whether it is the highest allowed: that of logits whose sign tells the classes no better than chance."""
+    return temperature > HIGHEST / 1.01
+
+
 def band(label: np.ndarray, logit: np.ndarray, wanted: float) -> dict[str, Any]:
     """Find the band of unsure logits, outside of which at most the share `wanted` of verdicts is wrong.
 

@@ -41,6 +41,13 @@ def main(args: argparse.Namespace) -> None:
     judged = by_video(valid)
     label, logit = judged["label"].to_numpy(), judged["logit"].to_numpy()
     reference = float(decisions.right(label, logit).mean())
+    scale = calibration.temperature(label, logit)
+    if calibration.at_lowest(scale) or calibration.at_highest(scale):
+        logging.warning(
+            "the temperature ends at its bound, %.3g: %d validation images, %.1f %% called right, allow no best "
+            "one, and the probabilities of this network mean little; add validation images",
+            *(scale, len(label), 100 * reference),
+        )
     if looked:  # among what makes pixels: a version that knows no looks refuses the file
         meta["preprocessing"] = {
             source: {**how, "looks": looked.record()} for source, how in meta["preprocessing"].items()
@@ -50,7 +57,7 @@ def main(args: argparse.Namespace) -> None:
         **seen.facts(),
         "logit": "above 0 means real; P(real) = 1 / (1 + exp(-logit / temperature))",
         "threshold": THRESHOLD,
-        "temperature": calibration.temperature(label, logit),
+        "temperature": scale,
         "band": calibration.band(label, logit, settings["sure_error"]),
         **frames(images.part("train")),
         "trained_at": meta["git_commit"],
