@@ -1,5 +1,7 @@
 """A list gives the records of its rows, as CSV and as Parquet alike, and names the row where one is wrong."""
 
+import csv
+
 import pandas as pd
 import pytest
 
@@ -42,7 +44,10 @@ def test_both_forms_give_the_same_records(tmp_path, suffix):
         ({"label": ["fake", "1", "ai"]}, "3.*label '1', expected real or fake"),
         ({"label": ["fake", "", "ai"]}, "label ''"),
         ({"path": ["b/2.png", "../1.png", "c.png"]}, "leads out of the data set"),
-        ({"path": ["b/2.png", "/etc/passwd", "c.png"]}, "leads out of the data set"),
+        (
+            {"path": ["b/2.png", "/etc/passwd", "c.png"]},
+            "leads out of the data set, to .*: it is an absolute",
+        ),
         ({"path": ["b/2.png", "b//2.png", "c.png"]}, "b/2.png is in the list twice"),
         ({"path": ["b/2.png", "", "c.png"]}, "the path is empty"),
         ({"split": ["val", "dev", ""]}, "split 'dev', expected train, valid, test"),
@@ -52,6 +57,20 @@ def test_both_forms_give_the_same_records(tmp_path, suffix):
 def test_a_wrong_row_is_named(tmp_path, suffix, change, words):
     with pytest.raises(DetectorError, match=words.replace("3.*", "")):
         lists.read(write(tmp_path, ROWS | change, suffix))
+
+
+def test_an_absolute_path_to_an_image_below_the_list_is_told_what_to_write(tmp_path):
+    path = tmp_path / "b/2.png"
+    with pytest.raises(DetectorError, match=f"line 2: found the absolute path {path}, .*: write b/2.png$"):
+        lists.read(write(tmp_path, {"path": [str(path)], "label": ["real"]}))
+
+
+@pytest.mark.parametrize(("separator", "word"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_columns_that_no_comma_separates_are_told_so(tmp_path, separator, word, quoting):
+    pd.DataFrame(ROWS).to_csv(tmp_path / "list.csv", sep=separator, index=False, quoting=quoting)
+    with pytest.raises(DetectorError, match=f"separated by {word}, expected commas"):
+        lists.read(tmp_path / "list.csv")
 
 
 def test_a_link_that_leads_out_is_refused(tmp_path):

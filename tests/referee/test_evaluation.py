@@ -393,6 +393,35 @@ def test_what_the_calibration_part_cannot_tell_is_said(data, tmp_path, caplog, f
     assert row["log_loss"], "as given it is known"
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("path,points\nreal/00.png,1\n", "found the columns path, points, expected path and score"),
+        ("path;score\nreal/00.png;1\n", "separated by semicolons, expected commas"),
+        ("path,score\nelsewhere/00.png,1\n", "found a score of none of the 37 images"),
+        ("path,score\nreal/00.png,1\nreal/00.png,2\n", "has two scores"),
+    ],
+)
+def test_a_file_of_scores_is_looked_at_before_any_image_is(data, tmp_path, text, words):
+    (tmp_path / "told.csv").write_text(text)
+    with pytest.raises(DetectorError, match=words) as caught:
+        evaluate(str(data), ["python:mine:level", f"scores:{tmp_path / 'told.csv'}"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert "logs" not in str(caught.value)
+
+
+def test_a_split_that_there_is_not_is_told_with_what_to_do(data, tmp_path):
+    with pytest.raises(
+        DetectorError, match="no image has a split: give a list a column split .*leave --split out"
+    ):
+        evaluate(str(data), ["python:mine:level"], out=tmp_path / "out", split="test")
+    (data / "list.csv").write_text("path,label,split\nreal/00.png,real,valid\nfake/a/00.png,fake,train\n")
+    with pytest.raises(
+        DetectorError, match="its images are of train and valid: name one of these, or leave --split"
+    ):
+        evaluate(str(data / "list.csv"), ["python:mine:level"], out=tmp_path / "out", split="test")
+
+
 def test_a_program_that_writes_more_lines_than_it_was_given_is_not_believed(data, tmp_path):
     models = [
         "command:while read p; do echo 1; done; echo 2,name=more",
@@ -420,6 +449,9 @@ def test_who_fails_ten_times_in_a_row_is_asked_no_more(data, tmp_path):
         ("python:mine", "expected python:"),
         ("command:", "found no program"),
         ("scores:none.csv", "found no file none.csv"),
+        ("nothing,treshold=0.3", "found the option treshold, expected threshold or name"),
+        ("scores:none.csv,treshold=0.3,name=mine", "found the option treshold, expected threshold or name"),
+        ("python:mine:level,label=mine", "found the option label, expected threshold or name"),
         ("command:x,threshold=high", "threshold 'high', expected a number"),
     ],
 )

@@ -21,6 +21,7 @@ from detector.data.records import NO_GENERATOR, Record, by_path
 
 REQUIRED, OPTIONAL = ("path", "label"), ("generator", "group", "split", "date")
 SUFFIXES = frozenset({".csv", ".parquet"})
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}  # that programs write in place of commas
 ROWS = 1 << 16  # of a Parquet file that are held as objects at a time
 
 
@@ -130,7 +131,7 @@ def _rows_of_csv(file: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
     try:
         with open(file, newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
-            _check_columns(file, reader.fieldnames or ())
+            _check_columns(file, reader.fieldnames or (), hint=commas(reader.fieldnames or ()))
             for row in reader:
                 yield f"{file}, line {reader.line_num}", row
     except UnicodeDecodeError as error:
@@ -159,10 +160,19 @@ def _rows_of_parquet(file: Path) -> Iterator[tuple[str, Mapping[str, object]]]:
         raise DetectorError(f"{file}: it cannot be read as Parquet ({str(error).splitlines()[0]})") from None
 
 
-def _check_columns(file: Path, found: Iterable[str]) -> None:
+def commas(names: Iterable[str]) -> str:
+    """What to say of the columns of a CSV file that are separated by something else; "" where they are not."""
+    header = ",".join(names)
+    for separator, word in SEPARATORS.items():
+        if "path" in (name.strip(' "') for name in header.split(separator)[:-1]):
+            return f"; its columns are separated by {word}, expected commas: save it as CSV with commas"
+    return ""
+
+
+def _check_columns(file: Path, found: Iterable[str], hint: str = "") -> None:
     names = list(found)
     if missing := [name for name in REQUIRED if name not in names]:
         raise DetectorError(
             f"{file}: found the columns {', '.join(names) or 'none'}, expected {' and '.join(REQUIRED)}, "
-            f"and optionally {', '.join(OPTIONAL)}; {' and '.join(missing)} is missing"
+            f"and optionally {', '.join(OPTIONAL)}; {' and '.join(missing)} is missing{hint}"
         )

@@ -102,6 +102,17 @@ def check_output(option: str, out: Path, folders: Iterable[tuple[str, Path]]) ->
 
 def inside_name(root: Path, name: str, line: str) -> None:
     """Raise `DetectorError` where a path that a list gives (`line` of it) is absolute or climbs with `..`."""
+    if os.path.isabs(name):
+        within = os.path.relpath(os.path.normpath(name), os.path.abspath(root))
+        if not within.startswith(os.pardir):
+            raise DetectorError(
+                f"{line}: found the absolute path {name}, expected one that begins at {root}: write {within}"
+            )
+        raise DetectorError(
+            f"{line}: {name} leads out of the data set, to {os.path.normpath(name)}: it is an absolute path, "
+            f"expected one below {root}. Restore the list, or put it into a folder above its images and begin its "
+            "paths there."
+        )
     if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
         raise DetectorError(
             f"{line}: {name} leads out of the data set, to {os.path.normpath(os.path.join(root, name))}; paths "

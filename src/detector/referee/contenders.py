@@ -20,6 +20,7 @@ from detector.experiment.formats import FILES
 
 BUNDLE, PYTHON, COMMAND, SCORES = "bundle", "python", "command", "scores"
 OPTION = re.compile(r",(threshold|name)=([^,]*)$")
+ODD_OPTION = re.compile(r",\s*(\w+)\s*=[^,]*$")
 FUNCTION = re.compile(r"([^\W\d]\w*(?:\.[^\W\d]\w*)*):([^\W\d]\w*)(:batch)?")
 HALF = 0.5  # the threshold of a bundle
 
@@ -70,7 +71,14 @@ def parse(text: str) -> Contender:
     kind, _, target = rest.partition(":")
     if kind not in (PYTHON, COMMAND, SCORES):
         kind, target = BUNDLE, rest
-    _check(text, kind, target)
+    try:
+        _check(text, kind, target)
+    except DetectorError as error:
+        if odd := ODD_OPTION.search(target):
+            raise DetectorError(
+                f"--model {text}: found the option {odd[1]}, expected threshold or name, as in ,threshold=0.5"
+            ) from error
+        raise
     names = {BUNDLE: target, PYTHON: target, COMMAND: target.strip()[:60], SCORES: Path(target).stem}
     threshold = _threshold(text, options["threshold"]) if "threshold" in options else None
     if threshold is None and kind == BUNDLE:

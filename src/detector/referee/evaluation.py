@@ -50,9 +50,14 @@ def evaluate(
     `calibrate`: share of the images that thresholds are chosen on, and nothing else is measured on. `perturb`:
     steps by name. Scores are kept in `out`, and asked for again only where the image or the contender is another.
 
-    Returns whether every contender scored every image. Raises `DetectorError` where no image can be read, and
-    where no contender gave a score.
+    Returns whether every contender scored every image. Raises `DetectorError` for a file of scores that is of no
+    use, where no image can be read, and where no contender gave a score.
     """
+    for contender in asked:
+        if (
+            contender.kind == contenders.SCORES
+        ):  # what is wrong with a file can be known before anything is decoded
+            scoring.ScoresAsker(Path(contender.target), data.root, data.table["path"])
     found, hashes = inspection.inspect(data, out / "state" / "images")
     images = pd.concat([data.table, found.rename(columns={"error": "bad"})], axis=1)
     images["pixels"] = hashes.pixels
@@ -77,7 +82,8 @@ def evaluate(
     clean = [by[CLEAN] for by in judged.values()]
     if not any(model.scored.any() for model in clean):
         reasons = "; ".join(failed.values()) or next((e for model in clean for e in model.error if e), "")
-        raise DetectorError(f"no model gave a score of any image: {reasons}; {out / 'logs'} has what they wrote")
+        logs = f"; {out / 'logs'} has what they wrote" if (out / "logs").is_dir() else ""
+        raise DetectorError(f"no model gave a score of any image: {reasons}{logs}")
     remarked = remarks.remarks(images, len(bad), clean, calibrate=calibrate > 0)
     for sentence in remarked:
         log.warning("%s", sentence)

@@ -14,6 +14,10 @@ from detector.core.labels import SPLIT_NAMES
 from detector.data import kinds, lists, remote, shards
 from detector.data.records import Record, by_path
 
+NO_SPLITS = (
+    f"no image has a split: give a list a column split ({', '.join(SPLIT_NAMES)}), or lay the images of a folder "
+    "into folders that are called so"
+)
 COLUMNS = ("path", "label", "generator", "group", "split", "date", "shard", "at")
 
 
@@ -123,8 +127,6 @@ def _data(
         found = sorted(set(table["split"]) - {""})
         table = table[table["split"] == split].reset_index(drop=True)
         if table.empty:
-            raise DetectorError(
-                f"{name}: found no image of the split {split}, expected one of "
-                f"{', '.join(found) or f'{SPLIT_NAMES} in a column split, or folders of them'}"
-            )
+            there = f"its images are of {' and '.join(found)}: name one of these" if found else NO_SPLITS
+            raise DetectorError(f"{name}: found no image of the split {split}; {there}, or leave --split out")
     return Data(name, root, table)

@@ -19,6 +19,7 @@ from typing import Any
 
 from detector.core.errors import DetectorError
 from detector.core.progress import Progress
+from detector.data import lists
 from detector.referee import contenders
 from detector.referee.contenders import Contender
 from detector.referee.programs import Program, ProgramError
@@ -281,7 +282,7 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str]]:
             if missing := {"path", "score"} - set(reader.fieldnames or ()):
                 raise DetectorError(
                     f"{file}: found the columns {', '.join(reader.fieldnames or ()) or 'none'}, expected path and "
-                    f"score; {' and '.join(sorted(missing))} is missing"
+                    f"score; {' and '.join(sorted(missing))} is missing{lists.commas(reader.fieldnames or ())}"
                 )
             for row in reader:
                 yield f"{file}, line {reader.line_num}", row["path"] or "", (row["score"] or "").strip()
