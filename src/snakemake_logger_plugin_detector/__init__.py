@@ -37,6 +37,7 @@ HIDDEN = {
     *(LogEvent.WORKFLOW_STARTED, LogEvent.RESOURCES_INFO, LogEvent.JOB_STARTED, LogEvent.SHELLCMD),
     *(LogEvent.PROGRESS, LogEvent.RULEGRAPH, LogEvent.DEBUG_DAG),
 }
+ENDING = "Terminating processes on user request"  # what Snakemake says once it was told to stop
 TARGET = "all"  # a rule that makes nothing
 ERROR = re.compile(r"^\d\d:\d\d:\d\d (?:ERROR|CRITICAL) ", re.MULTILINE)
 WARNING = re.compile(r"^\d\d:\d\d:\d\d WARNING (.*)$", re.MULTILINE)
@@ -129,6 +130,7 @@ class LogHandler(LogHandlerBase):
         self._jobs: dict[int, Event] = {}
         self._begin = time.time()
         self._done = self._total = 0
+        self._ending = False
         self._rest = _Rest.read(os.environ.get(EXPECTED))
 
     writes_to_stream = True
@@ -161,6 +163,7 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.JOB_ERROR:
             self._failed(record)
         elif not self._is_noise(record, event):
+            self._ending |= record.getMessage().startswith(ENDING)
             self._write()
             self._plain.handle(record)
 
@@ -196,6 +199,11 @@ class LogHandler(LogHandlerBase):
     def _failed(self, record: Event) -> None:
         job = self._jobs.pop(record.jobid, None)
         name, took = (_name(job), f" after {_took(job, record)}") if job else (record.rule_name, "")
+        if self._ending:  # it ends because it was told to
+            texts = [_read(path) for path in record.log]
+            said = [text[error.start() :] for text in texts for error in ERROR.finditer(text)][-1:]
+            self._write(f"stopped  {name}{took}", *(f"    {line}" for line in "".join(said).splitlines()))
+            return
         lines = [self._red(f"FAILED  {name}{took}")]
         for path in record.log:
             text = _read(path)

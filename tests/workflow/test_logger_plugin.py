@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,9 @@ from tests.support.workspace import ROOT, Workspace
 
 STAGE = """
 import argparse, logging, sys, time
+if sys.argv[1] == "early":
+    open("begun", "w").close()
+    time.sleep(60)
 from detector.core import job
 from detector.core.errors import DetectorError
 
@@ -113,6 +117,28 @@ def test_a_failure_names_stage_log_and_message_and_the_others_go_on(folder):
     assert any("1 of 2" in line and "work good seed 0" in line for line in shown)
     assert "At least one job did not complete successfully." in shown
     assert not any("\x1b" in line for line in shown)
+
+
+@pytest.mark.parametrize("kind", ["slow", "early"])
+def test_a_stage_that_was_told_to_stop_has_not_failed(folder, kind):
+    """With a log, or before it has one; Ctrl-C reaches Snakemake and its stages at once."""
+    run = subprocess.Popen(
+        command(kinds=kind),
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    begun = folder / ("begun" if kind == "early" else f"logs/{kind}-0.log")
+    while run.poll() is None and not begun.exists():
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGINT)
+    shown = run.communicate()[0]
+    assert run.returncode != 0
+    assert "FAILED" not in shown
+    assert re.search(rf"^stopped  work {kind} seed 0 after ", shown, re.MULTILINE), shown
 
 
 def test_an_error_before_the_first_stage_is_shown(folder):
