@@ -84,7 +84,7 @@ def test_a_folder_in_each_form(bundle, pictures):
     assert rows[1]["logit"] == pytest.approx(told.logit, abs=1e-4)
     assert rows[1]["probability_fake"] == pytest.approx(told.probability_fake, abs=1e-5)
     assert {row["model"] for row in rows} == {"resnet18 l1-40 seed 3, fp32"}
-    assert rows[3]["error"].startswith("UnidentifiedImageError")
+    assert rows[3]["error"].startswith("no image that can be read (JPEG, PNG, ")
 
     table = list(csv.DictReader(io.StringIO(done["csv"].stdout)))
     assert [{k: v or None for k, v in row.items()} for row in table] == [
@@ -95,7 +95,7 @@ def test_a_folder_in_each_form(bundle, pictures):
     assert [line.split()[0] for line in lines[2:]] == ["fake", "fake", "unsure", "error", "fake"]
     assert re.fullmatch(r"fake       1\.000  \./000\.png", lines[2])
     assert "(too close a call; rather real)" in lines[4]
-    assert "cannot identify" in lines[5]
+    assert "no image that can be read" in lines[5]
     for errors in (d.stderr for d in done.values()):
         assert "5 images (3 fake, 1 unsure, 1 bad)" in errors
 

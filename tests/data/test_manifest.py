@@ -184,10 +184,10 @@ def break_files(root: Path) -> dict[str, str]:
     samples.write_picture(root / "dalle3/r000.png", size=(1001, 1000))
     (root / "firefly/r000.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
     return {
-        "dalle2/r000.png": "cannot identify",
-        "dalle2/r001.png": "cannot identify",
+        "dalle2/r000.png": "no image that can be read",
+        "dalle2/r001.png": "no image that can be read",
         "dalle3/r000.png": "1001 x 1000 pixels are more than data.max_pixels, 1000000",
-        "firefly/r000.png": "cannot identify",
+        "firefly/r000.png": "no image that can be read",
     }
 
 

@@ -223,7 +223,7 @@ def test_bad_files_are_listed_and_black(root, tmp_path):
     with open(tmp_path / "out/bad.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["path"] for row in rows] == ["dalle2/r000.png", "glide/r001.png"]
-    assert "cannot identify" in rows[0]["error"]
+    assert "no image that can be read" in rows[0]["error"]
     assert "truncated" in rows[1]["error"]
     assert str(root) not in (tmp_path / "out/bad.csv").read_text()
     store = open_store(tmp_path / "out/pack.npy", tmp_path / "out/pack.json")

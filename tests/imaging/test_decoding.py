@@ -253,7 +253,7 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path):
 
 def test_formats_are_those_of_photographs(tmp_path):
     random_image().save(tmp_path / "a.png", format="PPM")
-    with pytest.raises(OSError, match="cannot identify"):
+    with pytest.raises(BadImageError, match=r"^no image that can be read \(JPEG, PNG, "):
         preprocessing.load(tmp_path / "a.png", Preprocessing(8, max_pixels=LIMIT))
 
 
@@ -441,7 +441,8 @@ def test_broken_videos_raise(tmp_path):
     (tmp_path / "a.mp4").write_bytes(content[: len(content) // 2])
     with pytest.raises(Exception, match="Invalid data"):
         video.video_frame(tmp_path / "a.mp4", 0.5)
-    assert "Invalid data" in headers.read(tmp_path / "a.mp4", LIMIT, video=True).error
+    found = headers.read(tmp_path / "a.mp4", LIMIT, video=True).error
+    assert found == "no video that can be read (Invalid data found when processing input)"
 
 
 # --- faces ----------------------------------------------------------------------------------------

@@ -256,6 +256,13 @@ def test_each_refusal_has_its_status_and_code(small, name):
     assert told(ask(small)) == expected
 
 
+def test_what_is_no_image_is_worded_as_predict_words_it(small, model, tmp_path):
+    for content in (b"hello", b"", REAL[:-300], b"\xff\x0a\xfa\x7f\x01"):
+        (tmp_path / "a.png").write_bytes(content)
+        error = send(small, {"a.png": content})[2]["error"]
+        assert error["message"] == model.judge(tmp_path / "a.png").error
+
+
 def test_a_form_that_is_cut_is_refused(small):
     body, kind = served.form({"a.png": REAL})
     assert told(call(small, body=body[:-60], content_type=kind)) == (400, "malformed")

@@ -76,6 +76,10 @@ class BadImageError(Exception):
     """Image file that is unreadable, too large, or has pixels of an unknown kind."""
 
 
+class UnknownFormatError(BadImageError):
+    """File of no format that is read here."""
+
+
 class TooManyPixelsError(BadImageError):
     """Image file refused by its header, before anything is decoded."""
 
@@ -97,8 +101,8 @@ def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Imag
     """Context with an image whose header is read and nothing decoded; what is decoded inside is bounded too.
 
     Raises `BadImageError` for anything but a regular file, for more than `max_pixels` pixels (in all or in a
-    tile), for too many scans of a JPEG or values of a tag, and for a known format that is not read here; and
-    whatever Pillow raises for what it cannot read.
+    tile), for too many scans of a JPEG or values of a tag, and for a format that is not read here; and whatever
+    Pillow raises for a file that is broken.
     """
     with contextlib.ExitStack() as stack:
         if isinstance(file, str | os.PathLike):
@@ -112,8 +116,10 @@ def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Imag
         stream.seek(0)
         try:
             image = stack.enter_context(Image.open(stream, formats=readable()))
-        except UnidentifiedImageError as error:
-            raise _named(start) or error from None
+        except UnidentifiedImageError:  # whose text names a Python object, not the file
+            raise _named(start) or UnknownFormatError(
+                f"no image that can be read ({', '.join(readable())})"
+            ) from None
         check_size(image.width, image.height, max_pixels)
         if image.format in ("JPEG", "MPO"):
             check_scans(stream)
@@ -278,6 +284,8 @@ def reason(error: Exception, path: Path) -> str:
     """Why a file is bad, in one line of UTF-8 without its absolute path: tables must not depend on the machine."""
     if isinstance(error, FileNotFoundError):
         return "no such file"
+    if isinstance(error, av.FFmpegError):  # its text has a number and the path
+        return f"no video that can be read ({error.strerror})"
     text = " ".join(str(error).replace(str(path), path.name).split()).encode(errors="backslashreplace").decode()
     return text if isinstance(error, BadImageError) else f"{type(error).__name__}: {text}"
 

@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -168,7 +169,7 @@ class Service:
             self._check(upload.data)
             answer = self.model.judge(upload.data, name=upload.name, explain=explain and self.explains)
             if answer.error:
-                raise RefusalError("not_an_image", f"cannot be read: {answer.error}")
+                raise RefusalError("not_an_image", answer.error)
             result |= {key: getattr(answer, key) for key in ("verdict", "probability_fake", "logit")}
             result["why"] = answer.why or None
             if answer.map is not None:
@@ -196,9 +197,8 @@ class Service:
             ) from None
         except decoding.BadImageError as error:
             raise RefusalError("not_an_image", str(error)) from None
-        except Exception:  # Pillow's plug-ins raise almost anything on broken files
-            kinds = ", ".join(decoding.readable())
-            raise RefusalError("not_an_image", f"this is no image that can be read ({kinds})") from None
+        except Exception as error:  # Pillow's plug-ins raise almost anything on broken files
+            raise RefusalError("not_an_image", decoding.reason(error, Path())) from None
 
 
 def band(model: Model) -> list[float] | None:
