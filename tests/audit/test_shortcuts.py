@@ -137,6 +137,21 @@ def test_too_few_images_to_say(monkeypatch, tmp_path):
     assert shortcuts_module.verdicts(audited(mine=tmp_path))[0]["verdict"] == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("real", "fake", "words"),
+    [
+        (0, 12, "one class only"),
+        (1, 1, "too few test images"),
+        (0, 0, "too few test images"),
+        (12, 12, "the images to learn from are of one class"),
+    ],
+)
+def test_where_nothing_was_ranked_the_reason_is_true(real, fake, words):
+    counts = {"n_real": real, "n_fake": fake}
+    (found,) = shortcuts_module.verdicts([row(np.nan, np.nan, np.nan) | counts])
+    assert (found["verdict"], words in found["sentence"]) == ("unknown", True)
+
+
 def row(auc: float, low: float, high: float) -> dict:
     counts = {"against": "own", "n_train": 99, "n_real": 50, "n_fake": 50}
     return {

@@ -153,10 +153,15 @@ def verdicts(rows: Sequence[Mapping]) -> list[dict[str, str]]:
         if row["against"] != "own":
             name = f"{name} from the {row['against'].split()[0]} images of the other sources"
         classes = min(row["n_real"], row["n_fake"])
-        if np.isnan(row["auc"]):
+        if classes == 0 < row["n_real"] + row["n_fake"]:
             verdict, text = "unknown", f"{name}: one class only, so metadata has nothing to tell apart"
         elif classes < FEWEST:
             verdict, text = "unknown", f"{name}: too few test images to say whether metadata separates it"
+        elif np.isnan(row["auc"]):
+            text = (
+                f"{name}: the images to learn from are of one class, so whether metadata separates it is not known"
+            )
+            verdict = "unknown"
         else:
             # Classes that do not overlap have no interval by resampling; then the area itself, 0 or 1, speaks.
             low = row["auc"] if np.isnan(row["auc_low"]) else row["auc_low"]
