@@ -3,6 +3,7 @@ own, holds no more than its limits, and leaves nothing of an image on a disk or 
 
 import asyncio
 import base64
+import dataclasses
 import http.client
 import io
 import json
@@ -243,6 +244,7 @@ REFUSED = {
     ),
     "no length": (lambda app: send(app, {"a": REAL}, **{"content-length": ""}), (411, "length_required")),
     "odd length": (lambda app: send(app, {"a": REAL}, **{"content-length": "-5"}), (400, "malformed")),
+    "explain": (lambda app: send(app, {"a": REAL}, query=b"explain=please"), (400, "malformed")),
     "slow": (lambda app: send(app, {"a": bytes(90_000)}, pause=0.2), (408, "too_slow")),
     "host": (lambda app: send(app, {"a": REAL}, host="evil.example"), (421, "wrong_host")),
     "origin": (lambda app: send(app, {"a": REAL}, origin="https://evil.example"), (403, "wrong_origin")),
@@ -261,6 +263,24 @@ def test_what_is_no_image_is_worded_as_predict_words_it(small, model, tmp_path):
         (tmp_path / "a.png").write_bytes(content)
         error = send(small, {"a.png": content})[2]["error"]
         assert error["message"] == model.judge(tmp_path / "a.png").error
+
+
+@pytest.mark.parametrize(
+    ("spelling", "expected"), [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("No", False)]
+)
+def test_an_explanation_is_asked_for_in_the_usual_spellings(small, spelling, expected):
+    (result,) = send(small, {"a": REAL}, query=f"explain={spelling}".encode())[2]["results"]
+    assert (result["explanation"] is not None) == expected
+
+
+def test_the_option_behind_a_limit_is_named(model):
+    for own, words in ((10_000, "by --max-megapixels"), (10**9, "by the model")):
+        app = app_module.app(model, pool=POOL, limits=dataclasses.replace(LIMITS, pixels=own))
+        large = model.preprocessing.max_pixels if own > 10**6 else 10_000
+        picture = test_bombs.png(large + 1, 1)
+        assert words in send(app, {"a": picture})[2]["error"]["message"]
+    message = send(app, {"a": bytes(200_000)})[2]["error"]["message"]
+    assert "fewer images or smaller ones, or start the server with a larger --max-mb" in message
 
 
 def test_a_form_that_is_cut_is_refused(small):

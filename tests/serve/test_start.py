@@ -47,10 +47,25 @@ def test_what_a_model_needs_and_is_not_installed_is_named(tmp_path):
     assert "found no package cv2, which face_crop needs" in done.stderr
 
 
-def test_a_port_that_there_is_not_is_named(bundle):
-    done = command("--model", bundle, "--port", "70000")
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--port", "70000", "--port: expected a whole number from 0 to 65535, found '70000'"),
+        ("--port", "-5", "--port: expected a whole number from 0 to 65535, found '-5'"),
+        ("--port", "http", "--port: expected a whole number from 0 to 65535, found 'http'"),
+        ("--host", "300.1.1.1", "--host 300.1.1.1: found no such address, expected an address of this machine"),
+        ("--host", "a" * 70, "found no such address, expected an address of this machine"),
+        (
+            "--host",
+            "192.0.2.1",
+            "cannot listen there (Cannot assign requested address); choose another --host, an",
+        ),
+    ],
+)
+def test_where_nobody_can_listen_the_option_is_named(bundle, option, value, words):
+    done = command("--model", bundle, option, value)
     assert done.returncode == 2
-    assert "--port 70000: cannot listen there" in done.stderr
+    assert words in done.stderr
 
 
 def test_a_port_that_is_taken_is_named(bundle):
@@ -58,7 +73,7 @@ def test_a_port_that_is_taken_is_named(bundle):
         port = other.getsockname()[1]
         done = command("--model", bundle, "--port", port)
     assert done.returncode == 2
-    assert f"--port {port}: cannot listen there" in done.stderr
+    assert f"--port {port}: cannot listen there (Address already in use); choose another --port" in done.stderr
 
 
 @pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True)])

@@ -144,7 +144,7 @@ def main() -> None:
     serve_ = commands.add_parser("serve", help="a page and an API on this machine that judge images")
     serve_.add_argument("--model", type=Path, metavar="BUNDLE", help="or an ONNX file in one; default: the newest")
     serve_.add_argument("--host", default="127.0.0.1", help="address to listen on; default: this machine alone")
-    serve_.add_argument("--port", type=int, default=8000, help="0: any that is free; default: 8000")
+    serve_.add_argument("--port", type=_port, default=8000, help="0: any that is free; default: 8000")
     serve_.add_argument("--threads", type=_positive, default=0, help="images judged at a time; default: all cores")
     serve_.add_argument("--name", action="append", default=[], help="another host name to answer to; repeatable")
     serve_.add_argument("--max-mb", type=_positive, default=32, help="megabytes of one request; default: 32")
@@ -272,6 +272,12 @@ def networks(args: argparse.Namespace) -> None:
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, found {text!r}")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 to 65535, found {text!r}")
     return int(text)
 
 

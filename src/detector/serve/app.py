@@ -39,6 +39,7 @@ NOTE = (
     "An estimate by a small network, no proof: it errs on images like those it was tested on, and more on others."
 )
 SIDE = 512  # pixels; what the model looked at is shown no larger
+YES, NO = frozenset({"true", "1", "yes", "on"}), frozenset({"false", "0", "no", "off"})
 CODES = {404: "not_found", 405: "wrong_method"}
 
 
@@ -75,6 +76,7 @@ class Service:
     def __init__(self, model: Model, pool: Executor, limits: Limits):
         most = min(limits.pixels, model.preprocessing.max_pixels)
         self.model, self.limits = model, dataclasses.replace(limits, pixels=most)
+        self.by = "by the model" if most < limits.pixels else "by --max-megapixels of the server"
         self.room = uploads.Room(limits)
         self.pool = pool
         self.page, self.policy = page()
@@ -123,7 +125,7 @@ class Service:
 
         Raises `RefusalError` for a request that is not accepted.
         """
-        explain = request.query_params.get("explain", "false") == "true"
+        explain = _flag("explain", request.query_params.get("explain", "false"))
         size = uploads.length(request.headers.get("content-length"), self.limits)
         with self.room.taken(size):
             try:
@@ -193,12 +195,20 @@ class Service:
         except decoding.TooManyPixelsError as error:
             size, _, _ = str(error).partition(" pixels")
             raise RefusalError(
-                "too_many_pixels", f"{size} pixels; an image may have {self.limits.pixels:,} in all"
+                "too_many_pixels", f"{size} pixels; an image may have {self.limits.pixels:,} in all, {self.by}"
             ) from None
         except decoding.BadImageError as error:
             raise RefusalError("not_an_image", str(error)) from None
         except Exception as error:  # Pillow's plug-ins raise almost anything on broken files
             raise RefusalError("not_an_image", decoding.reason(error, Path())) from None
+
+
+def _flag(name: str, text: str) -> bool:
+    """What a parameter of a request says. Raises `RefusalError` where it is neither yes nor no."""
+    word = text.lower()
+    if word not in YES | NO:
+        raise RefusalError("malformed", f"found {name}={text[:20]!r}, expected true or false")
+    return word in YES
 
 
 def band(model: Model) -> list[float] | None:

@@ -1,7 +1,9 @@
 """Server process of `detector serve`: socket, workers, memory, and the run until a signal."""
 
+import errno
 import ipaddress
 import logging
+import os
 import socket
 import warnings
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from detector.serve.app import app
 from detector.serve.uploads import Limits
 
 log = logging.getLogger(__name__)
+ADDRESSES = "an address of this machine (127.0.0.1, ::1, one of its own, or 0.0.0.0 for all) or a name of one"
 CLOSING = 4  # seconds for requests under way when the server is told to stop
 
 
@@ -23,11 +26,18 @@ def bound(host: str, port: int) -> socket.socket:
     """Open a listening socket; port 0: any that is free. Raises `DetectorError` where that fails."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=256)
-    except (OSError, OverflowError) as error:
+    except (OSError, UnicodeError):
         raise DetectorError(
-            f"--host {host} --port {port}: cannot listen there ({getattr(error, 'strerror', None) or error}); "
-            "choose another --port"
+            f"--host {host}: found no such address, expected {ADDRESSES}; without --host this machine alone "
+            "reaches it"
+        ) from None
+    try:
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else error  # its own text names the address once more
+        other = f"--host, {ADDRESSES}" if error.errno == errno.EADDRNOTAVAIL else "--port"
+        raise DetectorError(
+            f"--host {host} --port {port}: cannot listen there ({why}); choose another {other}"
         ) from None
 
 

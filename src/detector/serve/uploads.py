@@ -11,6 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 FIELD = "images"  # the form's field; one part per image
 NAME_LENGTH = 200  # characters of a file's name that are kept
 BUSY = 2  # seconds after which a refused client may ask again
+SMALLER = "send fewer images or smaller ones, or start the server with a larger --max-mb"
 # Code of a refusal → status. The codes are what programs look at: two of them share a status.
 STATUSES = {
     "malformed": 400,
@@ -88,7 +89,7 @@ def length(header: str | None, limits: Limits) -> int:
         raise RefusalError("malformed", "Content-Length is not a number of bytes")
     if int(header) > limits.bytes:
         raise RefusalError(
-            "too_many_bytes", f"{int(header):,} bytes; one request may have {limits.bytes:,}: send fewer images"
+            "too_many_bytes", f"{int(header):,} bytes; one request may have {limits.bytes:,}: {SMALLER}"
         )
     return int(header)
 
@@ -181,7 +182,7 @@ async def read(content_type: str | None, body: AsyncIterable[bytes], limits: Lim
     async for data in body:
         size += len(data)
         if size > limits.bytes:  # a server that checks Content-Length lets none through
-            raise RefusalError("too_many_bytes", f"more than {limits.bytes:,} bytes")
+            raise RefusalError("too_many_bytes", f"more than {limits.bytes:,} bytes in one request: {SMALLER}")
         if data:
             form.write(data)
     return form.close()
