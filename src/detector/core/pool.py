@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from detector.core import signals
 from detector.core.errors import DetectorError, listing
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def run(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tup
     Jobs are taken from the iterable a few at a time, so a million of them need no more memory than a dozen.
 
     Raises whatever `function` raises, and `DetectorError` where a worker process was killed; the message says what
-    the workers were working on (`at`).
+    the workers were working on (`at`). After a stop (`signals`) the workers are killed at once.
     """
     numbered = enumerate(jobs)
     first = list(itertools.islice(numbered, 2))
@@ -48,6 +49,7 @@ def run(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tup
             initializer=_start_worker,
             initargs=(notes,),
         )
+        others = set(multiprocessing.active_children())
         running: dict[Future, int] = {}
         try:
             while True:
@@ -60,6 +62,9 @@ def run(function: Callable, jobs: Iterable[tuple], workers: int) -> Iterator[tup
         except BrokenProcessPool as error:
             raise DetectorError(_killed(Path(notes))) from error
         finally:
+            if signals.requested():  # what they are at is lost in any case, and may take longer than a stop may
+                for worker in set(multiprocessing.active_children()) - others:
+                    worker.kill()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
