@@ -84,7 +84,7 @@ def test_a_folder_in_each_form(bundle, pictures):
     assert rows[1]["logit"] == pytest.approx(told.logit, abs=1e-4)
     assert rows[1]["probability_fake"] == pytest.approx(told.probability_fake, abs=1e-5)
     assert {row["model"] for row in rows} == {"resnet18 l1-40 seed 3, fp32"}
-    assert rows[3]["error"].startswith("no image that can be read (JPEG, PNG, ")
+    assert rows[3]["error"].startswith("no image that can be read, expected JPEG, PNG, ")
 
     table = list(csv.DictReader(io.StringIO(done["csv"].stdout)))
     assert [{k: v or None for k, v in row.items()} for row in table] == [

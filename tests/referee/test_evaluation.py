@@ -74,7 +74,7 @@ def test_a_fragile_function_costs_its_images_alone(data, tmp_path):
     code = evaluate(str(data), models, out=tmp_path / "out", calibrate=0.25, time_limit=2, perturb=["jpeg=50"])
     assert code == 1
     bad = {(row["model"], row["path"]): row["reason"] for row in rows(tmp_path / "out", "errors")}
-    assert bad["", "real/bad.png"].startswith("no image that can be read (JPEG, PNG, ")
+    assert bad["", "real/bad.png"].startswith("no image that can be read, expected JPEG, PNG, ")
     assert set(bad) == {("", "real/bad.png")} | {
         (model, f"fake/a/0{number}.png") for model in ("mine:fragile", "many") for number in (3, 4, 5, 6)
     }

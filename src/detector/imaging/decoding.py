@@ -118,7 +118,7 @@ def opened(file: str | os.PathLike | BinaryIO, max_pixels: int) -> Iterator[Imag
             image = stack.enter_context(Image.open(stream, formats=readable()))
         except UnidentifiedImageError:  # whose text names a Python object, not the file
             raise _named(start) or UnknownFormatError(
-                f"no image that can be read ({', '.join(readable())})"
+                f"no image that can be read, expected {', '.join(readable())}"
             ) from None
         check_size(image.width, image.height, max_pixels)
         if image.format in ("JPEG", "MPO"):
