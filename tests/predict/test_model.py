@@ -178,7 +178,7 @@ def test_what_is_odd_about_a_file_is_so_to_training_and_to_a_bundle(made):
     (folder / "text.png").write_text("no picture")
     for path in sorted(folder.iterdir()):
         if path.name in ("floats.tif", "text.png"):
-            with pytest.raises(Exception, match=r"mode 'F'|identify") as caught:
+            with pytest.raises(Exception, match=r"mode 'F'|no image that can be read") as caught:
                 preprocessing.load(path, model.preprocessing, sha256=sha256(path))
             assert model.judge(path).error == decoding.reason(caught.value, path)
         else:
@@ -335,7 +335,15 @@ def test_a_bad_file_has_its_reason_and_the_others_their_answers(model, tmp_path)
     errors = [answer.error for answer in answers[::2]]
     for error, words in zip(
         errors,
-        ("identify", "", "identify", "", "1500 x 1000", "a folder, not a file", "no such file"),
+        (
+            "no image that",
+            "",
+            "no image that",
+            "no video that",
+            "1500 x 1000",
+            "a folder, not a file",
+            "no such file",
+        ),
         strict=True,
     ):
         assert error

@@ -20,8 +20,10 @@ import onnx
 from onnx import helper, numpy_helper
 from PIL import Image
 
+from detector.core.files import sha256
 from detector.export import onnx_model
 from detector.imaging import preprocessing
+from detector.predict import bundles
 
 SIZE, CELL, SCALE = 32, 4, 10.0
 FACTS = {
@@ -68,7 +70,7 @@ Meant for tests. <b>Not for accusing anyone</b>.
 
 
 def write_bundle(folder: Path, cell: int = CELL) -> Path:
-    """A bundle of one file and its card, whose network answers logit = 10 · (mean brightness − 1/2).
+    """A bundle of one file, its card and checksums; its network answers logit = 10 · (mean brightness − 1/2).
 
     cell: side in pixels of what one position of its last layer sees."""
     weight = np.full((2, 3, cell, cell), 1 / (255 * 3 * cell**2), np.float32)
@@ -101,6 +103,8 @@ def write_bundle(folder: Path, cell: int = CELL) -> Path:
     folder.mkdir(parents=True)
     onnx_model.write(folder / "model.onnx", model)
     (folder / "card.md").write_text(CARD)
+    sums = [f"{sha256(folder / name)}  {name}\n" for name in ("card.md", "model.onnx")]
+    (folder / bundles.SUMS).write_text("".join(sums))
     return folder
 
 

@@ -156,7 +156,7 @@ def test_bad_files_are_named_with_their_reason_and_others_go_on(page):
     )
     texts = results.all_inner_texts()
     assert ["Not judged" in text for text in texts] == [True] * 4 + [False]
-    reasons = ("no image that can be read", "1001 x 1000 pixels", "at most 1 MB", "no image that can be read")
+    reasons = ("No image that can be read", "1001 x 1000 pixels", "at most 1 MB", "No image that can be read")
     assert [reason in text for reason, text in zip(reasons, texts, strict=False)] == [True] * 4
 
 
