@@ -1,9 +1,12 @@
 """Brittleness fills what was shown, leaves its reference out, and is measured against the dense control first."""
 
+import pandas as pd
 import pytest
 
 from detector.figures import brittleness, robustness
+from detector.tables.robustness import robustness as robustness_table
 from tests.support.figures import texts, twice
+from tests.tables.test_robustness import SIZES, TABLE, logits
 
 
 @pytest.fixture
@@ -30,4 +33,19 @@ def test_the_dense_control_is_the_reference_where_there_is_one(perturbed, tmp_pa
         brittleness.draw(tmp_path / "x.svg", rows, "resnet18", 0)
         assert any(said in text for text in texts(tmp_path / "x.svg"))
     brittleness.draw(tmp_path / "x.svg", perturbed[perturbed["branch"] == "baseline"], "resnet18", 0)
+    assert "there is nothing to compare" in texts(tmp_path / "x.svg")
+
+
+def test_a_system_is_drawn_against_each_network(tmp_path):
+    runs = {(name, 0): logits(seed, branches=("baseline",)) for seed, name in enumerate(("waves", "one", "two"))}
+    table = pd.DataFrame(robustness_table(runs, TABLE, 0.02, SIZES, ["waves"]))
+    brittleness.draw(tmp_path / "x.svg", table, "waves", 0)
+    words = texts(tmp_path / "x.svg")
+    assert [words.count(name) for name in ("one", "two", "baseline", "that of the network (points)")] == [
+        1,
+        1,
+        0,
+        1,
+    ]
+    brittleness.draw(tmp_path / "x.svg", table, "one", 0)
     assert "there is nothing to compare" in texts(tmp_path / "x.svg")

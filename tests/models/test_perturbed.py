@@ -51,8 +51,10 @@ def test_logits_are_those_of_each_image_perturbed(world, where, monkeypatch, chu
     stores, rows, networks = world
     monkeypatch.setattr(perturbed, "CHUNK", chunk)
     batches = Batches.of(rows, stores, where.torch_device)
-    found = perturbed.perturbed_logits(networks, batches, rows, TABLE, replace(where, threads=threads))
-    assert {name: list(table) for name, table in found.items()} == {name: list(TABLE) for name in networks}
+    judges = {name: inference.judge([model], where) for name, model in networks.items()}
+    judges["both"] = inference.judge([*networks.values()], where)
+    found = perturbed.perturbed_logits(judges, batches, rows, TABLE, replace(where, threads=threads))
+    assert {name: list(table) for name, table in found.items()} == {name: list(TABLE) for name in judges}
     for change, steps in TABLE.items():
         changed = [
             perturbations.apply(stores[row.source][row.row], steps, perturbations.seed_of(row.source, row.path))
@@ -62,6 +64,33 @@ def test_logits_are_those_of_each_image_perturbed(world, where, monkeypatch, chu
         for name, model in networks.items():
             assert found[name][change] == pytest.approx(inference.logits(model, batch, where), abs=1e-5)
             assert found[name][change].dtype == np.float32
+        assert found["both"][change] == pytest.approx((found["one"][change] + found["two"][change]) / 2, abs=1e-5)
+
+
+def test_a_judge_is_given_videos_whole_and_each_image_once(world, where, monkeypatch):
+    """Frames that lie apart in the manifest come together, in the order of their numbers, also of a long video."""
+    stores, rows, _ = world
+    monkeypatch.setattr(perturbed, "CHUNK", 5)
+    rows = pd.concat([rows.assign(path=[of_frame(p, n) for p in rows["path"]]) for n in (9, 10)])
+    long = rows["path"].map(file_of).isin(["1.png", "2.png", "4.png"]) & (rows["source"] == "a")
+    rows.loc[long, "path"] = [of_frame("long.png", 10 - n) for n in range(6)]
+    rows, given = rows.sample(frac=1, random_state=0), []
+    seen = rows.set_index(["source", "path"])["row"]
+
+    def judge(batches, part, title):
+        given.append(part)
+        pixels = batches.gather(np.arange(len(part)))
+        for image, source, path in zip(pixels, part["source"], part["path"], strict=True):
+            assert (image == stores[source][seen[source, path]]).all(), "each row is of its image"
+        return part["row"].to_numpy()
+
+    batches, nothing = Batches.of(rows, stores, where.torch_device), [{"quarter_turns": 1}, {"quarter_turns": 3}]
+    found = perturbed.perturbed_logits({"one": judge}, batches, rows, {"as-it-is": nothing}, where)["one"]
+    assert found["as-it-is"].tolist() == rows["row"].tolist()
+    together = [(part["source"] + part["path"].map(file_of)).unique() for part in given]
+    assert sum(map(len, together)) == len(set().union(*together)) == 21, "in one part alone"
+    assert sorted(map(len, given))[-2:] == [4, 6]
+    assert sum(map(len, given)) == 46
 
 
 def test_a_network_of_which_all_that_was_asked_for_is_left_out_has_empty_tables(world, tmp_path, monkeypatch):
@@ -81,7 +110,12 @@ def test_a_network_of_which_all_that_was_asked_for_is_left_out_has_empty_tables(
 def test_larger_images_are_perturbed_before_the_network_sees_their_middle_or_windows(world, where, looks):
     stores, rows, networks = world
     found = perturbed.perturbed_logits(
-        {"one": networks["one"]}, Batches.of(rows, stores, where.torch_device, 24), rows, TABLE, where, looks
+        {"one": inference.judge([networks["one"]], where)},
+        Batches.of(rows, stores, where.torch_device, 24),
+        rows,
+        TABLE,
+        where,
+        looks,
     )["one"]
     for change, steps in TABLE.items():
         changed = [

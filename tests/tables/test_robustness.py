@@ -132,7 +132,7 @@ def test_videos_count_as_one_with_all_their_frames(tmp_path):
         parquet.write(rows.reset_index(drop=True), run)
         images = rows[rows["branch"] == "baseline"][["source", "path"]].assign(split="test")
         parquet.write(images.reset_index(drop=True), tmp_path / name / "manifest.parquet")
-        given = {"perturbations": json.dumps([*TABLE.items()]), "margin": 0.02, "inputs": [run]}
+        given = {"perturbations": json.dumps([*TABLE.items()]), "margin": 0.02, "inputs": [run], "systems": []}
         given |= {"manifest": tmp_path / name / "manifest.parquet", "output": tmp_path / f"{name}.csv"}
         load_script("tables/robustness").main(argparse.Namespace(**given))
         found.append(pd.read_csv(given["output"]).sort_values(["testset", "branch", "perturbation", "reference"]))
@@ -265,6 +265,39 @@ def test_p_are_corrected_over_branches_and_perturbations():
         assert len(family) == (6 if reference == "baseline" else 4)
         for column in ("extra_p", "equivalence_p"):
             assert family[f"{column}_holm"].tolist() == pytest.approx(holm(family[column]))
+
+
+def test_a_system_is_compared_with_the_baseline_of_each_network_of_its_seed():
+    """On the same images, corrected over all systems of the seed, and networks' rows are as without systems."""
+    networks = {("one", 0): logits(), ("two", 0): logits(1), ("one", 1): logits(2)}
+    alone = {(name, 0): logits(seed, branches=("baseline",)) for seed, name in ((3, "waves"), (4, "linear"))}
+    rows = robustness({**networks, **alone}, TABLE, 0.02, SIZES, ["waves", "linear"])
+    n = len(networks_alone := robustness(networks, TABLE, 0.02, SIZES))
+    pd.testing.assert_frame_equal(pd.DataFrame(rows[:n]), pd.DataFrame(networks_alone))
+    found = pd.DataFrame(rows[n:])
+    assert set(found["branch"]) == {"baseline"}
+    compared = found[found["reference"].notna()]
+    assert set(compared["perturbation"]) == set(TABLE)
+    assert found[found["reference"].isna()]["perturbation"].tolist() == ["clean"] * 6
+    families = compared.groupby(["testset", "reference"])
+    assert {reference for _, reference in families.groups} == {"one", "two"}
+    for (testset, reference), family in families:
+        assert len(family) == 4
+        for column in ("extra_p", "equivalence_p"):
+            assert family[f"{column}_holm"].tolist() == pytest.approx(holm(family[column]))
+        theirs = networks[reference, 0].query("branch == 'baseline'")
+        for row in family.itertuples():
+            ours, shown = alone[row.arch, 0], theirs["source"].isin([testset] if testset != "combined" else SIZES)
+            after, before = (right(ours, name)[shown].astype(int) for name in (row.perturbation, "clean"))
+            change = right(theirs, row.perturbation)[shown].astype(int) - right(theirs, "clean")[shown]
+            assert row.change == pytest.approx((after - before).mean())
+            assert row.reference_change == pytest.approx(change.mean())
+            assert row.extra == pytest.approx((after - before - change).mean())
+    other = alone["linear", 0].iloc[::-1]
+    with pytest.raises(
+        DetectorError, match=r"one, seed 0, baseline, \S+ \(360 images\) and linear, seed 0, baseline,"
+    ):
+        robustness({**networks, ("linear", 0): other}, TABLE, 0.02, SIZES, ["linear"])
 
 
 def test_verdicts_in_words(table):

@@ -247,6 +247,47 @@ def test_an_architecture_with_a_step_of_its_own_has_its_own_pixels_of_the_same_i
     assert len(bad.split()) == 4
 
 
+def test_a_system_is_asked_about_perturbed_images_by_what_its_predictions_are_of(tmp_path):
+    """Where perturbations are asked for, and its network sees images and no error levels."""
+    study = Workspace(tmp_path / "study")
+    named = {
+        "waves": {"features": "spectrum", "classifier": "svm"},
+        "linear": {"features": "resnet18", "classifier": "logistic"},
+        "levels": {"features": "resnet18+ela", "classifier": "logistic"},
+        "experts": {"mean_of": "resnet18", "parts": 2},
+    }
+    own = {**TINY, "architectures": ["resnet18", {"name": "resnet18", "preprocess": "ela"}], "systems": named}
+    study.configure(own)
+    plan = study.snakemake("--dry-run", "--printshellcmds").stdout
+    told = dict(re.findall(r"inference/probe_system.py (.*) --perturbed results/tiny/runs/(.*?)/perturbed", plan))
+    told = {run: told for told, run in told.items()}
+    runs, at = "results/tiny/runs/", {name: f"{name}/seed0/" for name in (*named, "resnet18")}
+    assert set(told) == {f"{name}/seed0" for name in ("waves", "linear", "experts")}
+    model = "baseline/model.safetensors"
+    models = {name: [runs + at[name] + model] for name in ("waves", "linear")}
+    models["experts"] = [f"{runs}{at['experts']}resnet18-{part}/model.safetensors" for part in (1, 2)]
+    for name, files in models.items():
+        command = told[f"{name}/seed0"]
+        assert re.search(r" --models (.*?) +--", command)[1].split() == files
+        assert (f" --network {runs}{at['resnet18']}{model} " in command) == (name == "linear")
+        assert f" --predictions {runs}{at[name]}baseline/predictions " in command
+        assert '"jpeg-50":[{"jpeg":50}]' in command
+        inputs = re.search(rf"input: (.*)\n +output: {runs}{at[name]}perturbed.parquet", plan)[1].split(", ")
+        for part in ("imaging/steps/jpeg.py", "models/perturbed.py", *files):
+            assert any(path.endswith(part) for path in inputs), part
+        predicted = {runs + at[name] + f"baseline/predictions/{source}.parquet" for source in TINY["data"]["use"]}
+        assert predicted < set(inputs)
+        assert any("libraries/torchvision.py" in path for path in inputs) == (name != "waves")
+    assert "  levels: perturbed images: perturbations act on packed pixels, which are error levels here" in plan
+    table = re.search(r"tables/robustness.py --inputs (.*?) --systems (.*?) --manifest", plan)
+    assert set(table[1].split()) == {f"{runs}{name}/seed0/perturbed.parquet" for name in ("resnet18", *models)}
+    assert set(table[2].split()) == set(named)
+    drawn = set(re.findall(r"figures/robustness_(.*?)_seed0.svg", plan))
+    assert drawn == {"resnet18", *models}
+    study.configure({**own, "robustness": {"use": []}})
+    assert "probe_system" not in study.snakemake("--dry-run").stdout
+
+
 @pytest.mark.long
 def test_a_baseline_is_told_the_file_that_it_starts_from_and_what_it_holds(tmp_path):
     """From scratch it is told none; a file that is missing, or of another network, stops the plan."""

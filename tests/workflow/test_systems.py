@@ -14,7 +14,7 @@ from detector.core.files import read_json, sha256, write_json
 from detector.data.records import file_of, number_of, of_frame
 from detector.imaging.looks import Looks
 from detector.imaging.normalisation import IMAGENET
-from detector.models import checkpoints, classifiers, devices, features, inference, networks
+from detector.models import checkpoints, classifiers, devices, features, inference, networks, perturbed
 from detector.models.dataset import Images
 from detector.models.inference import PREDICTION_COLUMNS
 from detector.stats.predictions import ONE_LOOK, by_video
@@ -69,7 +69,7 @@ def study(tmp_path, seen):
     checkpoints.save_weights(network, networks.build("resnet10", 1, SIZE).state_dict())
     write_json(network.with_name("meta.json"), {"normalisation": {"mean": [0.5] * 3, "std": [0.25] * 3}})
 
-    def ran(how, seed=0, start=None, threads=1, only=scripts, looks=None):
+    def ran(how, seed=0, start=None, threads=1, only=scripts, looks=None, perturbations=None):
         folder = tmp_path / f"waves/seed{seed}/baseline"
         runtime = {"device": "cpu", "evaluation_batch": 8}
         given = {"manifest": None, "packs": None, "threads": threads, "network": network, "looks": looks}
@@ -83,10 +83,39 @@ def study(tmp_path, seen):
         given |= {"config": config, "runtime": json.dumps(runtime), "system": "waves", "seed": seed}
         for script in only:
             script.main(argparse.Namespace(**given))
+        if perturbations is not None:
+            probed(folder, [given["model"]], how, looks, network, perturbations)
         return folder
 
     ran.network, ran.predict = network, scripts[1:]
     return ran
+
+
+def probed(folder, models, how, looks, network=None, perturbations=None, most=100):
+    """What a system whose predictions lie in `folder` says of perturbed images: parquet beside it, and read."""
+    config = {"system": how, "perturbations": perturbations, "images": most, "seed": 0}
+    config |= {"looks": looks and looks.record(), "runtime": {"device": "cpu", "evaluation_batch": 8}}
+    given = {"manifest": None, "packs": None, "threads": 1, "models": models, "network": network}
+    given |= {"config": json.dumps(config), "predictions": folder / "predictions"}
+    given["perturbed"] = folder.with_name("perturbed.parquet")
+    load_script("inference/probe_system").main(argparse.Namespace(**given))
+    return parquet.read(given["perturbed"])
+
+
+# The first changes no pixel.
+PERTURBATIONS = {"as-it-is": [{"quarter_turns": 1}, {"quarter_turns": 3}], "grain": [{"noise": 30}]}
+
+
+def check_perturbed(found, folder):
+    """Assert that a table of perturbed images says of unchanged ones what was predicted, and not so of others."""
+    assert list(found["branch"].unique()) == ["baseline"]
+    clean = pd.concat([parquet.read(folder / f"predictions/{name}.parquet") for name in ("a", "b")])
+    clean = clean.set_index(["source", "path"])["logit"]
+    expected = clean.loc[pd.MultiIndex.from_frame(found[["source", "path"]])].to_numpy()
+    assert found["clean"].tolist() == expected.tolist()
+    assert found["as-it-is"].to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert abs(found["grain"] - found["clean"]).min() > 1e-3, "the same would prove nothing"
+    assert np.ptp(found["clean"]) > 1e-2
 
 
 SPECTRUM = {"features": "spectrum", "classifier": "logistic"}
@@ -141,6 +170,20 @@ def test_a_classifier_is_fitted_to_the_looks_that_it_is_asked_about(study, image
     assert read_json(folder / "meta.json")["train_images"] == 48
 
 
+@pytest.mark.parametrize("looks", [None, Looks(4, (SIZE - 4,))])
+@pytest.mark.parametrize("features_of", ["spectrum", "resnet10"])
+def test_a_classifier_says_of_perturbed_images_what_it_says_of_images(study, images, features_of, looks):
+    """By the weights, normalisation and looks of its predictions, and of the images that networks are shown."""
+    how = {"features": features_of, "classifier": "logistic"}
+    folder = study(how, looks=looks, perturbations=PERTURBATIONS)
+    found = parquet.read(folder.with_name("perturbed.parquet"))
+    check_perturbed(found, folder)
+    assert len(found) == 20
+    assert found["path"].tolist() == images.part("test")["path"].tolist()
+    some = probed(folder, [folder / "model.safetensors"], how, looks, study.network, PERTURBATIONS, most=4)
+    assert some["path"].tolist() == perturbed.choose(images.part("test"), 4, 0)["path"].tolist()
+
+
 ORDERED = {"features": "spectrum", "classifier": "bilstm"}
 
 
@@ -155,7 +198,9 @@ def test_a_classifier_of_sequences_says_the_same_of_each_frame_of_a_video(study,
     videos = Images(mixed, images.stores, images.preprocessing)
     monkeypatch.setattr(Images, "open", lambda *given: videos)
     some = Looks(4, (SIZE - 4,))
-    folder = study(ORDERED, looks=some)
+    monkeypatch.setattr(perturbed, "CHUNK", 2)
+    folder = study(ORDERED, looks=some, perturbations=PERTURBATIONS)
+    check_perturbed(parquet.read(folder.with_name("perturbed.parquet")), folder)
     meta = read_json(folder / "meta.json")
     assert (meta["train_images"], meta["train_sequences"]) == (48, 16)
     arrays = {name: t.numpy() for name, t in checkpoints.load_weights(folder / "model.safetensors").items()}
@@ -286,6 +331,8 @@ def test_a_mean_is_that_of_networks_which_shared_no_image(tmp_path, images, seen
         saved = parquet.read(folder / f"predictions/{name}.parquet")
         assert saved["logit"].to_numpy() == pytest.approx(np.mean(logits, axis=0), rel=1e-5, abs=1e-6)
         assert saved["path"].tolist() == part["path"].tolist()
+    system = json.loads(given["system"])
+    check_perturbed(probed(folder, models, system, given["looks"], perturbations=PERTURBATIONS), folder)
     meta = read_json(folder / "meta.json")
     assert meta["total_parameters"] == 2 * networks.parameter_count(alone[0])
     assert [member["sha256"] for member in meta["members"]] == [sha256(path) for path in models]
@@ -303,25 +350,31 @@ SYSTEMS = {
 
 
 @pytest.mark.long
-def test_a_run_has_its_systems_in_the_tables_of_predictions_and_in_no_other(tmp_path):
+def test_a_run_has_its_systems_in_the_tables_of_what_was_said_of_images_and_in_no_other(tmp_path):
     study = Workspace(tmp_path / "study")
     checkpoints.save_weights(study.folder / "data/w.safetensors", networks.build("resnet18", 3).state_dict())
     own = {**TINY, "architectures": ["resnet10"], "inits": {"mine": "data/w.safetensors"}, "systems": SYSTEMS}
-    own |= {"deploy": {"branches": []}, "robustness": {"use": []}, "gradcam": {"branches": []}}
+    own |= {"deploy": {"branches": []}, "robustness": {"use": ["jpeg-50"]}, "gradcam": {"branches": []}}
     own |= {"prune": {"methods": {"l1": [0.4]}, "dense_control": False}}
     study.configure(own)
     done = study.snakemake()
     assert done.returncode == 0, done.stdout
     found = {path.stem: pd.read_csv(path) for path in (study.results / "tables").glob("*.csv")}
     everything = {"resnet10", *SYSTEMS}
-    for name in ("baseline_performance", "final_accuracy", "metrics", "per_generator"):
+    for name in ("baseline_performance", "final_accuracy", "metrics", "per_generator", "robustness"):
         assert set(found[name]["arch"]) == everything, name
     assert set(found["audit_metadata"]["arch"].dropna()) == everything
     for name in ("ablation", "best_hyperparameters", "search_luck", "efficiency"):
         assert set(found[name]["arch"]) == {"resnet10"}, name
-    rows = found["significance"]
-    assert set(rows.loc[rows["reference"] == "resnet10", "arch"]) == set(SYSTEMS)
-    assert set(rows.loc[rows["reference"] != "resnet10", "arch"]) == {"resnet10"}
+    for name in ("significance", "robustness"):
+        rows = found[name][found[name]["reference"].notna()]
+        assert set(rows.loc[rows["reference"] == "resnet10", "arch"]) == set(SYSTEMS), name
+        assert set(rows.loc[rows["reference"] != "resnet10", "arch"]) == {"resnet10"}, name
+    final = found["final_accuracy"].set_index(["arch", "branch", "testset"])["accuracy"]
+    clean = (
+        found["robustness"].query("perturbation == 'clean'").set_index(["arch", "branch", "testset"])["accuracy"]
+    )
+    assert clean.to_dict() == final[clean.index].to_dict()
     rows = found["environments"]
     assert rows["differs"].isna().all()
     stages = {name: rows.loc[rows["arch"] == name, "stage"].tolist() for name in SYSTEMS}
@@ -330,12 +383,13 @@ def test_a_run_has_its_systems_in_the_tables_of_predictions_and_in_no_other(tmp_
     figures = {path.name for path in (study.results / "figures").iterdir()}
     for name in everything:
         assert {f"roc_{name}_seed0_combined.svg", f"reliability_{name}_seed0.svg"} < figures
+        assert {f"robustness_{name}_seed0.svg", f"brittleness_{name}_seed0.svg"} < figures
         assert (f"curves_{name}_seed0.svg" in figures) == (name == "resnet10")
     assert study.stale() == {}
     study.configure({**own, "systems": {**SYSTEMS, "spectrum_mlp": {"features": "spectrum", "classifier": "svm"}}})
     stale = study.stale()
-    assert {"classifier": 1, "predict_classifier": 1}.items() <= stale.items()
-    assert not {"baseline", "expert", "predict", "predict_mean", "search", "finetune"} & set(stale)
+    assert {"classifier": 1, "predict_classifier": 1, "probe_system": 1}.items() <= stale.items()
+    assert not {"baseline", "expert", "predict", "predict_mean", "probe", "search", "finetune"} & set(stale)
     study.configure({name: value for name, value in own.items() if name != "systems"})
     assert not {"baseline", "classifier", "expert", "predict", "search", "finetune", "latency"} & set(
         study.stale()

@@ -308,6 +308,10 @@ LEFT_OUT = {
     )
     for name in ARCHITECTURES
 }
+LEFT_OUT |= {
+    name: left_out.of_step(CONFIG, systems.network(how))
+    for name, how in CONFIG["systems"].items()
+}
 if any(LEFT_OUT.values()) and workflow.exec_mode == ExecMode.DEFAULT:
     logger.warning(
         f"Left out, because it does not work with the network ({TABLE_DIR}/left_out.csv):\n"
@@ -323,7 +327,8 @@ def having(arch, branch, step=None):
     """Those of these branches that an architecture or a system has, and that take `step` where that works with it."""
     asked = [branch] if isinstance(branch, str) else branch
     if arch in SYSTEMS:
-        return [name for name in asked if name == "baseline" and step is None]
+        works = step in (None, left_out.PERTURBED)
+        asked = [name for name in asked if name == "baseline" and works]
     without = LEFT_OUT[arch]
     return [name for name in asked if name not in without and step not in without]
 
@@ -572,10 +577,10 @@ def first_training(arch):
 
 
 def features_of(wildcards):
-    """The weights that a classifier's features are taken from; with meta.json, if they were trained; none of spectra."""
+    """The weights that a system's features are taken from; with meta.json, if they were trained; none of spectra."""
     how = CONFIG["systems"][wildcards.system]
     name = systems.network(how)
-    if name is None:
+    if name is None or "mean_of" in how:
         return []
     if systems.frozen(how):
         return [ancient(STARTS[name]["file"])]
@@ -598,6 +603,13 @@ def members(file, system, seed=SEEDS):
     return expand(
         f"{MEMBER}/{file}", system=system, seed=seed, arch=how["mean_of"], part=parts
     )
+
+
+def asked_of(file, wildcards):
+    """One file of what a system asks: of its classifier, or of each network that it is the mean of."""
+    if wildcards.system in ENSEMBLES:
+        return members(file, wildcards.system, wildcards.seed)
+    return expand(f"{SYSTEM}/baseline/{file}", **dict(wildcards.items()))
 
 
 def library_of_system(wildcards):
@@ -760,9 +772,7 @@ EXPLAINED = explained(CONFIG)
 # Architectures with which these steps work.
 EXPORTING = [name for name in ARCHITECTURES if having(name, DEPLOYED, left_out.EXPORTS)]
 WITHOUT_INT8 = [name for name in EXPORTING if left_out.INT8 in LEFT_OUT[name]]
-PERTURBING = [
-    name for name in ARCHITECTURES if having(name, PERTURBED, left_out.PERTURBED)
-]
+PERTURBING = [name for name in MEASURED if having(name, PERTURBED, left_out.PERTURBED)]
 SEARCHING = [
     name
     for name in ARCHITECTURES
@@ -819,23 +829,20 @@ OPEN = left_open(*ARCHITECTURES)
 
 
 def runs_of(drawn):
-    """The architectures and systems that a figure of a run is drawn for: systems where predictions are enough."""
-    files = drawn.inputs.values()
-    told = drawn.per_run and all("/predictions/" in file for file in files)
-    return [*in_tables(files), *(SYSTEMS if told else [])]
-
-
-def in_tables(files):
-    """The architectures that all tables among these files have rows of."""
+    """The architectures and systems that a figure of a run is drawn for: those that all its files are of."""
     of = {
         "tables/deployment.csv": EXPORTING,
         "tables/pareto.csv": SEARCHING,
         "tables/robustness.csv": PERTURBING,
     }
+
+    def known(file):
+        return of.get(file, MEASURED if "/predictions/" in file else ARCHITECTURES)
+
     return [
-        arch
-        for arch in ARCHITECTURES
-        if all(arch in of.get(file, ARCHITECTURES) for file in files)
+        name
+        for name in (MEASURED if drawn.per_run else ARCHITECTURES)
+        if all(name in known(file) for file in drawn.inputs.values())
     ]
 
 

@@ -1,7 +1,8 @@
 # Robustness: logits on perturbed images, Grad-CAM sheets, mean spectra.
 #
-# needs   runs/{arch}/seed{seed}/{branch}/{model.safetensors, predictions/}, the manifest and the packed images
-# gives   runs/{arch}/seed{seed}/{perturbed, gradcam}.parquet
+# needs   runs/{arch}/seed{seed}/{branch}/{model.safetensors, predictions/}, the manifest and the packed images; of a
+#         system what its predictions need, and these
+# gives   runs/{arch}/seed{seed}/{perturbed, gradcam}.parquet, runs/{system}/seed{seed}/perturbed.parquet
 #         tables/robustness.csv, figures/{gradcam, spectrum}_*
 
 PROBED = [
@@ -76,6 +77,65 @@ rule probe:
         " --log {log:q}"
 
 
+rule probe_system:
+    input:
+        script="workflow/scripts/inference/probe_system.py",
+        code=lambda wc: code(
+            "workflow/scripts/inference/probe_system.py",
+            *library_of_system(wc),
+            *STEP_MODULES,
+        ),
+        manifest=MANIFEST,
+        packs=packed_for_system,
+        models=lambda wc: asked_of("model.safetensors", wc),
+        metas=lambda wc: asked_of("meta.json", wc),
+        network=features_of,
+        predictions=expand(
+            f"{SYSTEM}/baseline/predictions/{{source}}.parquet",
+            source=SOURCES,
+            allow_missing=True,
+        ),
+    output:
+        perturbed=f"{SYSTEM}/perturbed.parquet",
+    log:
+        f"{LOGS}/probe_system-{{system}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/probe_system-{{system}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        system=one_of(SYSTEMS),
+    threads: CONFIG["runtime"]["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=grown(PREDICTION_MB, 2 * PREDICTION_MB),
+        runtime=grown(360),
+    params:
+        packs=lambda wc, input: folders(input.packs),
+        network=told_features,
+        predictions=lambda wc, input: folders(input.predictions)[0],
+        config=lambda wc: canonical(
+            {
+                "system": CONFIG["systems"][wc.system],
+                "perturbations": perturbations(CONFIG),
+                "images": CONFIG["robustness"]["images"],
+                "seed": CONFIG["data"]["seed"],
+                "looks": LOOKS_RECORD,
+                # of predictions, so that a pass takes as many images
+                "runtime": inference(PREDICTION_MB),
+            }
+        ),
+    shell:
+        "python {input.script:q}"
+        " --manifest {input.manifest:q}"
+        " --packs {params.packs:q}"
+        " --models {input.models:q}"
+        " {params.network:q}"
+        " --predictions {params.predictions:q}"
+        " --config {params.config:q}"
+        " --threads {threads}"
+        " --perturbed {output.perturbed:q}"
+        " --log {log:q}"
+
+
 rule robustness:
     input:
         script="workflow/scripts/tables/robustness.py",
@@ -91,9 +151,11 @@ rule robustness:
         # a list: rows come in the order of the config
         perturbations=canonical(list(perturbations(CONFIG).items())),
         margin=CONFIG["statistics"]["margin"],
+        systems=lambda wc: ["--systems", *SYSTEMS] if SYSTEMS else [],
     shell:
         "python {input.script:q}"
         " --inputs {input.perturbed:q}"
+        " {params.systems:q}"
         " --manifest {input.manifest:q}"
         " --perturbations {params.perturbations:q}"
         " --margin {params.margin}"

@@ -43,9 +43,9 @@ def left_out(config: Mapping, failing: Mapping[str, str]) -> dict[str, str]:
     return found | {name: failing[name] for name in (HEAT_MAPS, files, PERTURBED) if name in failing}
 
 
-def of_step(config: Mapping, architecture: str) -> dict[str, str]:
-    """What does not work with an architecture for its own step of preprocessing, with the reason."""
-    if architectures.step(architecture) is None or not perturbed(config):
+def of_step(config: Mapping, architecture: str | None) -> dict[str, str]:
+    """What does not work with an architecture (None: with none) for its own preprocessing, with the reason."""
+    if architecture is None or architectures.step(architecture) is None or not perturbed(config):
         return {}
     return {PERTURBED: "perturbations act on packed pixels, which are error levels here and no images"}
 

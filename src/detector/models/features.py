@@ -1,15 +1,20 @@
-"""Features of images for classifiers: radial spectra, or what a network makes its logit of."""
+"""Features of images for classifiers: radial spectra, or what a network makes its logit of; and logits by them."""
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
 from detector.core import progress
+from detector.core.errors import DetectorError
+from detector.core.files import read_json, sha256
 from detector.experiment import architectures
-from detector.models import checkpoints, inference, networks, starts
+from detector.imaging import looks
+from detector.models import checkpoints, classifiers, inference, networks, starts
 from detector.models.batches import Batches
+from detector.models.dataset import sequences
 from detector.models.devices import Plan
 from detector.stats.spectra import spectrum
 
@@ -55,6 +60,30 @@ def body(architecture: str, file: Path, size: int) -> Body:
     model = networks.build(architecture, size=size)
     starts.begin(model, file, architecture)
     return Body(model.eval())
+
+
+def judge(model: Path, network: Path | None, size: int, plan: Plan) -> inference.Judge:
+    """The judge that is a fitted classifier, float64 (n,): rows hold all frames of a video or none of them.
+
+    `model`: its file, with meta.json beside it; `network`: that of the weights which features are taken from;
+    `size`: as for `body`. Raises `DetectorError` where it was fitted on features of another network.
+    """
+    fitted_on = read_json(model.with_name("meta.json")).get("network")
+    given = None
+    if fitted_on:
+        if network is None or sha256(network) != fitted_on["sha256"]:
+            raise DetectorError(
+                f"{network}: is not what {model} was fitted on; delete {model} and run snakemake again"
+            )
+        given = body(fitted_on["name"], network, size)
+    arrays = {name: tensor.numpy() for name, tensor in checkpoints.load_weights(model).items()}
+
+    def said(batches: Batches, rows: pd.DataFrame, title: str) -> np.ndarray:
+        values = features(given, batches, plan, title)
+        each = sequences(rows, batches.looks)
+        return looks.mean(classifiers.logits(arrays, values, each), batches.looks)
+
+    return said
 
 
 def features(network: Body | None, batches: Batches, plan: Plan, title: str = "") -> np.ndarray:

@@ -1,7 +1,7 @@
 """Inference: logits of a network for packed images. All accuracies are computed from these later."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,9 @@ from detector.stats.predictions import ONE_LOOK, require_numbers
 
 PREDICTION_COLUMNS = ("path", "source", "generator", "group", "label", "logit")
 
+# What says logits (n,) of batches: it is given them, the n rows of the manifest that they are of, and a title.
+Judge = Callable[[Batches, pd.DataFrame, str], np.ndarray]
+
 
 def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> np.ndarray:
     """Logits of all images, float32 (n,), in the order of `batches`; above 0 = real. Of several looks the mean.
@@ -27,6 +30,19 @@ def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> n
     Always in fp32, whatever precision training used: exported models are compared with these.
     """
     return looks.mean(outputs(model, batches, plan, title).squeeze(1), batches.looks)
+
+
+def judge(models: Sequence[nn.Module], plan: Plan) -> Judge:
+    """The judge that says the mean logit of several networks, float64 (n,); of one network its own."""
+
+    def said(batches: Batches, rows: pd.DataFrame, title: str) -> np.ndarray:
+        total = np.zeros(len(rows))
+        for number, model in enumerate(models, 1):
+            which = f"{title}, network {number} of {len(models)}" if len(models) > 1 else title
+            total += logits(model, batches, plan, which)
+        return total / len(models)
+
+    return said
 
 
 @torch.inference_mode()

@@ -39,6 +39,16 @@ def load(path: Path | str) -> pd.DataFrame:
     return by_video(parquet.read(path))
 
 
+def tested(folder: Path, sources: Iterable[str]) -> pd.DataFrame:
+    """Saved logits of a variant on the test images of all these sources, as they were saved.
+
+    `folder`: its predictions/. Raises `DetectorError` where one is no number.
+    """
+    table = pd.concat([parquet.read(folder / f"{name}.parquet") for name in sources], ignore_index=True)
+    require_numbers(table, str(folder))
+    return table
+
+
 def by_video(table: pd.DataFrame) -> pd.DataFrame:
     """The table with one row for each video in place of one for each of its frames; images stay as they are.
 

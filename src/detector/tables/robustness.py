@@ -5,7 +5,7 @@ the question is about a difference of differences, on the same images (docs/robu
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from detector.stats.intervals import paired_interval, wilson
 from detector.stats.predictions import require_numbers, require_same_images, right
 from detector.stats.significance import holm, images_needed, verdict
 
+Parts = Mapping[str, pd.DataFrame]  # logits by branch
 COLUMNS = (
     *("arch", "seed", "branch", "testset", "perturbation", "kind", "value", "steps", "n"),
     *("accuracy", "accuracy_low", "accuracy_high", "recall_fake", "recall_real", "auc"),
@@ -35,35 +36,72 @@ def robustness(
     table: Mapping[str, Steps],
     margin: float,
     sizes: Mapping[str, int],
+    systems: Collection[str] = (),
 ) -> list[dict]:
     """Rows of robustness.csv: each branch on each perturbation and test set, once for each reference it has.
 
     `runs`: by (architecture, seed) the logits of `probe`, a row for each branch and image, columns branch, source,
     path, generator, label, `clean` and one for each perturbation of `table`. `margin`: the difference of changes,
-    as a fraction, from which on it matters. `sizes`: how many test images each source has, drawn or not. p are
-    corrected over branches and perturbations of one run, test set and reference. Raises `DetectorError` where the
-    branches of a run saw other images, or a logit is no number.
+    as a fraction, from which on it matters. `sizes`: how many test images each source has, drawn or not.
+    `systems`: names that stand in place of an architecture but have a baseline alone, which is compared with the
+    baseline of each network of the same seed; `reference` is that network's name. p are corrected over branches
+    and perturbations of one run, test set and reference, and over systems and perturbations of one seed, test set
+    and reference. Raises `DetectorError` where what is compared saw other images, or a logit is no number.
     """
-    rows = []
+    branches = {
+        run: {branch: part.reset_index(drop=True) for branch, part in logits.groupby("branch", sort=False)}
+        for run, logits in runs.items()
+    }
+    rows: list[dict] = []
+    families: dict[tuple, list[dict]] = {}
     for (arch, seed), logits in runs.items():
-        parts = {branch: part.reset_index(drop=True) for branch, part in logits.groupby("branch", sort=False)}
-        first = next(iter(parts), None)
-        for branch, part in parts.items():
-            who, other = (f"{arch}, seed {seed}, {name}, perturbed.parquet" for name in (branch, first))
+        parts, references = _compared_with((arch, seed), branches, systems)
+        for name, part in parts.items():
+            first = next(iter(parts))
+            who, other = (
+                f"{arch}, seed {seed}, {each}, perturbed.parquet"
+                if each in references
+                else f"{each}, seed {seed}, {BASELINE}, perturbed.parquet"
+                for each in (name, first)
+            )
             require_same_images(part, who, parts[first], other)
             for column in (CLEAN, *table):
                 require_numbers(part, who, column)
-        for source in logits["source"].unique():
-            chosen = {branch: part[part["source"] == source] for branch, part in parts.items()}
-            rows += [
-                {"arch": arch, "seed": seed, "testset": source, **row} for row in _of_set(chosen, table, margin)
-            ]
-        counted = _in_proportion(parts[first], sizes) if parts else None
-        together = {branch: part[counted] for branch, part in parts.items()}
-        rows += [
-            {"arch": arch, "seed": seed, "testset": COMBINED, **row} for row in _of_set(together, table, margin)
-        ]
+        counted = _in_proportion(next(iter(parts.values())), sizes) if parts else None
+        for testset in (*logits["source"].unique(), COMBINED):
+            shown = {
+                name: part[counted if testset == COMBINED else part["source"] == testset]
+                for name, part in parts.items()
+            }
+            for row in _of_set(shown, references, table, margin):
+                rows.append({"arch": arch, "seed": seed, "testset": testset, **row})
+                if "reference" in row:
+                    of = (arch, seed) if arch not in systems else ("", seed)
+                    families.setdefault((*of, testset, row["reference"]), []).append(rows[-1])
+    for family in families.values():
+        for column in ("extra_p", "equivalence_p"):
+            for row, p in zip(family, holm([row[column] for row in family]), strict=True):
+                row[f"{column}_holm"] = p
+        for row in family:
+            p = row["extra_p_holm"], row["equivalence_p_holm"]
+            row["verdict"] = _in_words(verdict(row["extra"], *p, row["n"] >= row["n_needed"]))
     return rows
+
+
+def _compared_with(
+    run: tuple[str, int], branches: Mapping[tuple[str, int], Parts], systems: Collection[str]
+) -> tuple[Parts, Mapping[str, Sequence[str]]]:
+    """Logits of a run's branches, of a system also of networks by their names; the references of each branch."""
+    own = branches[run]
+    if run[0] not in systems:
+        known = [name for name in (BASELINE, DENSE_CONTROL) if name in own]
+        return own, {name: [other for other in known if name not in (other, BASELINE)] for name in own}
+    networks = {
+        arch: parts[BASELINE]
+        for (arch, seed), parts in branches.items()
+        if arch not in systems and seed == run[1] and BASELINE in parts
+    }
+    return {**own, **networks}, dict.fromkeys(own, list(networks))
 
 
 def _in_proportion(part: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
@@ -78,27 +116,23 @@ def _in_proportion(part: pd.DataFrame, sizes: Mapping[str, int]) -> np.ndarray:
     return counted.to_numpy()
 
 
-def _of_set(parts: Mapping[str, pd.DataFrame], table: Mapping[str, Steps], margin: float) -> list[dict]:
+def _of_set(
+    parts: Parts,
+    references: Mapping[str, Sequence[str]],
+    table: Mapping[str, Steps],
+    margin: float,
+) -> list[dict]:
+    """Rows of the branches that `references` names, each compared with what it says; p as they are."""
     changes = {
-        branch: {name: right(part, name).astype(np.int64) - right(part, CLEAN) for name in table}
-        for branch, part in parts.items()
+        name: {change: right(part, change).astype(np.int64) - right(part, CLEAN) for change in table}
+        for name, part in parts.items()
     }
     rows = []
-    for branch, part in parts.items():
-        possible = () if branch == BASELINE else (BASELINE, DENSE_CONTROL)
-        references = [name for name in possible if name in parts and name != branch]
+    for branch, others in references.items():
         for name in (CLEAN, *table):
-            row = {"branch": branch, **_measured(part, name, table)}
-            compared = references if name != CLEAN else []
+            row = {"branch": branch, **_measured(parts[branch], name, table)}
+            compared = others if name != CLEAN else []
             rows += [row | _compared(changes, branch, other, name, margin) for other in compared] or [row]
-    for reference in (BASELINE, DENSE_CONTROL):
-        family = [row for row in rows if row.get("reference") == reference]
-        for column in ("extra_p", "equivalence_p"):
-            for row, p in zip(family, holm([row[column] for row in family]), strict=True):
-                row[f"{column}_holm"] = p
-        for row in family:
-            p = row["extra_p_holm"], row["equivalence_p_holm"]
-            row["verdict"] = _in_words(verdict(row["extra"], *p, row["n"] >= row["n_needed"]))
     return rows
 
 

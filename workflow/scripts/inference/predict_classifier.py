@@ -8,34 +8,23 @@ import numpy as np
 import pandas as pd
 
 from detector.core import job, provenance
-from detector.core.errors import DetectorError
-from detector.core.files import read_json, sha256, write_json
-from detector.imaging import looks
+from detector.core.files import write_json
 from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
-from detector.models import checkpoints, classifiers, devices, features, inference
-from detector.models.dataset import Images, sequences
+from detector.models import devices, features, inference
+from detector.models.dataset import Images
 
 
 def main(args: argparse.Namespace) -> None:
     origin = provenance.record()
-    fitted_on = read_json(args.model.with_name("meta.json")).get("network")
-    if fitted_on and sha256(args.network) != fitted_on["sha256"]:
-        raise DetectorError(
-            f"{args.network}: is not what {args.model} was fitted on; delete {args.model} and run snakemake again"
-        )
     images = Images.open(args.manifest, args.packs, Normalisation.beside(args.model))
     where = devices.plan(
         precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
     )
-    network = features.body(fitted_on["name"], args.network, images.size) if fitted_on else None
-    arrays = {name: tensor.numpy() for name, tensor in checkpoints.load_weights(args.model).items()}
+    judge = features.judge(args.model, args.network, images.size, where)
 
     def found(rows: pd.DataFrame, name: str) -> np.ndarray:
-        batches = images.batches(rows, where.torch_device).looking(args.looks)
-        values = features.features(network, batches, where, name)
-        seen = sequences(rows, batches.looks)
-        return looks.mean(classifiers.logits(arrays, values, seen), batches.looks)
+        return judge(images.batches(rows, where.torch_device).looking(args.looks), rows, name)
 
     inference.write(args.folder, images, str(args.model), found)
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})

@@ -28,13 +28,11 @@ def main(args: argparse.Namespace) -> None:
         precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
     )
 
+    weights = map(checkpoints.load_weights, args.models)
+    judge = inference.judge([networks.load(how["mean_of"], each, images.size) for each in weights], where)
+
     def found(rows: pd.DataFrame, name: str) -> np.ndarray:
-        batches = images.batches(rows, where.torch_device).looking(args.looks)
-        total = np.zeros(len(rows))
-        for number, path in enumerate(args.models, 1):
-            model = networks.load(how["mean_of"], checkpoints.load_weights(path), images.size)
-            total += inference.logits(model, batches, where, f"{name}, network {number} of {len(args.models)}")
-        return total / len(args.models)
+        return judge(images.batches(rows, where.torch_device).looking(args.looks), rows, name)
 
     inference.write(args.folder, images, args.name, found)
     metas = [read_json(path.with_name("meta.json")) for path in args.models]

@@ -10,14 +10,11 @@ import pandas as pd
 from torch import nn
 
 from detector.core import job, parquet
-from detector.imaging.looks import Looks
 from detector.imaging.normalisation import Normalisation
-from detector.imaging.perturbations import CLEAN
-from detector.models import checkpoints, devices, gradcam
+from detector.models import checkpoints, devices, gradcam, inference, perturbed
 from detector.models import networks as networks_module
 from detector.models.dataset import Images
-from detector.models.perturbed import IMAGE_COLUMNS, choose, perturbed_logits
-from detector.stats.predictions import require_numbers
+from detector.stats.predictions import tested
 
 
 def main(args: argparse.Namespace) -> None:
@@ -30,47 +27,20 @@ def main(args: argparse.Namespace) -> None:
         name: networks_module.load(args.arch, checkpoints.load_weights(path), images.size)
         for name, path in args.models
     }
-    said = {name: read(Path(folder), list(images.stores)) for name, folder in args.predictions}
-    tested = {name: networks[name] for name in args.perturb}
-    parquet.write(perturbed(tested, said, images, settings, where), args.perturbed)
+    said = {name: tested(Path(folder), images.stores) for name, folder in args.predictions}
+    judges = {name: inference.judge([networks[name]], where) for name in args.perturb}
+    parquet.write(perturbed.of_test_images(judges, said, images, settings, where), args.perturbed)
     looked_at = {name: networks[name] for name in args.explain}
     parquet.write(maps(looked_at, said, images, settings["seed"], where), args.maps)
 
 
-def read(folder: Path, sources: list[str]) -> pd.DataFrame:
-    """The saved logits of all test images."""
-    table = pd.concat([parquet.read(folder / f"{name}.parquet") for name in sources], ignore_index=True)
-    require_numbers(table, str(folder))
-    return table
-
-
-Networks, Said = Mapping[str, nn.Module], Mapping[str, pd.DataFrame]  # by branch
-
-
-def perturbed(
-    tested: Networks, said: Said, images: Images, settings: Mapping, where: devices.Plan
+def maps(
+    looked_at: Mapping[str, nn.Module],
+    said: Mapping[str, pd.DataFrame],
+    images: Images,
+    seed: int,
+    where: devices.Plan,
 ) -> pd.DataFrame:
-    """A row for each branch and image, a column for each perturbation, `clean` the first."""
-    rows = choose(images.part("test"), settings["images"], settings["seed"])
-    if not tested or not settings["perturbations"] or rows.empty:
-        return pd.DataFrame(columns=["branch", *IMAGE_COLUMNS, CLEAN, *settings["perturbations"]])
-    logging.info("%d images, %d perturbations", len(rows), len(settings["perturbations"]))
-    batches = images.batches(rows, where.torch_device)
-    looks = settings["looks"] and Looks.of(settings["looks"])
-    found = perturbed_logits(tested, batches, rows, settings["perturbations"], where, looks)
-    names = rows[list(IMAGE_COLUMNS)].reset_index(drop=True)
-    tables = []
-    for branch, columns in found.items():
-        before = said[branch].set_index(["source", "path"])["logit"]
-        clean = before.loc[pd.MultiIndex.from_frame(names[["source", "path"]])].to_numpy()
-        table = names.assign(**{CLEAN: clean}, **columns).assign(branch=branch)
-        for column in settings["perturbations"]:
-            require_numbers(table, f"{branch}, perturbed images", column)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)[["branch", *tables[0].columns.drop("branch")]]
-
-
-def maps(looked_at: Networks, said: Said, images: Images, seed: int, where: devices.Plan) -> pd.DataFrame:
     """A row for each example of each branch and source, its map as a list of rows."""
     tables = []
     places = images.part("test").set_index(["source", "path"])["row"]

@@ -15,7 +15,7 @@ def main(args: argparse.Namespace) -> None:
     images = parquet.read(args.manifest)
     tested = images[images["split"] == "test"]
     sizes = tested.assign(path=tested["path"].map(file_of)).groupby("source")["path"].nunique().to_dict()
-    rows = robustness.robustness(runs, dict(json.loads(args.perturbations)), args.margin, sizes)
+    rows = robustness.robustness(runs, dict(json.loads(args.perturbations)), args.margin, sizes, args.systems)
     tabular.write_csv(rows, robustness.COLUMNS, args.output)
 
 
@@ -28,6 +28,7 @@ def run(path: Path) -> tuple[str, int]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=Path, nargs="+", required=True, help="perturbed.parquet of each run")
+    parser.add_argument("--systems", nargs="*", default=[], help="architectures that are no network")
     parser.add_argument(
         "--manifest", type=Path, required=True, help="manifest.parquet: how many test images there are"
     )
