@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from detector.models import devices, gpus
+from detector.models import devices, gpus, networks
 
 
 @pytest.fixture
@@ -69,6 +69,21 @@ def test_on_a_cpu_size_and_few_weights_decide(monkeypatch, flags, size, weights,
     assert (plan.precision, plan.channels_last) == (precision, last)
     asked = devices.plan("cpu", "fp32", torch.get_num_threads(), size, weights=weights)
     assert (asked.precision, asked.channels_last) == ("fp32", last)
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        *((name, "fp32") for name in ("tf_efficientnet_lite0", "mobilenetv2_100", "ghostnet_100")),
+        *((name, "bf16") for name in ("resnet18", "resnet50", "legacy_xception", "vit_tiny_patch16_224")),
+    ],
+)
+def test_on_a_cpu_few_multiplications_a_value_gain_nothing_by_bf16(monkeypatch, name, precision):
+    monkeypatch.setattr(devices, "cpu_flags", lambda: {"amx_bf16"})
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    cost, threads = networks.cost(name, 224), torch.get_num_threads()
+    plan = devices.plan("cpu", "auto", threads, 224, weights=cost.parameters, density=cost.density)
+    assert plan.precision == precision
 
 
 @pytest.mark.parametrize(("kernels", "precision"), [("AVX2", "fp32"), ("DEFAULT", "fp32"), ("AVX512", "bf16")])

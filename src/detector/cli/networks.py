@@ -1,10 +1,7 @@
 """Networks by name, with what each costs at an image size: for `detector networks`."""
 
 import fnmatch
-import importlib
 from collections.abc import Iterator, Sequence
-
-import torch
 
 from detector.core.errors import DetectorError
 from detector.experiment import architectures
@@ -30,24 +27,8 @@ def lines(names: Sequence[str], size: int) -> Iterator[str]:
     for name in names:
         library = architectures.library(name)
         try:
-            parameters, macs = _cost(name, size)
+            cost = networks.cost(name, size)
         except DetectorError as error:
             yield f"{name:{WIDTH}} {library:11} {str(error).splitlines()[0][:200]}"
         else:
-            yield f"{name:{WIDTH}} {library:11} {parameters:13,} {macs:18,}"
-
-
-def _cost(name: str, size: int) -> tuple[int, int]:
-    """Parameters, and multiply-accumulates of one image. Raises `DetectorError` where it takes no such images."""
-    importlib.import_module(architectures.module(name))  # not below: tensors of its own are no shapes alone
-    try:
-        with torch.device("meta"):  # shapes alone: nothing is drawn, and nothing computed
-            network = networks.build(name, size=size)
-            return networks.parameter_count(network), networks.macs(network, size)
-    except Exception:  # of any library: some networks look at their weights when they are built
-        network = networks.build(name, size=size)
-    try:
-        return networks.parameter_count(network), networks.macs(network, size)
-    except Exception as error:  # of any library, about any network
-        said = str(error).strip().split("\n")[0] or type(error).__name__
-        raise DetectorError(f"takes no images of {size} px: {said}") from None
+            yield f"{name:{WIDTH}} {library:11} {cost.parameters:13,} {cost.macs:18,}"

@@ -52,6 +52,11 @@ WITHOUT_BF16 = {"DEFAULT", "AVX2"}  # what torch calls its kernels for less than
 MEMORY = 8000  # MiB
 AUTO = "auto"
 LARGE = 128  # pixels a side from which on a CPU gains by bf16 (where it has it) and by channels_last
+# Multiply-accumulates for each value that a network's layers give, from which on bf16 gains from LARGE pixels on.
+# On a CPU with AMX, at 128 px, a step in bf16 had 0.73 to 0.97 times the images a second of one in fp32 for
+# ghostnet_100, tf_efficientnet_lite0 and mobilenetv2_100 (41 to 57 a value), 1.0 for convnext_atto and vit_tiny
+# (144, 261), 1.65 to 1.94 for legacy_xception, resnext50_32x4d and resnet18 (234 to 730).
+DENSE = 100
 FEW = 600  # weights a pixel of an image, up to which a network gains by both at any size: its maps are the work
 
 
@@ -62,6 +67,7 @@ def plan(
     image_size: int,
     *,
     weights: int | None = None,
+    density: float | None = None,
     memory: int = MEMORY,
     evaluation_batch: int | str = AUTO,
     alone: bool = False,
@@ -70,7 +76,8 @@ def plan(
 
     By a rule on hardware and image size, never by a timing, which would differ from run to run, and with it the
     results. `image_size`: pixels a side; `weights`: parameters of the network before anything is removed, None
-    where it is not known; `memory`: MiB. On CUDA the process has a GPU of its own from here on
+    where it is not known, and `density`: multiply-accumulates for each value that its layers give
+    (`networks.Cost`); `memory`: MiB. On CUDA the process has a GPU of its own from here on
     (`gpus.take`), unless it is one of a team, whose launcher has taken theirs.
 
     Raises `DetectorError` where CUDA is asked for and missing.
@@ -93,7 +100,7 @@ def plan(
         keep_freed_memory()
     # PyTorch's convolutions round to TF32 on CUDA unless told otherwise; fp32 by name means fp32.
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "auto"
-    chosen, why = _precision(device, image_size, weights) if precision == "auto" else (precision, None)
+    chosen, why = _precision(device, image_size, weights, density) if precision == "auto" else (precision, None)
     why = why or f"{precision} as asked for in runtime.precision"
     layout = channels_last(device, image_size, weights)
     if not layout:
@@ -102,7 +109,7 @@ def plan(
     return Plan(device, chosen, layout, threads, why, memory, batch)
 
 
-def _precision(device: str, image_size: int, weights: int | None) -> tuple[str, str]:
+def _precision(device: str, image_size: int, weights: int | None, density: float | None) -> tuple[str, str]:
     """fp32 or bf16, and why."""
     if device == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -114,6 +121,8 @@ def _precision(device: str, image_size: int, weights: int | None) -> tuple[str, 
     # Told to use less than the CPU has (ATEN_CPU_CAPABILITY), torch emulates bf16: 7 times as slow as fp32.
     if (kernels := torch.backends.cpu.get_cpu_capability()) in WITHOUT_BF16:
         return "fp32", f"fp32: torch computes by its kernels for {kernels} alone, which have no bf16"
+    if image_size >= LARGE and density is not None and density < DENSE:
+        return "fp32", f"fp32: bf16 gains nothing on a CPU with less than {DENSE} multiplications a value"
     if image_size >= LARGE:
         return "bf16", f"bf16: this CPU multiplies in it, and images are ≥ {LARGE} px"
     if _light(image_size, weights):

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -23,6 +24,7 @@ RESERVED = 1000  # MiB of a job: Python, libraries, weights
 log = logging.getLogger(__name__)
 
 SIZE = 224  # pixels a side, where none is given
+Measured = TypeVar("Measured")
 
 
 @dataclass(frozen=True)
@@ -177,17 +179,47 @@ def _is_less(tensor: torch.Tensor, than: torch.Tensor) -> bool:
     return kernel and all(new <= old for new, old in zip(tensor.shape, than.shape, strict=True))
 
 
-def weights(architecture: str, size: int) -> int:
-    """Number of parameters of a network before anything is removed, by shapes alone where it can be built so.
+@dataclass(frozen=True)
+class Cost:
+    """What a network takes for one image, before anything is removed.
 
-    Raises `DetectorError` as `build` does.
+    `parameters`; `macs`: multiply-accumulates of convolutions and linear layers; `values`: what these give.
     """
+
+    parameters: int
+    macs: int
+    values: int
+
+    @property
+    def density(self) -> float:
+        """Multiply-accumulates for each value: few where convolutions look at one channel alone."""
+        return self.macs / self.values
+
+
+def weights(architecture: str, size: int) -> int:
+    """Number of parameters of a network before anything is removed. Raises `DetectorError` as `build` does."""
+    return _by_shapes(architecture, size, parameter_count)
+
+
+def cost(architecture: str, size: int) -> Cost:
+    """Cost of a network for images of `size` pixels. Raises `DetectorError` where it takes no such images."""
+    try:
+        return _by_shapes(architecture, size, lambda model: Cost(parameter_count(model), *_work(model, size)))
+    except DetectorError:
+        raise
+    except Exception as error:  # of any library, about any network
+        said = str(error).strip().split("\n")[0] or type(error).__name__
+        raise DetectorError(f"takes no images of {size} px: {said}") from None
+
+
+def _by_shapes(architecture: str, size: int, measure: Callable[[nn.Module], Measured]) -> Measured:
+    """Measure a network, by shapes alone where it can be built so: nothing is drawn, and nothing computed."""
     library_of(architectures.network(architecture))  # not below: tensors of its own are no shapes alone
     try:
         with torch.device("meta"):
-            return parameter_count(build(architecture, size=size))
+            return measure(build(architecture, size=size))
     except Exception:  # of any library: some networks look at their weights when they are built
-        return parameter_count(build(architecture, size=size))
+        return measure(build(architecture, size=size))
 
 
 def prunable(model: nn.Module) -> list[nn.Parameter]:
@@ -215,14 +247,20 @@ def macs(model: nn.Module, image_size: int) -> int:
 
     A weight of zero counts like any other: the runtimes multiply by it all the same.
     """
-    total = 0
+    return _work(model, image_size)[0]
+
+
+def _work(model: nn.Module, image_size: int) -> tuple[int, int]:
+    """Multiply-accumulates of convolution and linear layers, and values that these give, for one image."""
+    total = values = 0
 
     def count(module: nn.Module, _: tuple, out: torch.Tensor) -> None:
-        nonlocal total
+        nonlocal total, values
         total += out.numel() * module.weight[0].numel()
+        values += out.numel()
 
     _pass(model, image_size, [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)], count)
-    return total
+    return total, values
 
 
 @torch.no_grad()

@@ -85,8 +85,10 @@ def prepare(
     images = Images.open(manifest, packs, normalisation)
     if choose is not None:
         images = images.trained_on(choose)
-    weights = networks.weights(architecture, images.size)
-    plan = devices.plan(threads=threads, image_size=images.size, weights=weights, **runtime)
+    cost = networks.cost(architecture, images.size)
+    plan = devices.plan(
+        threads=threads, image_size=images.size, weights=cost.parameters, density=cost.density, **runtime
+    )
     log.info("%s on %d threads (%s)", plan.device, plan.threads, plan.why)
     distributed.join(plan.device)
     train, valid = (images.batches(images.part(split), plan.torch_device) for split in ("train", "valid"))
