@@ -241,10 +241,10 @@ def named(tmp_path, config, images, baseline_file, monkeypatch):
             for networks, function in (
                 (networks_module, "build"),
                 (networks_module, "load"),
-                (networks_module, "weights"),
                 (checkpoints, "load_weights"),
             ):
                 patch.setattr(networks, function, lambda *_: None)
+            patch.setattr(networks_module, "cost", lambda *_: networks_module.Cost(1, 1, 1))
             patch.setattr(start, "start", lambda *_: (None, None))
             patch.setattr(script, "fit", fit)
             patch.setattr(search, "run", run)
