@@ -38,6 +38,7 @@ HIDDEN = {
     *(LogEvent.PROGRESS, LogEvent.RULEGRAPH, LogEvent.DEBUG_DAG),
 }
 ENDING = "Terminating processes on user request"  # what Snakemake says once it was told to stop
+STOPPED = " stopped by SIG"  # what the last error of a stage says then (`detector.core.signals`)
 TARGET = "all"  # a rule that makes nothing
 ERROR = re.compile(r"^\d\d:\d\d:\d\d (?:ERROR|CRITICAL) ", re.MULTILINE)
 WARNING = re.compile(r"^\d\d:\d\d:\d\d WARNING (.*)$", re.MULTILINE)
@@ -199,10 +200,11 @@ class LogHandler(LogHandlerBase):
     def _failed(self, record: Event) -> None:
         job = self._jobs.pop(record.jobid, None)
         name, took = (_name(job), f" after {_took(job, record)}") if job else (record.rule_name, "")
-        if self._ending:  # it ends because it was told to
-            texts = [_read(path) for path in record.log]
-            said = [text[error.start() :] for text in texts for error in ERROR.finditer(text)][-1:]
-            self._write(f"stopped  {name}{took}", *(f"    {line}" for line in "".join(said).splitlines()))
+        texts = [_read(path) for path in record.log]
+        said = "".join([text[error.start() :] for text in texts for error in ERROR.finditer(text)][-1:])
+        # One that has no log yet may be reported before Snakemake says that it was told to stop.
+        if self._ending or STOPPED in said.partition("\n")[0]:
+            self._write(f"stopped  {name}{took}", *(f"    {line}" for line in said.splitlines()))
             return
         lines = [self._red(f"FAILED  {name}{took}")]
         for path in record.log:

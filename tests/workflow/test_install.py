@@ -81,7 +81,17 @@ def test_it_has_no_package_of_an_extra(installed):
 def test_it_judges_images_and_shows_why(installed, bundle, tmp_path):
     for name, data in {"a.png": served.REAL, "b.png": served.FAKE, "c.png": served.UNSURE}.items():
         (tmp_path / name).write_bytes(data)
-    command = [installed / "detector", "predict", ".", "--model", bundle, "--format", "json", "--explain", "maps"]
+    command = [
+        installed / "detector",
+        "predict",
+        ".",
+        "--model",
+        bundle,
+        "--format",
+        "json",
+        "--explain",
+        "../maps",
+    ]
     done = run(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     rows = json.loads(done.stdout)

@@ -1,6 +1,8 @@
 """A run shows a line for each stage and all that went wrong, on a terminal and in a file; logs have the rest."""
 
+import io
 import json
+import logging
 import os
 import pty
 import re
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake_interface_logger_plugins.common import LogEvent
 
 import snakemake_logger_plugin_detector as plugin
 from tests.support import warm
@@ -21,9 +24,6 @@ from tests.support.workspace import ROOT, Workspace
 
 STAGE = """
 import argparse, logging, sys, time
-if sys.argv[1] == "early":
-    open("begun", "w").close()
-    time.sleep(60)
 from detector.core import job
 from detector.core.errors import DetectorError
 
@@ -119,11 +119,10 @@ def test_a_failure_names_stage_log_and_message_and_the_others_go_on(folder):
     assert not any("\x1b" in line for line in shown)
 
 
-@pytest.mark.parametrize("kind", ["slow", "early"])
-def test_a_stage_that_was_told_to_stop_has_not_failed(folder, kind):
-    """With a log, or before it has one; Ctrl-C reaches Snakemake and its stages at once."""
+def test_a_stage_that_was_told_to_stop_has_not_failed(folder):
+    """Ctrl-C reaches Snakemake and its stages at once."""
     run = subprocess.Popen(
-        command(kinds=kind),
+        command(kinds="slow"),
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -131,14 +130,29 @@ def test_a_stage_that_was_told_to_stop_has_not_failed(folder, kind):
         text=True,
         start_new_session=True,
     )
-    begun = folder / ("begun" if kind == "early" else f"logs/{kind}-0.log")
-    while run.poll() is None and not begun.exists():
+    log = folder / "logs/slow-0.log"
+    while run.poll() is None and not (log.exists() and "ordinary" in log.read_text()):
         time.sleep(0.05)
     os.killpg(run.pid, signal.SIGINT)
     shown = run.communicate()[0]
     assert run.returncode != 0
     assert "FAILED" not in shown
-    assert re.search(rf"^stopped  work {kind} seed 0 after ", shown, re.MULTILINE), shown
+    assert re.search(
+        r"^stopped  work slow seed 0 after .*\n    \S+ ERROR stopped by SIGINT", shown, re.MULTILINE
+    ), shown
+
+
+@pytest.mark.parametrize(("told", "first"), [(True, "stopped"), (False, "FAILED")])
+def test_a_stage_without_a_log_has_failed_unless_all_were_told_to_stop(tmp_path, told, first):
+    handler = object.__new__(plugin.LogHandler)
+    handler._stream, handler._plain = io.StringIO(), logging.NullHandler()
+    handler._full = handler._terminal = handler._ending = False
+    handler._jobs = {}
+    events = [{"msg": f"{plugin.ENDING}, this might take some time."}] if told else []
+    error = {"event": LogEvent.JOB_ERROR, "jobid": 1, "rule_name": "scan", "log": [str(tmp_path / "no.log")]}
+    for event in (*events, {"msg": "", "aux": {}, "shellcmd": "", **error}):
+        handler._emit(logging.makeLogRecord({"levelno": logging.INFO, **event}))
+    assert handler._stream.getvalue().startswith(f"{first}  scan\n")
 
 
 def test_an_error_before_the_first_stage_is_shown(folder):
