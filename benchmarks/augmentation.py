@@ -37,7 +37,7 @@ def pictures(folder: Path, size: int, count: int) -> np.ndarray:
 
 def feed(store: Path, args: argparse.Namespace) -> tuple[Batches, devices.Plan]:
     pixels = np.load(store, mmap_mode="r")
-    plan = devices.plan("cpu", "auto", args.threads, pixels.shape[1])
+    plan = networks.training_plan(args.arch, "cpu", "auto", args.threads, pixels.shape[1])
     rows = np.arange(len(pixels))
     return Batches([pixels], np.zeros_like(rows), rows, rows % 2, torch.device("cpu")), plan
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from benchmarks import common, naive
-from detector.models import devices, networks
+from detector.models import networks
 from detector.pruning import masks
 
 TIME_TARGET, MEMORY_TARGET = 1 / 3, 1 / 5
@@ -42,7 +42,7 @@ def theirs(args: argparse.Namespace) -> Callable[[], float]:
 
 
 def ours(args: argparse.Namespace) -> Callable[[], float]:
-    plan = devices.plan("cpu", "auto", args.threads, args.size)
+    plan = networks.training_plan(args.arch, "cpu", "auto", args.threads, args.size)
     weights = networks.prunable(plan.place(networks.build(args.arch)))
     kept = masks.like(weights, masks.global_l1(weights, args.sparsity))
 

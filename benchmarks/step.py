@@ -1,6 +1,7 @@
 """Time of one training step: the naive loop against ours, with loading and without.
 
-Each side runs in a process of its own, with the settings that it has in real runs: ours those of `devices.plan`.
+Each side runs in a process of its own, with the settings that it has in real runs: ours those of
+`networks.training_plan`.
 A step is what a training loop does for one batch: take it, forward, backward, optimizer.
 """
 
@@ -87,7 +88,7 @@ def our_parts(folder: Path, args: argparse.Namespace, compiled: bool = False) ->
     `compiled`: the network, not the optimizer, by `torch.compile`.
     """
     plan = planned(args)
-    model = plan.place(networks.build(args.arch)).train()
+    model = plan.place(networks.build(args.arch, size=args.size)).train()
     network = torch.compile(model) if compiled else model
     recipe = Recipe("Adam", 1e-4, args.batch, epochs=1, patience=None, flip=0.5, seed=0)
     optimizer = make_optimizer(model, recipe)
@@ -115,8 +116,7 @@ def forever(train: Batches, batch: int) -> Iterator[tuple[torch.Tensor, torch.Te
 
 def planned(args: argparse.Namespace) -> devices.Plan:
     """The plan of a training stage of this network at this size."""
-    weights = networks.weights(args.arch, args.size)
-    return devices.plan(args.device, "auto", args.threads, args.size, weights=weights)
+    return networks.training_plan(args.arch, args.device, args.precision, args.threads, args.size)
 
 
 def introduce(title: str, args: argparse.Namespace) -> None:
@@ -145,7 +145,30 @@ def compare_compiled(args: argparse.Namespace) -> None:
     print(common.table(("side", "a step", "× naive", "× ours"), rows))
 
 
+def compare_precisions(args: argparse.Namespace) -> None:
+    """Steps of ours on a batch that is there already, in fp32 and in bf16, and which of them `auto` takes."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "train"
+        common.write_pictures(Path(name), {"train": args.batch}, args.size)
+        sides = {
+            precision: common.Side(
+                our_side, folder, argparse.Namespace(**{**vars(args), "precision": precision}), False
+            )
+            for precision in ("fp32", "bf16")
+        }
+        seconds = common.interleave(sides, args.repeats)
+    introduce("Precision", args)
+    rows = [
+        (side, common.spread(found, 1000, 0), common.ratio(seconds["fp32"], found)[1])
+        for side, found in seconds.items()
+    ]
+    print(common.table(("side", "a step", "images a second × fp32"), rows))
+
+
 def main(args: argparse.Namespace) -> None:
+    if args.precisions:
+        compare_precisions(args)
+        return
     if args.compile:
         compare_compiled(args)
         return
@@ -191,5 +214,7 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--cpu-seconds", action="store_true", help="on a machine that does other work too")
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto", help="of our side")
+    parser.add_argument("--precisions", action="store_true", help="instead: what bf16 gives against fp32")
     parser.add_argument("--compile", action="store_true", help="instead: what torch.compile gives")
     main(parser.parse_args())

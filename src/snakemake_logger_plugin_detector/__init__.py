@@ -200,18 +200,17 @@ class LogHandler(LogHandlerBase):
     def _failed(self, record: Event) -> None:
         job = self._jobs.pop(record.jobid, None)
         name, took = (_name(job), f" after {_took(job, record)}") if job else (record.rule_name, "")
-        texts = [_read(path) for path in record.log]
-        said = "".join([text[error.start() :] for text in texts for error in ERROR.finditer(text)][-1:])
+        logs = {path: _read(path) for path in record.log}
+        errors = {path: said for path, text in logs.items() if (said := _last_error(text))}
         # One that has no log yet may be reported before Snakemake says that it was told to stop.
-        if self._ending or STOPPED in said.partition("\n")[0]:
-            self._write(f"stopped  {name}{took}", *(f"    {line}" for line in said.splitlines()))
+        if self._ending or any(STOPPED in said.partition("\n")[0] for said in errors.values()):
+            shown = (f"    {line}" for said in errors.values() for line in said.splitlines())
+            self._write(f"stopped  {name}{took}", *shown)
             return
         lines = [self._red(f"FAILED  {name}{took}")]
-        for path in record.log:
-            text = _read(path)
-            errors = list(ERROR.finditer(text))
-            shown = text[errors[-1].start() :] if errors else text
-            lines += [f"  its log, {path}:", *(f"    {line}" for line in shown.splitlines()[-SHOWN:])]
+        for path, text in logs.items():
+            shown = (f"    {line}" for line in errors.get(path, text).splitlines()[-SHOWN:])
+            lines += [f"  its log, {path}:", *shown]
         if not record.log:
             lines.append(f"  its command: {record.shellcmd}")
         lines += [f"  {key}: {value}" for key, value in record.aux.items()]
@@ -239,6 +238,12 @@ def _read(path: str) -> str:
         return Path(path.split(" (")[0]).read_text(errors="replace")
     except OSError as error:
         return f"(not there: {error.strerror})"
+
+
+def _last_error(text: str) -> str:
+    """The end of a log from its last error on; "" where it has none."""
+    errors = list(ERROR.finditer(text))
+    return text[errors[-1].start() :] if errors else ""
 
 
 def _took(job: Event, end: Event) -> str:

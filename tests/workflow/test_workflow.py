@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -933,21 +934,29 @@ def test_an_error_costs_nothing_once_its_cause_is_gone(failing, cause):
     assert model.stat().st_mtime_ns == before
 
 
-def test_a_kill_costs_nothing_once_its_cause_is_gone(failing):
-    with configured(failing, train={"epochs": 30, "patience": 30}):
+def killed_once(workspace: Workspace, reached: Callable[[subprocess.Popen], object]) -> None:
+    """Start the workspace's run, and kill Snakemake and all its jobs as soon as `reached` says so."""
+    said = workspace.folder / "said.txt"
+    with said.open("w") as out:  # a pipe that nobody reads would fill
         run = subprocess.Popen(
-            failing.command(),
-            cwd=failing.folder,
-            env=failing.environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            workspace.command(),
+            cwd=workspace.folder,
+            env=workspace.environment(),
+            stdout=out,
+            stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        while run.poll() is None and job_of(run.pid, "baseline") is None:
-            time.sleep(0.05)
+    while run.poll() is None and not reached(run):
+        time.sleep(0.05)
+    assert run.poll() is None, said.read_text()
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+def test_a_kill_costs_nothing_once_its_cause_is_gone(failing):
+    with configured(failing, train={"epochs": 30, "patience": 30}):
+        killed_once(failing, lambda run: job_of(run.pid, "baseline") is not None)
         assert not (failing.results / "runs/resnet18/seed0/baseline/model.safetensors").exists()
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
     assert failing.stale() == {}
 
 
@@ -965,20 +974,7 @@ def test_a_kill_leaves_no_lock_where_a_run_reads_files_of_others(failing):
     }
     locks = failing.folder / ".snakemake/locks"
     with configured(failing, **read):
-        run = subprocess.Popen(
-            failing.command(),
-            cwd=failing.folder,
-            env=failing.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        while run.poll() is None and not [*locks.glob("*.input.lock")]:
-            time.sleep(0.05)
-        assert run.poll() is None, run.stdout.read()
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
+        killed_once(failing, lambda _: [*locks.glob("*.input.lock")])
         text = "".join(lock.read_text() for lock in locks.iterdir())
         assert str(learned) in text
         assert f"{old}/images.npy" in text

@@ -928,7 +928,7 @@ def clear_stale_locks():
         *(f"{root.parent}/" for root in EARLIER.values()),
         *(start["file"] for start in STARTS.values() if start),
         *TEACHER_FILES,
-        *((".snakemake/storage/", *REMOTE.values()) if REMOTE else ()),
+        f"{workflow.storage_settings.local_storage_prefix}/",
     )
     for lock in Path(".snakemake/locks").glob("*.lock"):
         names = lock.read_text().split("\n")[:-1]

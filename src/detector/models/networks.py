@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from torch import nn
 from detector.core import discovery
 from detector.core.errors import DetectorError, wants_memory
 from detector.experiment import architectures
+from detector.models import devices
 from detector.models.devices import Plan
 
 EVALUATION_BATCH = 256  # images a pass at most, where nothing is learned
@@ -209,7 +210,23 @@ def cost(architecture: str, size: int) -> Cost:
         raise
     except Exception as error:  # of any library, about any network
         said = str(error).strip().split("\n")[0] or type(error).__name__
-        raise DetectorError(f"takes no images of {size} px: {said}") from None
+        raise DetectorError(f"{architecture} takes no images of {size} px: {said}") from None
+
+
+def training_plan(
+    architecture: str, device: str, precision: str, threads: int, image_size: int, **more: Any
+) -> Plan:
+    """Plan of a training of a network: `devices.plan`, told what the network costs. Raises as that and `cost`."""
+    known = cost(architecture, image_size)
+    return devices.plan(
+        device=device,
+        precision=precision,
+        threads=threads,
+        image_size=image_size,
+        weights=known.parameters,
+        density=known.density,
+        **more,
+    )
 
 
 def _by_shapes(architecture: str, size: int, measure: Callable[[nn.Module], Measured]) -> Measured:

@@ -28,8 +28,7 @@ ENOUGH = 20.0  # seconds after which what was measured will do
 
 def measured(name: str, size: int, batch: int, threads: int, device: str, precision: str) -> dict:
     """What the module's docstring says. Raises `DetectorError` for a device that is not there."""
-    cost = networks.cost(name, size)
-    plan = devices.plan(device, precision, threads, size, weights=cost.parameters, density=cost.density)
+    plan = networks.training_plan(name, device, precision, threads, size)
     model = plan.place(networks.build(name, size=size))
     optimizer = make_optimizer(model, Recipe("AdamW", 1e-4, batch, epochs=1, patience=None, flip=0.0, seed=0))
     layout = torch.channels_last if plan.channels_last else torch.contiguous_format

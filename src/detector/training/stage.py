@@ -17,7 +17,7 @@ from detector.core.files import finish_state, write_json
 from detector.data.splits import Choice
 from detector.experiment import spaces
 from detector.imaging.normalisation import KEY, Normalisation
-from detector.models import devices, networks
+from detector.models import networks
 from detector.models.batches import Batches
 from detector.models.checkpoints import save_weights
 from detector.models.dataset import Images
@@ -85,10 +85,7 @@ def prepare(
     images = Images.open(manifest, packs, normalisation)
     if choose is not None:
         images = images.trained_on(choose)
-    cost = networks.cost(architecture, images.size)
-    plan = devices.plan(
-        threads=threads, image_size=images.size, weights=cost.parameters, density=cost.density, **runtime
-    )
+    plan = networks.training_plan(architecture, threads=threads, image_size=images.size, **runtime)
     log.info("%s on %d threads (%s)", plan.device, plan.threads, plan.why)
     distributed.join(plan.device)
     train, valid = (images.batches(images.part(split), plan.torch_device) for split in ("train", "valid"))
