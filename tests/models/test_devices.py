@@ -81,8 +81,7 @@ def test_on_a_cpu_size_and_few_weights_decide(monkeypatch, flags, size, weights,
 def test_on_a_cpu_few_multiplications_a_value_gain_nothing_by_bf16(monkeypatch, name, precision):
     monkeypatch.setattr(devices, "cpu_flags", lambda: {"amx_bf16"})
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    cost, threads = networks.cost(name, 224), torch.get_num_threads()
-    plan = devices.plan("cpu", "auto", threads, 224, weights=cost.parameters, density=cost.density)
+    plan = networks.training_plan(name, "cpu", "auto", torch.get_num_threads(), 224)
     assert plan.precision == precision
 
 

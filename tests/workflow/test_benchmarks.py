@@ -1,6 +1,7 @@
 """Every benchmark runs, at a size that takes seconds, and prints its section; the peer prunes as it should."""
 
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -57,6 +58,14 @@ def test_it_runs_and_prints_its_section(name):
     assert section.startswith("## ") or "\n## " in section
     assert "| --- |" in section
     assert "met" in section
+
+
+def test_precisions_are_laid_side_by_side():
+    small = ["--size", "32", "--batch", "4", "--repeats", "1"]
+    section = run("step", "--precisions", "--arch", "small_cnn", *small)
+    sides = re.findall(r"^\| (\w+) \| [\d,]+ \(.*\) \| (\d+\.\d\d) \(", section, re.MULTILINE)
+    assert [name for name, _ in sides] == ["fp32", "bf16"]
+    assert float(sides[0][1]) == 1
 
 
 @pytest.mark.parametrize("page", run_all.PAGES)

@@ -52,10 +52,8 @@ WITHOUT_BF16 = {"DEFAULT", "AVX2"}  # what torch calls its kernels for less than
 MEMORY = 8000  # MiB
 AUTO = "auto"
 LARGE = 128  # pixels a side from which on a CPU gains by bf16 (where it has it) and by channels_last
-# Multiply-accumulates for each value that a network's layers give, from which on bf16 gains from LARGE pixels on.
-# On a CPU with AMX, at 128 px, a step in bf16 had 0.73 to 0.97 times the images a second of one in fp32 for
-# ghostnet_100, tf_efficientnet_lite0 and mobilenetv2_100 (41 to 57 a value), 1.0 for convnext_atto and vit_tiny
-# (144, 261), 1.65 to 1.94 for legacy_xception, resnext50_32x4d and resnet18 (234 to 730).
+# Multiply-accumulates for each value that a network's layers give, from which on bf16 gains from LARGE pixels on
+# (docs/performance.md, "bf16 on a CPU": networks of 41 to 57 lose by it, those of 234 and more gain).
 DENSE = 100
 FEW = 600  # weights a pixel of an image, up to which a network gains by both at any size: its maps are the work
 
