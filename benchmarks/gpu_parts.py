@@ -145,6 +145,7 @@ def step_arguments(setting: Setting, batch: int) -> argparse.Namespace:
         turns=setting.of(3, 1),
         repeats=setting.of(5, 1),
         device=setting.device,
+        precision="auto",
         cpu_seconds=False,
     )
 
