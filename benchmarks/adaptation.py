@@ -14,8 +14,9 @@ on a part of the test images: `new`, the given generator's; `old`, the mean over
 with, each source's real images and each generator; `real`, all real images; `other`, the generators held out
 beside it. Each `difference` is to `against`, paired; in `old` and `other` parts weigh the same. Intervals (95 %)
 are over other test images, for these networks, by groups where sources know some; in rows without a `draw`, of all
-draws, each image counts with its mean over them. `auc`: the part's fakes against all real images. What was made is
-kept, and the same command goes on from it.
+draws, each image counts with its mean over them. `auc`: the part's fakes against all real images. The last rows
+are of all generators that were given the same number of images: `new` is the mean over them, each judged by the
+network that was given it. What was made is kept, and the same command goes on from it.
 """
 
 import argparse
@@ -128,43 +129,94 @@ def parts(table: pd.DataFrame, generator: str, held: Sequence[str]) -> dict[str,
     return {kind: number for kind, number in found.items() if (number >= 0).any()}
 
 
-def rows(cases: Sequence[Case], generator: str, held: Sequence[str]) -> list[dict]:
-    """Rows of the CSV from `network` on: of one draw, or of several together."""
-    shown = set.intersection(
-        *({*zip(c.tables[BEFORE]["source"], c.tables[BEFORE]["path"], strict=True)} for c in cases)
-    )
-    tables = [
-        {name: _only(table, shown) for name, table in case.tables.items()} for case in cases
-    ]  # a copy of a given image is no test image, so draws can differ by one
+@dataclass(frozen=True)
+class Answers:
+    """How networks answered the images of one kind of part.
+
+    `image`: keys (n,) by which an image is known again; `part`, int (n,), from 0; `group`, int (n,), of images
+    that are one draw; `right`: by network, the share of draws in which an image is called rightly, float (n,);
+    `area`: by network, the area under the ROC curve of the part's fakes against all real images, mean of draws.
+    """
+
+    image: np.ndarray
+    part: np.ndarray
+    group: np.ndarray
+    right: Mapping[str, np.ndarray]
+    area: Mapping[str, float]
+
+
+def answers(cases: Sequence[Case], generator: str, held: Sequence[str]) -> dict[str, Answers]:
+    """Answers of the networks of several draws, by kind of part."""
+    keys = [{*zip(c.tables[BEFORE]["source"], c.tables[BEFORE]["path"], strict=True)} for c in cases]
+    shown = set.intersection(*keys)  # a copy of a given image is no test image, so draws can differ by one
+    tables = [{name: _only(table, shown) for name, table in case.tables.items()} for case in cases]
     first = tables[0][BEFORE]
-    number = groups(first)
-    correct = {name: np.mean([predictions.right(t[name]) for t in tables], axis=0) for name in tables[0]}
-    found = []
+    number, image = groups(first), (first["source"] + "/" + first["path"]).to_numpy()
+    right = {name: np.mean([predictions.right(t[name]) for t in tables], axis=0) for name in tables[0]}
+    found = {}
     for kind, part in parts(first, generator, held).items():
         mask = part >= 0
-        own, together = part[mask], number[mask]
         fakes = mask & (first["label"] == FAKE).to_numpy() | (first["label"] == REAL).to_numpy()
-        for network, against in PAIRS:
-            share = correct[network][mask]
-            low, high = mean_of_parts(share, own, together)
-            row = {
-                "network": network,
-                "against": against,
-                "part": kind,
-                "n": int(mask.sum()),
-                "parts": own.max() + 1,
-            }
-            row |= {"accuracy": _mean(share, own), "accuracy_low": low, "accuracy_high": high}
-            areas = [
-                auc(t[network]["label"].to_numpy()[fakes], t[network]["logit"].to_numpy()[fakes]) for t in tables
-            ]
-            row["auc"] = math.nan if kind == "real" else float(np.mean(areas))
-            if against:
-                change = share - correct[against][mask]
-                low, high = mean_of_parts(change, own, together, differences=True)
-                row |= {"difference": _mean(change, own), "difference_low": low, "difference_high": high}
-            found.append(row)
+        area = {name: float(np.mean([_area(t[name], fakes) for t in tables])) for name in tables[0]}
+        right_here = {name: values[mask] for name, values in right.items()}
+        found[kind] = Answers(image[mask], part[mask], number[mask], right_here, area)
     return found
+
+
+def together(by_generator: Sequence[Mapping[str, Answers]]) -> dict[str, Answers]:
+    """Answers of networks that were given different generators: of new images each network's own.
+
+    New images are as many parts as there are generators; of old and real images, an image counts with its mean
+    over the networks. A network's area is the mean over generators.
+    """
+    found = {}
+    for kind in ("new", "old", "real"):
+        all_of = [one[kind] for one in by_generator]
+        if kind != "new":
+            shown = sorted(set.intersection(*({*one.image} for one in all_of)))
+            all_of = [_taken(one, shown) for one in all_of]
+        first, names = all_of[0], list(all_of[0].right)
+        area = {name: float(np.mean([one.area[name] for one in all_of])) for name in names}
+        if kind == "new":
+            part = np.repeat(np.arange(len(all_of)), [len(one.part) for one in all_of])
+            image, group = (np.concatenate([getattr(one, key) for one in all_of]) for key in ("image", "group"))
+            right = {name: np.concatenate([one.right[name] for one in all_of]) for name in names}
+        else:
+            image, part, group = first.image, first.part, first.group
+            right = {name: np.mean([one.right[name] for one in all_of], axis=0) for name in names}
+        found[kind] = Answers(image, part, group, right, area)
+    return found
+
+
+def _taken(one: Answers, images: Sequence[str]) -> Answers:
+    at = {image: index for index, image in enumerate(one.image)}
+    index = np.array([at[image] for image in images])
+    right = {name: values[index] for name, values in one.right.items()}
+    part = np.unique(one.part[index], return_inverse=True)[1]
+    return Answers(one.image[index], part, one.group[index], right, one.area)
+
+
+def rows(found: Mapping[str, Answers]) -> list[dict]:
+    """Rows of the CSV, from `network` on."""
+    lines = []
+    for kind, one in found.items():
+        for network, against in PAIRS:
+            share = one.right[network]
+            low, high = mean_of_parts(share, one.part, one.group)
+            row = {"network": network, "against": against, "part": kind, "n": len(share)}
+            row |= {"parts": one.part.max() + 1, "accuracy": _mean(share, one.part)}
+            row |= {"accuracy_low": low, "accuracy_high": high}
+            row["auc"] = math.nan if kind == "real" else one.area[network]
+            if against:
+                change = share - one.right[against]
+                low, high = mean_of_parts(change, one.part, one.group, differences=True)
+                row |= {"difference": _mean(change, one.part), "difference_low": low, "difference_high": high}
+            lines.append(row)
+    return lines
+
+
+def _area(table: pd.DataFrame, mask: np.ndarray) -> float:
+    return auc(table["label"].to_numpy()[mask], table["logit"].to_numpy()[mask])
 
 
 def _only(table: pd.DataFrame, shown: set[tuple[str, str]]) -> pd.DataFrame:
@@ -216,11 +268,22 @@ def main() -> None:
                     case = made(config, generator, files[:given], folder, args.cores)
                     cases.setdefault((generator, given), {})[draw] = case
     found = []
+    of_all: dict[int, dict[str, Mapping[str, Answers]]] = {}
     for (generator, given), draws in cases.items():
         case = draws[0]
         how = {"generator": generator, "given": given, "learned": case.learned, "chosen_by": case.chosen_by}
         for draw, some in [("", list(draws.values())), *((str(d), [one]) for d, one in draws.items())]:
-            found += [{**how, "draw": draw, "draws": len(some), **row} for row in rows(some, generator, held)]
+            judged = answers(some, generator, held)
+            found += [{**how, "draw": draw, "draws": len(some), **row} for row in rows(judged)]
+            if not draw:
+                of_all.setdefault(given, {})[generator] = judged
+    for given, judged_by in of_all.items():
+        if len(judged_by) > 1:
+            some = [cases[generator, given] for generator in judged_by]
+            learned, chosen_by = ([draws[0].learned for draws in some], [draws[0].chosen_by for draws in some])
+            how = {"generator": f"{len(some)} generators", "given": given, "learned": np.mean(learned)}
+            how |= {"chosen_by": np.mean(chosen_by), "draw": "", "draws": args.draws}
+            found += [{**how, **row} for row in rows(together(list(judged_by.values())))]
     table = pd.DataFrame(found)
     tabular.write_table(table, args.csv)
     print(summary(table))

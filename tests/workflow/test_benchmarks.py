@@ -152,7 +152,9 @@ def test_what_adaptation_gains_and_forgets_is_a_mean_over_parts_and_draws():
         adaptation.Case(1, 0, {"before": judged(before), "adapted": judged(one), "retrained": judged(before)})
         for one in (first, second)
     ]
-    found = pd.DataFrame(adaptation.rows(cases, "new", held)).set_index(["network", "against", "part"])
+    found = pd.DataFrame(adaptation.rows(adaptation.answers(cases, "new", held))).set_index(
+        ["network", "against", "part"]
+    )
     new = found.loc[("adapted", "before", "new")]
     assert (new["n"], new["accuracy"], new["difference"]) == (10, pytest.approx(0.7), pytest.approx(0.7))
     old = found.loc[("adapted", "before", "old")]
@@ -162,6 +164,28 @@ def test_what_adaptation_gains_and_forgets_is_a_mean_over_parts_and_draws():
     assert found.loc[("adapted", "before", "other"), ["n", "difference"]].tolist() == [10, 0]
     assert found.loc[("adapted", "retrained", "new"), "difference"] == pytest.approx(0.7)
     assert found.loc[("before", "", "new"), "auc"] == 0.5, "all of them, and all photographs, are called real"
+
+
+def test_adaptation_to_several_generators_judges_each_by_the_network_that_was_given_it():
+    yes, no = [True], [False]
+    before = {("a", ""): yes * 4, ("a", "old"): yes * 8, ("a", "one"): no * 10, ("a", "two"): no * 2}
+
+    def given(generator: str, **right: list[bool]) -> dict[str, adaptation.Answers]:
+        after = {**before, **{("a", maker.strip("_")): values for maker, values in right.items()}}
+        tables = {"before": judged(before), "adapted": judged(after), "retrained": judged(before)}
+        return adaptation.answers([adaptation.Case(1, 0, tables)], generator, ("one", "two"))
+
+    some = [given("one", one=yes * 5 + no * 5, _=no * 2 + yes * 2), given("two", one=yes * 10, two=yes * 2)]
+    found = pd.DataFrame(adaptation.rows(adaptation.together(some))).set_index(["network", "against", "part"])
+    new = found.loc[("adapted", "before", "new")]
+    assert (new["n"], new["parts"]) == (12, 2)
+    assert new["difference"] == pytest.approx((0.5 + 1) / 2), "ten images of one weigh as much as two of the other"
+    assert found.loc[("adapted", "before", "real"), "difference"] == pytest.approx(-0.25), (
+        "half lost by one of two"
+    )
+    assert found.loc[("adapted", "before", "real"), "n"] == 4
+    assert found.loc[("adapted", "before", "old"), ["n", "difference"]].tolist() == [12, pytest.approx(-0.125)]
+    assert not (found.index.get_level_values("part") == "other").any()
 
 
 def test_the_peer_s_pruned_weights_stay_zero():
