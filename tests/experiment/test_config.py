@@ -169,7 +169,7 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ),
         (
             {"data": {"sources": {"mine": {"root": "x", "type": "list", "list": "x/a.csv"}}}},
-            'data.sources.mine.list: found "x/a.csv", expected to match',
+            'data.sources.mine.list: found "x/a.csv", expected the name of a file',
         ),
         (
             {"data": {"sources": {"mine": {"root": "x", "type": "folder", "list": "a.csv"}}}},
@@ -205,11 +205,17 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
             "cannot be called 'valid'",
         ),
         ({"search": {"learning_rate": [1.0e-3, 1.0e-5]}}, "swap them"),
-        ({"protocol": "leave_one_out"}, 'protocol: found "leave_one_out", expected to match'),
+        (
+            {"protocol": "leave_one_out"},
+            'protocol: found "leave_one_out", expected leave_one_generator_out or temporal',
+        ),
         ({"protocol": {"generators": ["glide"]}}, "protocol: missing kind"),
         ({"protocol": "temporal"}, "protocol: temporal needs edges, the days that time is cut at, such as {kind:"),
         ({"protocol": {"kind": "temporal"}}, "protocol: temporal needs edges"),
-        ({"protocol": {"kind": "temporal", "edges": ["2024"]}}, 'edges.0: found "2024", expected to match'),
+        (
+            {"protocol": {"kind": "temporal", "edges": ["2024"]}},
+            'edges.0: found "2024", expected a day such as 2025-01-31',
+        ),
         ({"protocol": {"kind": "temporal", "edges": ["2024-02-30"]}}, "edges: found '2024-02-30', expected a day"),
         (
             {"protocol": {"kind": "temporal", "edges": ["2025-01-01", "2024-01-01"]}},
@@ -376,7 +382,7 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ),
         ({"architectures": ["resnet51@pretrained"]}, "no network is called 'resnet51'; did you mean resnet"),
         ({"inits": {"pretrained": "w.pth"}}, "inits.pretrained: the name of the libraries' own weights"),
-        ({"inits": {"a@b": "w.pth"}}, 'inits: found "a@b", expected to match'),
+        ({"inits": {"a@b": "w.pth"}}, 'inits: found "a@b", expected a name of letters, digits'),
         ({"inits": {"mine": 3}}, "inits.mine: found 3, expected string or object"),
         ({"inits": {"mine": {"mean": [0, 0, 0]}}}, "inits.mine: missing file"),
         (
@@ -459,7 +465,7 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ),
         (
             {"systems": {"a@b": {"features": "spectrum", "classifier": "svm"}}},
-            'systems: found "a@b", expected to match',
+            'systems: found "a@b", expected a name of lower-case letters',
         ),
         ({"images": {"resize_to": "no"}}, 'images.resize_to: found "no", expected integer or null'),
         ({"images": {"preprocess": "crop"}}, "expected one of resize, center_crop, random_crop, texture_crop"),
@@ -724,6 +730,18 @@ def merge(base, change):
         both = isinstance(value, dict) and isinstance(result.get(key), dict)
         result[key] = merge(result[key], value) if both else value
     return result
+
+
+def test_each_pattern_of_the_schema_is_said_in_words():
+    def found(tree) -> list[dict]:
+        inner = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+        here = [tree] if isinstance(tree, dict) and isinstance(tree.get("pattern"), str) else []
+        return here + [one for part in inner for one in found(part)]
+
+    patterns = found(yaml.safe_load(SCHEMA.read_text()))
+    assert len(patterns) > 5
+    for one in patterns:
+        assert re.match(r"an? |the |leave_", one.get("$comment", "")), f"{one['pattern']}: no $comment for errors"
 
 
 def read_as_nothing() -> list[str]:

@@ -252,7 +252,7 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
         "maximum": lambda: f"expected at most {value}",
         "exclusiveMinimum": lambda: f"expected more than {value:g}",
         "exclusiveMaximum": lambda: f"expected less than {value:g}",
-        "pattern": lambda: f"expected to match {value}",
+        "pattern": lambda: f"expected {error.schema['$comment']}",  # the pattern in words
         "oneOf": lambda: f"which is none of what it can be: {error.schema.get('description', value)}",
     }.get(rule, lambda: error.message)()
     if isinstance(error.instance, str) and rule == "type" and value in ("number", "integer"):
