@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import textwrap
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -430,6 +431,10 @@ def test_the_command_runs_what_it_needs_and_says_what_came_of_it(there, monkeypa
     monkeypatch.setattr(run, "run", pipeline)
     bundle = Path("results/runs/small_cnn/seed3/l1-30/bundle")
     arguments = {"results": Path("results"), "fake": Path("new"), "real": None, "out": Path("out")}
+    before = sorted(there.rglob("*"))
+    assert command.adapt(bundle, **arguments, plan_only=True) == command.DONE
+    assert (sorted(there.rglob("*")), calls) == (before, []), "a plan writes and starts nothing"
+    planned = capsys.readouterr().out
     assert command.adapt(bundle, **arguments) == command.FAILED
     assert not (there / "out/report.md").exists()
     said = capsys.readouterr().out
@@ -441,9 +446,11 @@ def test_the_command_runs_what_it_needs_and_says_what_came_of_it(there, monkeypa
     )
     assert read_json(there / "out/plan.json")["stages"]["finetune"] > 1
     written = (there / "out/config.yaml").read_text()
+    assert textwrap.indent(written.strip(), "    ") in planned, "the settings that it would use"
+    assert said.split("Running")[0].strip() in planned
     assert command.adapt(bundle, **arguments) == command.DONE
     assert (there / "out/config.yaml").read_text() == written
-    assert len(steps) == 1, "what was measured is on record"
+    assert len(steps) == 2, "what was measured is on record but for a plan's"
     said = " ".join(capsys.readouterr().out.split())
     assert "which is there and used as it stands" in said
     assert "With 5 held-out images nothing can be shown" in said

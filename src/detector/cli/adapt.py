@@ -15,10 +15,13 @@ from detector.starter.estimate import estimate
 TABLE, REPORT = "tables/adaptation.csv", "report.md"
 
 
-def adapt(bundle: Path, *, results: Path, fake: Path, real: Path | None, out: Path) -> int:
+def adapt(
+    bundle: Path, *, results: Path, fake: Path, real: Path | None, out: Path, plan_only: bool = False
+) -> int:
     """Adapt a bundle of the run `results` to the images in `fake`, and write all of it to `out`.
 
-    Returns 0, or 1 where a stage of the pipeline failed. Raises `DetectorError` for input that is of no use.
+    `plan_only`: only say what would be done. Returns 0, or 1 where a stage of the pipeline failed. Raises
+    `DetectorError` for input that is of no use.
     """
     root = checkout.find()
     made = adaptation.make(root, bundle, results, fake, real, out)
@@ -26,6 +29,11 @@ def adapt(bundle: Path, *, results: Path, fake: Path, real: Path | None, out: Pa
     found = estimate(made.config, made.counts, measured, machine.cores(), adaptation.LIGHT_STAGES)
     time_said = plan.took(measured, found, made.config["train"]["batch_size"])
     job.say(f"{described(made, bundle)}\nTime      {time_said}")
+    if plan_only:
+        if made.text:
+            job.say(f"\n{textwrap.indent(made.text.strip(), '    ')}")
+        job.say(pipeline.NOTHING_STARTED)
+        return DONE
     made.write(out)
     write_json(out / adaptation.PLAN, plan.kept(measuring, measured, found))
     snakemake, begun = run.command(made.file, machine.cores(), 1, made.targets), time.monotonic()

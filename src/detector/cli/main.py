@@ -60,6 +60,7 @@ def main() -> None:
     )
     more.add_argument("--real", type=Path, metavar="FOLDER", help="of photographs that belong to them")
     more.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new bundle and tables")
+    more.add_argument("--plan", action="store_true", help="say what it would do and take, and start nothing")
     more.set_defaults(command=adapt)
 
     show = commands.add_parser("summary", help="print the main tables of a results folder")
@@ -248,7 +249,8 @@ def adapt(args: argparse.Namespace) -> None:
     from detector.cli.adapt import adapt
 
     logging.getLogger("detector.data").setLevel(logging.WARNING)
-    sys.exit(adapt(args.bundle, results=args.run, fake=args.fake, real=args.real, out=args.out))
+    options = {"results": args.run, "fake": args.fake, "real": args.real, "out": args.out}
+    sys.exit(adapt(args.bundle, **options, plan_only=args.plan))
 
 
 def doctor(args: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from detector.starter import run as pipeline
 
 log = logging.getLogger(__name__)
 DONE, FAILED = 0, 1
+NOTHING_STARTED = "\nNothing was started, nothing written. Without --plan the same command starts it."
 
 
 def run(root: Path, snakemake: Sequence[str], expected: Path, out: Path) -> int:

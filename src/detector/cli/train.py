@@ -34,7 +34,7 @@ def train(
     made = make(root, real, fake, out, start, minutes)
     job.say(described(made, real, fake, out))
     if plan:
-        job.say("\nNothing was started, nothing written. Without --plan the same command starts it.")
+        job.say(pipeline.NOTHING_STARTED)
         return DONE
     out.mkdir(parents=True, exist_ok=True)
     if made.text is not None:
