@@ -15,6 +15,10 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/start.smk"
+include: "workflow/rules/inputs.smk"
+include: "workflow/rules/outputs.smk"
+include: "workflow/rules/undo.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/compress.smk"
