@@ -7,6 +7,7 @@
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 import threadpoolctl
@@ -17,6 +18,9 @@ CHUNK = 1024  # rows whose distances to all vectors are held at a time
 
 Arrays = Mapping[str, np.ndarray]
 
+# To find the libraries whose threads are set takes thousands of times as long as the logits of an image.
+_libraries = cache(threadpoolctl.ThreadpoolController)
+
 
 def logits(arrays: Arrays, features: np.ndarray, sequences: Sequence[np.ndarray] | None = None) -> np.ndarray:
     """Logits float64 (n,) of features (n, k), above 0 = real. On one thread: more would give other last digits.
@@ -24,7 +28,7 @@ def logits(arrays: Arrays, features: np.ndarray, sequences: Sequence[np.ndarray]
     `sequences`: rows of each, in order, all rows together; without them each row is one. A classifier of sequences
     says the same of each row of one; to others they are nothing.
     """
-    with threadpoolctl.threadpool_limits(1):
+    with _libraries().limit(limits=1):
         if "swish.weight" in arrays:
             rows = [np.array([row]) for row in range(len(features))] if sequences is None else sequences
             return _of_sequences(arrays, features, rows)
