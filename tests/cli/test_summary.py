@@ -74,6 +74,16 @@ def test_a_search_that_all_branches_share_is_told(begun):
     ]
 
 
+def test_counts_are_whole_numbers_also_beside_systems_which_have_none(begun):
+    columns = "arch,seed,branch,nonzero_weights,file_mib,latency_ms_median\n"
+    rows = "resnet18,0,baseline,11169152,42.7,3.1\nwaves,0,baseline,,0.1,0.2\n"
+    (begun / "tables").mkdir()
+    (begun / "tables/efficiency.csv").write_text(columns + rows)
+    said = [line.split() for line in summary.text(begun).splitlines()]
+    assert ["resnet18", "0", "baseline", "11169152", "42.7000", "3.1000"] in said
+    assert ["waves", "0", "baseline", "0.1000", "0.2000"] in said
+
+
 def test_networks_of_a_protocol_and_their_jobs_are_told_apart_from_the_plain_run_s(begun):
     write_json(
         begun / "protocols/gan/runs/resnet18/seed10/baseline/meta.json", {"epochs": 3, "valid_accuracy": 0.5}

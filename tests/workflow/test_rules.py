@@ -279,6 +279,32 @@ def test_a_system_is_asked_about_perturbed_images_by_what_its_predictions_are_of
         assert predicted < set(inputs)
         assert any("libraries/torchvision.py" in path for path in inputs) == (name != "waves")
     assert "  levels: perturbed images: perturbations act on packed pixels, which are error levels here" in plan
+    timed = dict(
+        reversed(found)
+        for found in re.findall(r"latency_system.py (.*) --latency results/tiny/runs/(.*?)/latency.csv", plan)
+    )
+    models["levels"] = [runs + at["levels"] + model]
+    asked = {name: [*files] for name, files in models.items()}
+    for name, seen in (("linear", "resnet18"), ("levels", "resnet18+ela")):
+        asked[name].append(f"{runs}{seen}/seed0/{model}")
+    assert set(timed) == {f"{name}/seed0" for name in named}
+    networks = re.search(r"inference/latency.py .*--config '(.*?)' --threads (\d+)", plan)
+    for name, files in models.items():
+        command = timed[f"{name}/seed0"]
+        assert re.search(r"--models (.*?) +--", command)[1].split() == files
+        assert re.findall(r" --network (\S+)", command) == asked[name][len(files) :]
+        config, threads = re.search(r"--config '(.*?)' --threads (\d+)", command).groups()
+        expected = {key: json.loads(networks[1])[key] for key in ("latency", "size", "device")}
+        assert json.loads(config) == {**expected, "system": named[name]}, "as networks are timed"
+        assert threads == networks[2]
+    told = re.search(r"tables/efficiency.py .* --systems (.*?) --latencies (.*?) --paper", plan)
+    files = {name: [] for name in named}
+    for text in told[1].split():
+        folder, file = text.split("=")
+        files[folder.removeprefix(runs).removesuffix("/seed0/baseline")].append(file)
+    assert files == asked
+    assert len(told[2].split()) == 2 + len(named)
+    del models["levels"]
     table = re.search(r"tables/robustness.py --inputs (.*?) --systems (.*?) --manifest", plan)
     assert set(table[1].split()) == {f"{runs}{name}/seed0/perturbed.parquet" for name in ("resnet18", *models)}
     assert set(table[2].split()) == set(named)

@@ -1,5 +1,6 @@
 """A system is a variant like any other: its stages write the files of one, of the images that networks see; what
-was fitted on one network is not asked about another; and a mean is that of networks that shared no image."""
+was fitted on one network is not asked about another; a mean is that of networks that shared no image; and what is
+timed of one is what it says."""
 
 import argparse
 import json
@@ -7,14 +8,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import threadpoolctl
+import torch
 
 from detector.core import parquet
 from detector.core.errors import DetectorError
 from detector.core.files import read_json, sha256, write_json
 from detector.data.records import file_of, number_of, of_frame
 from detector.imaging.looks import Looks
-from detector.imaging.normalisation import IMAGENET
-from detector.models import checkpoints, classifiers, devices, features, inference, networks, perturbed
+from detector.imaging.normalisation import IMAGENET, Normalisation
+from detector.models import checkpoints, classifiers, devices, features, inference, latency, networks, perturbed
 from detector.models.dataset import Images
 from detector.models.inference import PREDICTION_COLUMNS
 from detector.stats.predictions import ONE_LOOK, by_video
@@ -184,6 +187,64 @@ def test_a_classifier_says_of_perturbed_images_what_it_says_of_images(study, ima
     assert some["path"].tolist() == perturbed.choose(images.part("test"), 4, 0)["path"].tolist()
 
 
+@pytest.fixture
+def timed(monkeypatch):
+    """Time a system by its script: its row, and the module that was timed."""
+    seen, measure = [], latency.measure
+    monkeypatch.setattr(
+        latency, "measure", lambda models, *given, **more: seen.append(models) or measure(models, *given, **more)
+    )
+
+    def ran(folder, models, how, network=None):
+        rounds = {"warmup": 1, "rounds": 3, "batch_size": 2}
+        config = {"latency": rounds, "system": how, "size": SIZE, "device": "cpu"}
+        given = {"models": models, "network": network, "config": json.dumps(config), "threads": 1}
+        file = folder.with_name("latency.csv")
+        load_script("inference/latency_system").main(argparse.Namespace(**given, latency=file))
+        table = pd.read_csv(file)
+        assert tuple(table) == latency.LATENCY_COLUMNS
+        (row,) = table.to_dict("records")
+        (judging,) = seen.pop().values()
+        assert (row["branch"], row["batch"], row["rounds"], row["threads"]) == ("baseline", 2, 3, 1)
+        assert row["latency_ms_p90"] >= row["latency_ms_median"] > 0
+        return judging
+
+    return ran
+
+
+def says(judging, batches, expected, raw=False):
+    """Assert that what was timed says these logits of images; `raw`: of their pixels as they are."""
+    rows = np.arange(len(batches))
+    pixels = torch.from_numpy(batches.gather(rows)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        found = judging(pixels.float() if raw else batches.images(rows)).flatten().numpy()
+    assert found == pytest.approx(expected, rel=1e-4, abs=1e-4)
+    assert np.ptp(found) > 1e-3, "the same would prove nothing"
+
+
+@pytest.mark.parametrize("classifier", ["logistic", "bilstm"])
+@pytest.mark.parametrize("features_of", ["spectrum", "resnet10"])
+def test_what_is_timed_of_a_classifier_is_what_it_says(study, images, timed, features_of, classifier, monkeypatch):
+    """From the image, by the network that it asks, if it asks one, to the logit."""
+    monkeypatch.setattr(bilstm, "EPOCHS", 2)
+    how = {"features": features_of, "classifier": classifier}
+    folder = study(how)
+    judging = timed(folder, [folder / "model.safetensors"], how, study.network)
+    own = Images(images.table, images.stores, images.preprocessing, Normalisation.beside(study.network))
+    said = parquet.read(folder / "predictions/a.parquet")["logit"].to_numpy()
+    batches = own.batches(own.part("test", "a"), torch.device("cpu"))
+    says(judging, batches, said, raw=features_of == "spectrum")
+    assert hasattr(judging, "origin") == (features_of == "resnet10"), "by which its layout is chosen"
+
+
+def test_the_time_of_a_classifier_is_not_that_of_finding_libraries(monkeypatch):
+    """Which would be a thousand times the logits of an image, at each call."""
+    arrays = {"mean": np.zeros(2), "scale": np.ones(2), "layers.0.weight": np.ones((2, 1)), "layers.0.bias": 0}
+    assert classifiers.logits(arrays, np.ones((1, 2))).tolist() == [2]
+    monkeypatch.setattr(threadpoolctl, "ThreadpoolController", None)
+    assert classifiers.logits(arrays, np.ones((1, 2))).tolist() == [2]
+
+
 ORDERED = {"features": "spectrum", "classifier": "bilstm"}
 
 
@@ -290,7 +351,7 @@ def test_so_many_images_are_taken_and_no_more(study):
     assert (few[0] / "model.safetensors").read_bytes() != (few[1] / "model.safetensors").read_bytes() != every
 
 
-def test_a_mean_is_that_of_networks_which_shared_no_image(tmp_path, images, seen, monkeypatch):
+def test_a_mean_is_that_of_networks_which_shared_no_image(tmp_path, images, seen, timed, monkeypatch):
     train, predict = load_script("training/baseline"), load_script("inference/predict_mean")
     recipe = {"optimizer": "SGD", "learning_rate": 0.01, "batch_size": 8, "epochs": 1, "patience": None, "flip": 0}
     runtime, fitted = {"device": "cpu", "evaluation_batch": 8}, []
@@ -333,6 +394,9 @@ def test_a_mean_is_that_of_networks_which_shared_no_image(tmp_path, images, seen
         assert saved["path"].tolist() == part["path"].tolist()
     system = json.loads(given["system"])
     check_perturbed(probed(folder, models, system, given["looks"], perturbations=PERTURBATIONS), folder)
+    batches = images.batches(images.part("test", "a"), where.torch_device)
+    expected = np.mean([inference.logits(model, batches, where) for model in alone], axis=0)
+    says(timed(folder, models, system), batches, expected)
     meta = read_json(folder / "meta.json")
     assert meta["total_parameters"] == 2 * networks.parameter_count(alone[0])
     assert [member["sha256"] for member in meta["members"]] == [sha256(path) for path in models]
@@ -364,8 +428,25 @@ def test_a_run_has_its_systems_in_the_tables_of_what_was_said_of_images_and_in_n
     for name in ("baseline_performance", "final_accuracy", "metrics", "per_generator", "robustness"):
         assert set(found[name]["arch"]) == everything, name
     assert set(found["audit_metadata"]["arch"].dropna()) == everything
-    for name in ("ablation", "best_hyperparameters", "search_luck", "efficiency"):
+    for name in ("ablation", "best_hyperparameters", "search_luck"):
         assert set(found[name]["arch"]) == {"resnet10"}, name
+    sizes = found["efficiency"].query("branch == 'baseline'").set_index("arch")
+    assert sizes.index.tolist() == list(found["final_accuracy"]["arch"].unique())
+    assert (sizes["latency_ms_median"] > 0).all()
+    runs = study.results / "runs"
+    asked = {name: [runs / f"{name}/seed0/baseline/model.safetensors"] for name in ("resnet10", *SYSTEMS)}
+    asked["cnn_svm"] += asked["resnet10"]
+    asked["frozen_linear"].append(study.folder / "data/w.safetensors")
+    asked["experts"] = [runs / f"experts/seed0/resnet10-{part}/model.safetensors" for part in (1, 2)]
+    bytes_ = {name: sum(path.stat().st_size for path in files) for name, files in asked.items()}
+    assert (sizes["file_mib"] * 2**20).to_dict() == pytest.approx(bytes_, abs=600)
+    counts = sizes["total_parameters"]
+    assert counts["cnn_svm"] == counts["resnet10"] - 513, "its body"
+    assert counts["experts"] == 2 * counts["resnet10"]
+    assert sizes["total_parameters"].isna().to_dict() == {name: name == "spectrum_mlp" for name in asked}
+    assert (
+        sizes.loc[list(SYSTEMS), ["nonzero_weights", "sparsity_percent", "paper_file_mib"]].isna().all(axis=None)
+    )
     for name in ("significance", "robustness"):
         rows = found[name][found[name]["reference"].notna()]
         assert set(rows.loc[rows["reference"] == "resnet10", "arch"]) == set(SYSTEMS), name
@@ -388,8 +469,10 @@ def test_a_run_has_its_systems_in_the_tables_of_what_was_said_of_images_and_in_n
     assert study.stale() == {}
     study.configure({**own, "systems": {**SYSTEMS, "spectrum_mlp": {"features": "spectrum", "classifier": "svm"}}})
     stale = study.stale()
-    assert {"classifier": 1, "predict_classifier": 1, "probe_system": 1}.items() <= stale.items()
-    assert not {"baseline", "expert", "predict", "predict_mean", "probe", "search", "finetune"} & set(stale)
+    own_stages = ("classifier", "predict_classifier", "probe_system", "latency_system")
+    assert dict.fromkeys(own_stages, 1).items() <= stale.items()
+    others = {"baseline", "expert", "predict", "predict_mean", "probe", "search", "finetune", "latency"}
+    assert not others & set(stale)
     study.configure({name: value for name, value in own.items() if name != "systems"})
     assert not {"baseline", "classifier", "expert", "predict", "search", "finetune", "latency"} & set(
         study.stale()

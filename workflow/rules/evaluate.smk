@@ -4,6 +4,7 @@
 # gives   runs/{arch}/seed{seed}/{branch}/predictions/{valid, source …}.parquet   one logit per image
 #         The same below protocols/{kept_out}/ for each network of a protocol
 #         runs/{arch}/seed{seed}/latency.csv                                      all branches, interleaved
+#         runs/{system}/seed{seed}/latency.csv                                    a system by itself
 
 
 rule predict:
@@ -83,6 +84,48 @@ rule latency:
         "python {input.script:q}"
         " --arch {wildcards.arch}"
         " --models {params.models:q}"
+        " --config {params.config:q}"
+        " --threads {params.threads}"
+        " --latency {output.latency:q}"
+        " --log {log:q}"
+
+
+rule latency_system:
+    input:
+        script="workflow/scripts/inference/latency_system.py",
+        code=lambda wc: code(
+            "workflow/scripts/inference/latency_system.py", *library_of_system(wc)
+        ),
+        models=lambda wc: asked_of("model.safetensors", wc),
+        metas=lambda wc: asked_of("meta.json", wc),
+        network=features_of,
+    output:
+        latency=f"{SYSTEM}/latency.csv",
+    log:
+        f"{LOGS}/latency_system-{{system}}-seed{{seed}}.log",
+    benchmark:
+        f"{BENCHMARKS}/latency_system-{{system}}-seed{{seed}}.tsv"
+    wildcard_constraints:
+        system=one_of(SYSTEMS),
+    # as above
+    threads: CORES or CONFIG["runtime"]["threads"]
+    resources:
+        gpu=GPUS,
+        mem_mb=grown(8000),
+        runtime=grown(60),
+    params:
+        threads=CONFIG["runtime"]["threads"],
+        network=told_features,
+        config=lambda wc: section(
+            "latency",
+            system=CONFIG["systems"][wc.system],
+            size=CONFIG["images"]["size"],
+            device=RUNTIME["device"],
+        ),
+    shell:
+        "python {input.script:q}"
+        " --models {input.models:q}"
+        " {params.network:q}"
         " --config {params.config:q}"
         " --threads {params.threads}"
         " --latency {output.latency:q}"

@@ -231,7 +231,31 @@ def asked_of(file, wildcards):
     """One file of what a system asks: of its classifier, or of each network that it is the mean of."""
     if wildcards.system in ENSEMBLES:
         return members(file, wildcards.system, wildcards.seed)
-    return expand(f"{SYSTEM}/baseline/{file}", **dict(wildcards.items()))
+    return expand(
+        f"{SYSTEM}/baseline/{file}", system=wildcards.system, seed=wildcards.seed
+    )
+
+
+def loaded_by_systems():
+    """Each file that a system is loaded from to judge an image, its classifier's first, with the system's folder."""
+    asking = [
+        SimpleNamespace(system=system, seed=seed)
+        for system in SYSTEMS
+        for seed in SEEDS
+    ]
+    return [
+        (f"{SYSTEM}/baseline".format(**vars(of)), file)
+        for of in asking
+        for file in [*asked_of("model.safetensors", of), *features_of(of)[:1]]
+    ]
+
+
+def told_systems(files):
+    """The arguments of a script that name them."""
+    named = [
+        f"{folder}={file}" for (folder, _), file in zip(loaded_by_systems(), files)
+    ]
+    return ["--systems", *named] if named else []
 
 
 def library_of_system(wildcards):

@@ -288,17 +288,20 @@ rule efficiency:
         alike=ALIKE,
         paper=PAPER,
         models=variants("model.safetensors"),
-        metas=variants("meta.json"),
-        latencies=expand(f"{RUN}/latency.csv", arch=ARCHITECTURES, seed=SEEDS),
+        metas=variants("meta.json", arch=MEASURED),
+        systems=lambda wc: [file for _, file in loaded_by_systems()],
+        latencies=expand(f"{RUN}/latency.csv", arch=MEASURED, seed=SEEDS),
     output:
         table("efficiency"),
     log:
         f"{LOGS}/efficiency.log",
     params:
         variants=lambda wc, input: folders(input.models),
+        systems=lambda wc, input: told_systems(input.systems),
     shell:
         "python {input.script:q}"
         " --variants {params.variants:q}"
+        " {params.systems:q}"
         " --latencies {input.latencies:q}"
         " --paper {input.paper:q}"
         " --output {output:q}"

@@ -33,7 +33,8 @@ def text(results: Path) -> str:
         if not path.is_file():
             lacking += name not in _OPTIONAL
             continue
-        table = pd.read_csv(path)[list(columns)]
+        # As it stands there: beside systems, which have none, numbers would become floats.
+        table = pd.read_csv(path, dtype={"nonzero_weights": str})[list(columns)]
         parts.append(f"{name}\n{table.to_string(index=False, na_rep='', float_format=lambda v: f'{v:.4f}')}")
     parts = [part for part in parts if part]
     if lacking:

@@ -62,8 +62,8 @@ def body(architecture: str, file: Path, size: int) -> Body:
     return Body(model.eval())
 
 
-def judge(model: Path, network: Path | None, size: int, plan: Plan) -> inference.Judge:
-    """The judge that is a fitted classifier, float64 (n,): rows hold all frames of a video or none of them.
+def fitted(model: Path, network: Path | None, size: int) -> tuple[classifiers.Arrays, Body | None]:
+    """A fitted classifier, and the network that gives its features, if one does.
 
     `model`: its file, with meta.json beside it; `network`: that of the weights which features are taken from;
     `size`: as for `body`. Raises `DetectorError` where it was fitted on features of another network.
@@ -76,7 +76,15 @@ def judge(model: Path, network: Path | None, size: int, plan: Plan) -> inference
                 f"{network}: is not what {model} was fitted on; delete {model} and run snakemake again"
             )
         given = body(fitted_on["name"], network, size)
-    arrays = {name: tensor.numpy() for name, tensor in checkpoints.load_weights(model).items()}
+    return {name: tensor.numpy() for name, tensor in checkpoints.load_weights(model).items()}, given
+
+
+def judge(model: Path, network: Path | None, size: int, plan: Plan) -> inference.Judge:
+    """The judge that is a fitted classifier, float64 (n,): rows hold all frames of a video or none of them.
+
+    Of the same files, and with the same errors, as `fitted`.
+    """
+    arrays, given = fitted(model, network, size)
 
     def said(batches: Batches, rows: pd.DataFrame, title: str) -> np.ndarray:
         values = features(given, batches, plan, title)

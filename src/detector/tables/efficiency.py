@@ -1,18 +1,19 @@
-"""efficiency.csv, Table 6: weights, file size and latency of each variant."""
+"""efficiency.csv, Table 6: weights, file size and latency of each variant and system."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from detector.experiment.variants import BASELINE, Variant
+from detector.experiment.variants import BASELINE, Variant, names
 
+TIMES = ("latency_ms_median", "latency_ms_p90", "batch", "device", "threads")
 COLUMNS = (
     *("arch", "seed", "branch", "sparsity_percent", "percent_of", "nonzero_weights", "total_parameters"),
     *("file_mib", "parameters_removed", "channels_removed", "macs_removed"),
-    *("latency_ms_median", "latency_ms_p90", "batch", "device", "threads"),
+    *TIMES,
     *("paper_nonzero_weights", "paper_file_mib", "paper_latency_ms"),
 )
 
@@ -48,15 +49,47 @@ def efficiency(
                 "percent_of": variant.percent_of,
                 "nonzero_weights": weights,
                 "total_parameters": parameters,
-                "file_mib": round(path.stat().st_size / 2**20, 3),
+                "file_mib": _mib([path]),
                 **{f"{name}_removed": share for name, share in removed.items()},
-                **timed[["latency_ms_median", "latency_ms_p90", "batch", "device", "threads"]].to_dict(),
+                **timed[[*TIMES]].to_dict(),
                 "paper_nonzero_weights": theirs.get("nonzero_weights"),
                 "paper_file_mib": theirs.get("file_mib"),
                 "paper_latency_ms": theirs.get("latency_ms"),
             }
         )
     return rows
+
+
+def of_systems(
+    files: Mapping[Variant, Sequence[Path]],
+    metas: Mapping[Variant, Mapping],
+    latencies: Mapping[tuple[str, int], pd.DataFrame],
+) -> list[dict]:
+    """Rows of systems: file size, latency, and the parameters of the networks in them.
+
+    `files`: all that a system is loaded from to judge an image, the file of its classifier first; `metas` and
+    `latencies` as for `efficiency`. What hangs on weights that are pruned, or is the study's, stays empty.
+    """
+    rows = []
+    for variant, needed in files.items():
+        timed = latencies[variant.run].set_index("branch").loc[variant.branch]
+        parameters = _of_networks(metas[variant], needed[0])
+        row = {**names(variant), "total_parameters": parameters, "file_mib": _mib(needed)}
+        rows.append(row | timed[[*TIMES]].to_dict())
+    return rows
+
+
+def _of_networks(meta: Mapping, classifier: Path) -> int | None:
+    """Parameters of the networks in a system, without the head of one that gives features; None of spectra."""
+    if "members" in meta:
+        return int(meta["total_parameters"])
+    if meta["network"] is None:
+        return None
+    return int(meta["total_parameters"]) - sum(array.size for array in load_file(classifier).values())
+
+
+def _mib(files: Sequence[Path]) -> float:
+    return round(sum(file.stat().st_size for file in files) / 2**20, 3)
 
 
 def _counts(tensors: Mapping[str, np.ndarray]) -> tuple[int, int]:
