@@ -177,7 +177,12 @@ def test_each_network_of_a_protocol_is_made_by_the_rules_of_the_plain_run(tmp_pa
     study = Workspace(tmp_path / "study")
     asked = {"kind": "leave_one_generator_out", "generators": ["glide", "stylegan"], "branches": ["l1-40"]}
     looks = {"images": {"size": 16, "pack_size": 20, "looks": {"crops": 4, "sizes": [16, 20]}}}
-    study.configure({**TINY, **looks, "protocol": asked})
+    named = {
+        "waves": {"features": "spectrum", "classifier": "svm"},
+        "linear": {"features": "resnet18", "classifier": "logistic"},
+        "experts": {"mean_of": "resnet18", "parts": 2},
+    }
+    study.configure({**TINY, **looks, "protocol": asked, "systems": named})
     plan = study.snakemake("--dry-run", "--printshellcmds").stdout
     made = {line for outputs in re.findall(r"^ +output: (.*)", plan, re.MULTILINE) for line in outputs.split(", ")}
     top = "results/tiny/"
@@ -188,33 +193,42 @@ def test_each_network_of_a_protocol_is_made_by_the_rules_of_the_plain_run(tmp_pa
         manifest = f"{place}data/manifest.parquet"
         as_plain = {path.replace(place, top) for path in of[name]}
         assert as_plain <= made
-        assert {path.split("/seed0/")[-1] for path in as_plain} == {
-            "results/tiny/data/manifest.parquet",
+        predicted = [
+            *(f"predictions/{test}.parquet" for test in ("valid", "faces140k", "synthbuster")),
+            "predictions/provenance.json",
+        ]
+        assert {path.split("/runs/")[-1] for path in as_plain} == {
+            manifest.replace(place, top),
+            *(f"{system}/seed0/baseline/{file}" for system in named for file in ("meta.json", *predicted)),
+            *(f"{system}/seed0/baseline/model.safetensors" for system in ("waves", "linear")),
             *(
-                f"{branch}/{file}"
-                for branch in ("baseline", "l1-40")
-                for file in (
-                    *("model.safetensors", "meta.json", "history.csv"),
-                    *(f"predictions/{test}.parquet" for test in ("valid", "faces140k", "synthbuster")),
-                    "predictions/provenance.json",
-                )
+                f"experts/seed0/resnet18-{part}/{file}"
+                for part in (1, 2)
+                for file in ("model.safetensors", "meta.json", "history.csv")
             ),
-            *("l1-40/hpo/best.json", "l1-40/hpo/trials.csv"),
+            *(
+                f"resnet18/seed0/{branch}/{file}"
+                for branch in ("baseline", "l1-40")
+                for file in ("model.safetensors", "meta.json", "history.csv", *predicted)
+            ),
+            *("resnet18/seed0/l1-40/hpo/best.json", "resnet18/seed0/l1-40/hpo/trials.csv"),
         }
         told = [line for line in plan.splitlines() if manifest in line and line.startswith("Shell command: ")]
         assert f"--generator {name} " in next(line for line in told if "protocol_manifest.py" in line)
         others = [line for line in told if "protocol_manifest.py" not in line]
-        assert len(others) == 5, "baseline, search, fine-tuning and two predictions"
+        assert len(others) == 5 + 4 + 3, "baseline, search, fine-tuning and two predictions; three systems"
         for line in others:
             assert not re.findall(rf"{top}(?:runs|data/manifest|protocols/(?!{name}/))", line)
     reads = json.loads(re.search(r"generator_matrix\.py --networks '([^']*)'", plan)[1])
-    run = "runs/resnet18/seed0"
+    variants = [f"resnet18/seed0/{branch}" for branch in ("baseline", "l1-40")]
+    variants += [f"{system}/seed0/baseline" for system in sorted(named)]
     assert reads == {
-        name: [f"{place}{run}/{branch}" for branch in ("baseline", "l1-40")]
-        for name, place in {"": top, **networks}.items()
+        name: [f"{place}runs/{variant}" for variant in variants] for name, place in {"": top, **networks}.items()
     }
     looking = dict.fromkeys(re.findall(r"scripts/\w+/(\w+)\.py.*looks\W+crops", plan))
-    assert {*looking} == {"predict", "predict_exported", "export", "probe"}, "and neither packing nor training"
+    of_systems = {"classifier", "predict_classifier", "predict_mean", "probe_system"}
+    of_networks = {"predict", "predict_exported", "export", "probe"}
+    assert {*looking} == of_networks | of_systems, "and neither packing nor the training of a network"
     assert re.search(r"/latency\.py.*looks\W+5[,}]", plan)
     assert len(re.findall(r"/inference/predict\.py.*--looks", plan)) == 3 + 2 * 2
     assert "tables/looks.py" in plan

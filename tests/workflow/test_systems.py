@@ -420,12 +420,14 @@ def test_a_run_has_its_systems_in_the_tables_of_what_was_said_of_images_and_in_n
     own = {**TINY, "architectures": ["resnet10"], "inits": {"mine": "data/w.safetensors"}, "systems": SYSTEMS}
     own |= {"deploy": {"branches": []}, "robustness": {"use": ["jpeg-50"]}, "gradcam": {"branches": []}}
     own |= {"prune": {"methods": {"l1": [0.4]}, "dense_control": False}}
+    own |= {"protocol": {"kind": "leave_one_generator_out", "generators": ["glide"]}}
     study.configure(own)
     done = study.snakemake()
     assert done.returncode == 0, done.stdout
     found = {path.stem: pd.read_csv(path) for path in (study.results / "tables").glob("*.csv")}
     everything = {"resnet10", *SYSTEMS}
-    for name in ("baseline_performance", "final_accuracy", "metrics", "per_generator", "robustness"):
+    everywhere = ("baseline_performance", "final_accuracy", "metrics", "per_generator", "robustness")
+    for name in (*everywhere, "generator_matrix"):
         assert set(found[name]["arch"]) == everything, name
     assert set(found["audit_metadata"]["arch"].dropna()) == everything
     for name in ("ablation", "best_hyperparameters", "search_luck"):
@@ -458,19 +460,28 @@ def test_a_run_has_its_systems_in_the_tables_of_what_was_said_of_images_and_in_n
     assert clean.to_dict() == final[clean.index].to_dict()
     rows = found["environments"]
     assert rows["differs"].isna().all()
-    stages = {name: rows.loc[rows["arch"] == name, "stage"].tolist() for name in SYSTEMS}
     fitted = dict.fromkeys(("spectrum_mlp", "cnn_svm", "frozen_linear"), ["fitted", "predicted"])
-    assert stages == {**fitted, "experts": ["trained", "trained", "predicted"]}
+    for kept_out in ("", "glide"):
+        of = rows[rows["kept_out"].fillna("") == kept_out]
+        stages = {name: of.loc[of["arch"] == name, "stage"].tolist() for name in SYSTEMS}
+        assert stages == {**fitted, "experts": ["trained", "trained", "predicted"]}, kept_out
+    # Of frozen features the network is the same, but not the images; of others neither.
+    for system, network in (("frozen_linear", True), ("cnn_svm", False)):
+        path = f"runs/{system}/seed0/baseline/meta.json"
+        plain, without = (read_json(study.results / place / path) for place in ("", "protocols/glide"))
+        assert (plain["network"]["sha256"] == without["network"]["sha256"]) == network
+        assert plain["data_fingerprint"] != without["data_fingerprint"]
     figures = {path.name for path in (study.results / "figures").iterdir()}
     for name in everything:
         assert {f"roc_{name}_seed0_combined.svg", f"reliability_{name}_seed0.svg"} < figures
         assert {f"robustness_{name}_seed0.svg", f"brittleness_{name}_seed0.svg"} < figures
+        assert f"generator_matrix_{name}_seed0.svg" in figures
         assert (f"curves_{name}_seed0.svg" in figures) == (name == "resnet10")
     assert study.stale() == {}
     study.configure({**own, "systems": {**SYSTEMS, "spectrum_mlp": {"features": "spectrum", "classifier": "svm"}}})
     stale = study.stale()
-    own_stages = ("classifier", "predict_classifier", "probe_system", "latency_system")
-    assert dict.fromkeys(own_stages, 1).items() <= stale.items()
+    own_stages = {"classifier": 2, "predict_classifier": 2, "probe_system": 1, "latency_system": 1}
+    assert own_stages.items() <= stale.items()
     others = {"baseline", "expert", "predict", "predict_mean", "probe", "search", "finetune", "latency"}
     assert not others & set(stale)
     study.configure({name: value for name, value in own.items() if name != "systems"})

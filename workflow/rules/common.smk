@@ -113,11 +113,12 @@ AHEAD = 1
 RUN = f"{RESULTS}/runs/{{arch}}/seed{{seed}}"
 VARIANT = f"{RUN}/{{branch}}"
 SYSTEM = f"{RESULTS}/runs/{{system}}/seed{{seed}}"
-MEMBER = f"{SYSTEM}/{{arch}}-{{part}}"
 # What trains and predicts does so for the plain run, where {place} is empty, and for each network of a protocol.
 ANY = f"{RESULTS}/{{place}}"
 ANY_RUN = f"{ANY}runs/{{arch}}/seed{{seed}}"
 ANY_VARIANT = f"{ANY_RUN}/{{branch}}"
+ANY_SYSTEM = f"{ANY}runs/{{system}}/seed{{seed}}"
+MEMBER = f"{ANY_SYSTEM}/{{arch}}-{{part}}"
 ANY_MANIFEST = f"{ANY}data/manifest.parquet"
 DATA = f"{RESULTS}/data/{{source}}"
 # Images of a source as architectures with a step of preprocessing of their own see them.

@@ -209,7 +209,13 @@ def features_of(wildcards):
     return [
         path
         for file in ("model.safetensors", "meta.json")
-        for path in variants(file, "baseline", name, wildcards.seed)
+        for path in variants(
+            file,
+            "baseline",
+            name,
+            wildcards.seed,
+            place=getattr(wildcards, "place", ""),
+        )
     ]
 
 
@@ -218,12 +224,17 @@ def told_features(wildcards, input):
     return ["--network", input.network[0]] if input.network else []
 
 
-def members(file, system, seed=SEEDS):
-    """One file of each network that a system is the mean of."""
+def members(file, system, seed=SEEDS, place=""):
+    """One file of each network that a system is the mean of; `place`: as in `variants`."""
     how = CONFIG["systems"][system]
     parts = range(1, how["parts"] + 1)
     return expand(
-        f"{MEMBER}/{file}", system=system, seed=seed, arch=how["mean_of"], part=parts
+        f"{MEMBER}/{file}",
+        place=place,
+        system=system,
+        seed=seed,
+        arch=how["mean_of"],
+        part=parts,
     )
 
 
@@ -367,10 +378,10 @@ except DetectorError as error:
 PLACES = [f"protocols/{name}/" for name in KEPT_OUT]
 
 
-def of_protocols(file):
-    """One file of each variant of the networks of a protocol."""
+def of_protocols(file, arch=ARCHITECTURES):
+    """One file of each variant of the networks of a protocol, or of its systems."""
     branches = PROTOCOL.branches if PROTOCOL else []
-    return [p for place in PLACES for p in variants(file, branches, place=place)]
+    return [p for place in PLACES for p in variants(file, branches, arch, place=place)]
 
 
 def networks(wildcards, input):

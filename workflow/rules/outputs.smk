@@ -92,6 +92,7 @@ def runs_of(drawn):
         "tables/deployment.csv": EXPORTING,
         "tables/pareto.csv": SEARCHING,
         "tables/robustness.csv": PERTURBING,
+        **{f"tables/{name}.csv": MEASURED for name in protocols.TABLES.values()},
     }
 
     def known(file):

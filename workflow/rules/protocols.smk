@@ -20,6 +20,7 @@ TRANSFERRED = [
         variants(
             "predictions/{{testset}}.parquet",
             PROTOCOL.branches if PROTOCOL else [],
+            MEASURED,
             place=place,
         ),
         testset=SOURCES,

@@ -340,11 +340,17 @@ rule environments:
         script="workflow/scripts/tables/environments.py",
         code=code("workflow/scripts/tables/environments.py"),
         trained=variants("meta.json"),
-        members=[path for name in ENSEMBLES for path in members("meta.json", name)],
+        members=[
+            path
+            for place in ["", *PLACES]
+            for name in ENSEMBLES
+            for path in members("meta.json", name, place=place)
+        ],
         protocols=of_protocols("meta.json"),
         fitted=variants("meta.json", arch=CLASSIFIERS),
+        protocols_fitted=of_protocols("meta.json", CLASSIFIERS),
         predicted=variants("predictions/provenance.json", arch=MEASURED),
-        protocols_predicted=of_protocols("predictions/provenance.json"),
+        protocols_predicted=of_protocols("predictions/provenance.json", MEASURED),
         exported=variants("export.json", DEPLOYED, step=left_out.EXPORTS),
         predicted_exported=variants(
             "exported/provenance.json", DEPLOYED, step=left_out.EXPORTS
@@ -357,7 +363,7 @@ rule environments:
         trained=lambda wc, input: folders(
             [*input.trained, *input.members, *input.protocols]
         ),
-        fitted=lambda wc, input: folders(input.fitted),
+        fitted=lambda wc, input: folders([*input.fitted, *input.protocols_fitted]),
         predicted=lambda wc, input: folders(
             folders([*input.predicted, *input.protocols_predicted])
         ),

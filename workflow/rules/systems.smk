@@ -5,6 +5,7 @@
 # gives   runs/{system}/seed{seed}/baseline/{model.safetensors, meta.json, predictions/}
 #         runs/{system}/seed{seed}/{arch}-{part}/{model.safetensors, meta.json, history.csv}   of a mean, which has no
 #         model.safetensors of its own
+#         The same below protocols/{kept_out}/, with the manifest and the networks there
 
 
 rule classifier:
@@ -13,16 +14,16 @@ rule classifier:
         code=lambda wc: code(
             "workflow/scripts/training/classifier.py", *library_of_system(wc)
         ),
-        manifest=MANIFEST,
+        manifest=ANY_MANIFEST,
         packs=packed_for_system,
         network=features_of,
     output:
-        model=f"{SYSTEM}/baseline/model.safetensors",
-        meta=f"{SYSTEM}/baseline/meta.json",
+        model=f"{ANY_SYSTEM}/baseline/model.safetensors",
+        meta=f"{ANY_SYSTEM}/baseline/meta.json",
     log:
-        f"{LOGS}/classifier-{{system}}-seed{{seed}}.log",
+        f"{LOGS}/{{place}}classifier-{{system}}-seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/classifier-{{system}}-seed{{seed}}.tsv"
+        f"{BENCHMARKS}/{{place}}classifier-{{system}}-seed{{seed}}.tsv"
     wildcard_constraints:
         system="|".join(CLASSIFIERS) or "-",
     priority: AHEAD
@@ -63,22 +64,22 @@ rule predict_classifier:
         code=lambda wc: code(
             "workflow/scripts/inference/predict_classifier.py", *library_of_system(wc)
         ),
-        manifest=MANIFEST,
+        manifest=ANY_MANIFEST,
         packs=packed_for_system,
-        model=f"{SYSTEM}/baseline/model.safetensors",
-        meta=f"{SYSTEM}/baseline/meta.json",
+        model=f"{ANY_SYSTEM}/baseline/model.safetensors",
+        meta=f"{ANY_SYSTEM}/baseline/meta.json",
         network=features_of,
     output:
         predictions=expand(
-            f"{SYSTEM}/baseline/predictions/{{testset}}.parquet",
+            f"{ANY_SYSTEM}/baseline/predictions/{{testset}}.parquet",
             testset=TESTSETS,
             allow_missing=True,
         ),
-        provenance=f"{SYSTEM}/baseline/predictions/provenance.json",
+        provenance=f"{ANY_SYSTEM}/baseline/predictions/provenance.json",
     log:
-        f"{LOGS}/predict_classifier-{{system}}-seed{{seed}}.log",
+        f"{LOGS}/{{place}}predict_classifier-{{system}}-seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/predict_classifier-{{system}}-seed{{seed}}.tsv"
+        f"{BENCHMARKS}/{{place}}predict_classifier-{{system}}-seed{{seed}}.tsv"
     wildcard_constraints:
         system="|".join(CLASSIFIERS) or "-",
     priority: AHEAD
@@ -115,7 +116,7 @@ use rule baseline as expert with:
             *architectures.modules(wc.arch),
             *STEPS_OF["train"],
         ),
-        manifest=MANIFEST,
+        manifest=ANY_MANIFEST,
         packs=packed_for,
         start=start_file,
     output:
@@ -123,9 +124,9 @@ use rule baseline as expert with:
         meta=f"{MEMBER}/meta.json",
         history=f"{MEMBER}/history.csv",
     log:
-        f"{LOGS}/baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}.log",
+        f"{LOGS}/{{place}}baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}.log",
     benchmark:
-        f"{BENCHMARKS}/baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}.tsv"
+        f"{BENCHMARKS}/{{place}}baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}.tsv"
     wildcard_constraints:
         system="|".join(ENSEMBLES) or "-",
         arch="|".join(map(re.escape, NETWORKS)),
@@ -141,7 +142,7 @@ use rule baseline as expert with:
             runtime={**RUNTIME, "memory": TRAINING_MB},
         ),
         start=lambda wc, input: ["--start", *input.start] if input.start else [],
-        state=f"{STATE}/baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}",
+        state=f"{STATE}/{{place}}baseline-{{system}}-seed{{seed}}-{{arch}}-{{part}}",
 
 
 rule predict_mean:
@@ -150,22 +151,22 @@ rule predict_mean:
         code=lambda wc: code(
             "workflow/scripts/inference/predict_mean.py", *library_of_system(wc)
         ),
-        manifest=MANIFEST,
+        manifest=ANY_MANIFEST,
         packs=packed_for_system,
-        models=lambda wc: members("model.safetensors", wc.system, wc.seed),
-        metas=lambda wc: members("meta.json", wc.system, wc.seed),
+        models=lambda wc: members("model.safetensors", wc.system, wc.seed, wc.place),
+        metas=lambda wc: members("meta.json", wc.system, wc.seed, wc.place),
     output:
         predictions=expand(
-            f"{SYSTEM}/baseline/predictions/{{testset}}.parquet",
+            f"{ANY_SYSTEM}/baseline/predictions/{{testset}}.parquet",
             testset=TESTSETS,
             allow_missing=True,
         ),
-        provenance=f"{SYSTEM}/baseline/predictions/provenance.json",
-        meta=f"{SYSTEM}/baseline/meta.json",
+        provenance=f"{ANY_SYSTEM}/baseline/predictions/provenance.json",
+        meta=f"{ANY_SYSTEM}/baseline/meta.json",
     log:
-        f"{LOGS}/predict_mean-{{system}}-seed{{seed}}.log",
+        f"{LOGS}/{{place}}predict_mean-{{system}}-seed{{seed}}.log",
     benchmark:
-        f"{BENCHMARKS}/predict_mean-{{system}}-seed{{seed}}.tsv"
+        f"{BENCHMARKS}/{{place}}predict_mean-{{system}}-seed{{seed}}.tsv"
     wildcard_constraints:
         system="|".join(ENSEMBLES) or "-",
     priority: AHEAD
