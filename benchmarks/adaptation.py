@@ -9,18 +9,19 @@ these generators that the run left out are the pool. `--draws` times it is put i
 the same old and new images, of which the same are for training and for choosing. Numbers above a pool's size are
 left out.
 
-Made are the networks and their predictions alone; a bundle has the same weights. A row of the CSV is a network
-on a part of the test images: `new`, the given generator's; `old`, the mean over the parts that the run was trained
-with, each source's real images and each generator; `real`, all real images; `other`, the generators held out
-beside it. Each `difference` is to `against`, paired; in `old` and `other` parts weigh the same. Intervals (95 %)
-are over other test images, for these networks, by groups where sources know some; in rows without a `draw`, of all
-draws, each image counts with its mean over them. `auc`: the part's fakes against all real images. The last rows
-are of all generators that were given the same number of images: `new` is the mean over them, each judged by the
-network that was given it. What was made is kept, and the same command goes on from it.
+Made are the networks and their predictions alone; a bundle has the same weights. A row of the CSV is a network on
+a part of the test images: `new`, the given generator's; `old`, the mean over the parts that the run was trained
+with, each source's real images and each generator; `real`, all real images; `beside`, those of the given
+generator's source; `other`, the generators held out beside it. Each `difference` is to `against`, paired; in `old`
+and `other` parts weigh the same. Intervals (95 %) are over other test images, for these networks, by groups where
+sources know some; in rows without a `draw`, of all draws, each image counts with its mean over them. `auc`: the
+part's fakes against all real images; `auc_own`: against those of the same source, one half for a network that
+calls the whole source fake. The last rows are of all generators that were given the same number of images: `new`
+is the mean over them, each judged by the network that was given it. What was made is kept, and the same command
+goes on from it.
 """
 
 import argparse
-import math
 import os
 import shutil
 import sys
@@ -78,8 +79,10 @@ def drawn(files: Sequence[Path], draw: int) -> list[Path]:
     return [by_name[name] for name in splits.ordered(by_name, draw)]
 
 
-def made(config: Mapping, generator: str, files: Sequence[Path], folder: Path, cores: int) -> Case:
-    """Both trainings with these images, below `folder`."""
+def made(
+    config: Mapping, generator: str, files: Sequence[Path], real: Path | None, folder: Path, cores: int
+) -> Case:
+    """Both trainings with these fakes, and the photographs in `real`, below `folder`."""
     images = folder / "images" / generator
     images.mkdir(parents=True, exist_ok=True)
     for file in files:
@@ -88,7 +91,7 @@ def made(config: Mapping, generator: str, files: Sequence[Path], folder: Path, c
     arch, seed = config["architectures"][0], config["seeds"][0]
     trained = f"runs/{arch}/seed{seed}/{BASELINE}"
     out, anew = folder / ADAPTED, folder / RETRAINED
-    plan = adaptation.make(common.ROOT, results / trained / "bundle", results, images, None, out)
+    plan = adaptation.make(common.ROOT, results / trained / "bundle", results, images, real, out)
     plan.write(out)
     overlay = yaml.safe_load((out / "config.yaml").read_text())
     own = {"results": str(anew), "architectures": [arch], **{key: config[key] for key in ("train", "inits")}}
@@ -119,11 +122,12 @@ def parts(table: pd.DataFrame, generator: str, held: Sequence[str]) -> dict[str,
         "new": (name == generator) & ~real,
         "old": real | ~np.isin(maker, held),
         "real": real,
+        "beside": real & table["source"].isin(table.loc[(name == generator) & ~real, "source"]).to_numpy(),
         "other": np.isin(maker, [one for one in held if one != generator]) & ~real,
     }
     found = {}
     for kind, mask in numbers.items():
-        which = np.where(real, "real " + name.astype(object), name) if kind != "real" else real
+        which = real if kind in ("real", "beside") else np.where(real, "real " + name.astype(object), name)
         found[kind] = np.full(len(table), -1)
         found[kind][mask] = np.unique(which[mask].astype(str), return_inverse=True)[1]
     return {kind: number for kind, number in found.items() if (number >= 0).any()}
@@ -135,7 +139,8 @@ class Answers:
 
     `image`: keys (n,) by which an image is known again; `part`, int (n,), from 0; `group`, int (n,), of images
     that are one draw; `right`: by network, the share of draws in which an image is called rightly, float (n,);
-    `area`: by network, the area under the ROC curve of the part's fakes against all real images, mean of draws.
+    `area`, `own`: by network, the area under the ROC curve of the part's fakes against all real images, and
+    against those of the same sources, means of draws.
     """
 
     image: np.ndarray
@@ -143,6 +148,7 @@ class Answers:
     group: np.ndarray
     right: Mapping[str, np.ndarray]
     area: Mapping[str, float]
+    own: Mapping[str, float]
 
 
 def answers(cases: Sequence[Case], generator: str, held: Sequence[str]) -> dict[str, Answers]:
@@ -156,10 +162,14 @@ def answers(cases: Sequence[Case], generator: str, held: Sequence[str]) -> dict[
     found = {}
     for kind, part in parts(first, generator, held).items():
         mask = part >= 0
-        fakes = mask & (first["label"] == FAKE).to_numpy() | (first["label"] == REAL).to_numpy()
-        area = {name: float(np.mean([_area(t[name], fakes) for t in tables])) for name in tables[0]}
+        fakes, real = mask & (first["label"] == FAKE).to_numpy(), (first["label"] == REAL).to_numpy()
+        own = real & first["source"].isin(first.loc[fakes, "source"]).to_numpy()
+        area, beside = (
+            {name: float(np.mean([_area(t[name], fakes | reals) for t in tables])) for name in tables[0]}
+            for reals in (real, own)
+        )
         right_here = {name: values[mask] for name, values in right.items()}
-        found[kind] = Answers(image[mask], part[mask], number[mask], right_here, area)
+        found[kind] = Answers(image[mask], part[mask], number[mask], right_here, area, beside)
     return found
 
 
@@ -170,13 +180,16 @@ def together(by_generator: Sequence[Mapping[str, Answers]]) -> dict[str, Answers
     over the networks. A network's area is the mean over generators.
     """
     found = {}
-    for kind in ("new", "old", "real"):
+    for kind in ("new", "old", "real", "beside"):
         all_of = [one[kind] for one in by_generator]
         if kind != "new":
             shown = sorted(set.intersection(*({*one.image} for one in all_of)))
             all_of = [_taken(one, shown) for one in all_of]
         first, names = all_of[0], list(all_of[0].right)
-        area = {name: float(np.mean([one.area[name] for one in all_of])) for name in names}
+        area, own = (
+            {name: float(np.mean([getattr(one, key)[name] for one in all_of])) for name in names}
+            for key in ("area", "own")
+        )
         if kind == "new":
             part = np.repeat(np.arange(len(all_of)), [len(one.part) for one in all_of])
             image, group = (np.concatenate([getattr(one, key) for one in all_of]) for key in ("image", "group"))
@@ -184,7 +197,7 @@ def together(by_generator: Sequence[Mapping[str, Answers]]) -> dict[str, Answers
         else:
             image, part, group = first.image, first.part, first.group
             right = {name: np.mean([one.right[name] for one in all_of], axis=0) for name in names}
-        found[kind] = Answers(image, part, group, right, area)
+        found[kind] = Answers(image, part, group, right, area, own)
     return found
 
 
@@ -193,7 +206,7 @@ def _taken(one: Answers, images: Sequence[str]) -> Answers:
     index = np.array([at[image] for image in images])
     right = {name: values[index] for name, values in one.right.items()}
     part = np.unique(one.part[index], return_inverse=True)[1]
-    return Answers(one.image[index], part, one.group[index], right, one.area)
+    return Answers(one.image[index], part, one.group[index], right, one.area, one.own)
 
 
 def rows(found: Mapping[str, Answers]) -> list[dict]:
@@ -206,7 +219,7 @@ def rows(found: Mapping[str, Answers]) -> list[dict]:
             row = {"network": network, "against": against, "part": kind, "n": len(share)}
             row |= {"parts": one.part.max() + 1, "accuracy": _mean(share, one.part)}
             row |= {"accuracy_low": low, "accuracy_high": high}
-            row["auc"] = math.nan if kind == "real" else one.area[network]
+            row["auc"], row["auc_own"] = one.area[network], one.own[network]
             if against:
                 change = share - one.right[against]
                 low, high = mean_of_parts(change, one.part, one.group, differences=True)
@@ -251,6 +264,7 @@ def main() -> None:
     parser.add_argument("overlays", type=Path, nargs="+")
     parser.add_argument("--given", type=int, nargs="+", default=[1, 3, 10, 30])
     parser.add_argument("--draws", type=int, default=1)
+    parser.add_argument("--real", type=Path, help="folder of photographs that are given each time, in no test set")
     parser.add_argument("--out", type=Path, required=True, help="for the runs, below the project's folder")
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--cores", type=int, default=machine.cores())
@@ -265,7 +279,7 @@ def main() -> None:
             for given in args.given:
                 if given <= len(files):
                     folder = args.out / f"{generator}-{given}-{draw}"
-                    case = made(config, generator, files[:given], folder, args.cores)
+                    case = made(config, generator, files[:given], args.real, folder, args.cores)
                     cases.setdefault((generator, given), {})[draw] = case
     found = []
     of_all: dict[int, dict[str, Mapping[str, Answers]]] = {}

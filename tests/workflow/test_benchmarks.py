@@ -185,6 +185,11 @@ def test_adaptation_to_several_generators_judges_each_by_the_network_that_was_gi
     )
     assert found.loc[("adapted", "before", "real"), "n"] == 4
     assert found.loc[("adapted", "before", "old"), ["n", "difference"]].tolist() == [12, pytest.approx(-0.125)]
+    other = {("b", ""): no * 4}
+    table = judged({**before, **other})
+    of = adaptation.answers([adaptation.Case(1, 0, dict.fromkeys(found.index.levels[0], table))], "one", ("one",))
+    assert (of["new"].area["before"], of["new"].own["before"]) == (0.25, 0.5), "photographs of another source"
+    assert (len(of["real"].image), len(of["beside"].image)) == (8, 4)
     assert not (found.index.get_level_values("part") == "other").any()
 
 

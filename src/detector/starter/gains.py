@@ -101,7 +101,7 @@ def words(found: pd.DataFrame, given: Mapping[str, int]) -> list[str]:
     if new[new["generator"] == REALS].empty:
         said.append(
             "New real images: none were tested, so false alarms on photographs like those of the new source are "
-            "not known (--real)."
+            "not known, nor whether more was learned than to call all pictures of that source fake (--real)."
         )
     parts = old[old["source"] != COMBINED]
     for verdict, title in ((WORSE, "Forgotten"), (BETTER, "Better too")):
