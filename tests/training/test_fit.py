@@ -72,6 +72,19 @@ def test_it_learns_and_keeps_the_best_epoch(data, caplog):
     assert found == {name: getattr(result.best, name) for name in found}
 
 
+@pytest.mark.parametrize("ramp", [0, 1])
+def test_a_layer_that_loses_every_weight_is_named_once(data, caplog, ramp):
+    """Of all weights together the smallest go, and those of the classifier are the smallest here."""
+    model = small_net()
+    model[5].weight.data *= 1e-4
+    share = 8.0 / (216 + 8)
+    dropped = masks.Gradual(share, ramp) if ramp else masks.global_l1(networks.prunable(model), share)
+    fit(model, *data, dataclasses.replace(RECIPE, epochs=3), PLAN, masks=dropped, title="l1")
+    said = [r.message for r in caplog.records if "every weight" in r.message]
+    assert (len(said), said[0].split(" (")[0]) == (1, "l1: every weight of 5 is pruned")
+    assert not model[5].weight.any()
+
+
 def test_an_epoch_of_several_windows_counts_each_of_them():
     """Losses and accuracies are means over what was seen, speed is what was seen in a second."""
     train, valid = make_batches(20, 0, size=6), make_batches(10, 1, size=6)

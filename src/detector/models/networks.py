@@ -241,7 +241,12 @@ def _by_shapes(architecture: str, size: int, measure: Callable[[nn.Module], Meas
 
 def prunable(model: nn.Module) -> list[nn.Parameter]:
     """Weights that pruning may change: those of convolution and linear layers, in module order."""
-    return [m.weight for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return list(prunable_layers(model).values())
+
+
+def prunable_layers(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights of `prunable` by the name of their layer."""
+    return {name: m.weight for name, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -1,6 +1,6 @@
 """Unstructured pruning: masks of the weights to drop, kept at zero while the rest trains."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +59,11 @@ class Gradual:
         Weights that are zero already are the smallest, so they stay dropped.
         """
         return global_l1(weights, self.at(epoch))
+
+
+def emptied(layers: Iterable[str], masks: Sequence[torch.Tensor]) -> list[str]:
+    """Names of the layers of which all weights are dropped. `layers`: names, one for each of `masks`."""
+    return [name for name, kept in zip(layers, masks, strict=True) if not kept.any()]
 
 
 def like(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> list[torch.Tensor]:

@@ -17,7 +17,7 @@ from detector.core.errors import DetectorError, DivergedError
 from detector.core.labels import CLASSES, FAKE, REAL
 from detector.models.batches import Batches
 from detector.models.devices import Plan
-from detector.models.networks import Passes, evaluation_batch, head, prunable
+from detector.models.networks import Passes, evaluation_batch, head, prunable, prunable_layers
 from detector.pruning import masks as pruning
 from detector.stats import decisions
 from detector.stats.auc import auc
@@ -180,6 +180,7 @@ class _Run:
         self._state = state if self._team.rank == 0 else None
         self._model = plan.place(model)
         self._weights = prunable(model)
+        self._emptied: set[str] = set()  # layers without a weight left, said once
         self._average = None if recipe.ema is None else Average(self._model, recipe.ema)
         if recipe.select in ("balanced_accuracy", "generators", "auc"):
             _require_both(valid, "select", "validation", title)
@@ -242,6 +243,15 @@ class _Run:
         pruning.apply(self._weights, self._kept)
         if self._average is not None:
             pruning.apply(prunable(self._average.module), self._kept)
+        emptied = pruning.emptied(prunable_layers(self._model), masks)
+        if new := [name for name in emptied if name not in self._emptied]:
+            self._emptied.update(new)
+            log.warning(
+                "%s: every weight of %s is pruned (layer collapse, Tanaka et al. 2020); it gives its bias alone, "
+                "whatever is trained. Prune less, or in another way.",
+                self._title,
+                ", ".join(new[:5]) + (f" and {len(new) - 5} more layers" if len(new) > 5 else ""),
+            )
 
     @property
     def _evaluated(self) -> nn.Module:
