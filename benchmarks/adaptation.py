@@ -15,10 +15,10 @@ with, each source's real images and each generator; `real`, all real images; `be
 generator's source; `other`, the generators held out beside it. Each `difference` is to `against`, paired; in `old`
 and `other` parts weigh the same. Intervals (95 %) are over other test images, for these networks, by groups where
 sources know some; in rows without a `draw`, of all draws, each image counts with its mean over them. `auc`: the
-part's fakes against all real images; `auc_own`: against those of the same source, one half for a network that
-calls the whole source fake. The last rows are of all generators that were given the same number of images: `new`
-is the mean over them, each judged by the network that was given it. What was made is kept, and the same command
-goes on from it.
+part's fakes against all real images; `auc_own`: new fakes against the real images beside them, one half for a
+network that calls the whole source fake. The last rows are of all generators that were given the same number of
+images: `new` is the mean over them, each judged by the network that was given it. What was made is kept, and the
+same command goes on from it.
 """
 
 import argparse
@@ -44,7 +44,6 @@ from detector.starter import adaptation, run
 from detector.stats import predictions
 from detector.stats.auc import auc
 from detector.stats.transfer import mean_of_parts
-from detector.tables.generator_matrix import groups
 
 BEFORE, ADAPTED, RETRAINED = "before", "adapted", "retrained"
 PAIRS = ((BEFORE, ""), (ADAPTED, BEFORE), (RETRAINED, BEFORE), (ADAPTED, RETRAINED))
@@ -137,15 +136,15 @@ def parts(table: pd.DataFrame, generator: str, held: Sequence[str]) -> dict[str,
 class Answers:
     """How networks answered the images of one kind of part.
 
-    `image`: keys (n,) by which an image is known again; `part`, int (n,), from 0; `group`, int (n,), of images
-    that are one draw; `right`: by network, the share of draws in which an image is called rightly, float (n,);
-    `area`, `own`: by network, the area under the ROC curve of the part's fakes against all real images, and
-    against those of the same sources, means of draws.
+    `image`, `group`: keys (n,) by which an image, and images that are one draw, are known again, in the tables of
+    other networks too; `part`, int (n,), from 0; `right`: by network, the share of draws in which an image is
+    called rightly, float (n,); `area`, `own`: by network, the area under the ROC curve of the part's fakes against
+    all real images, and of new ones against those `beside` them, means of draws.
     """
 
     image: np.ndarray
-    part: np.ndarray
     group: np.ndarray
+    part: np.ndarray
     right: Mapping[str, np.ndarray]
     area: Mapping[str, float]
     own: Mapping[str, float]
@@ -157,19 +156,21 @@ def answers(cases: Sequence[Case], generator: str, held: Sequence[str]) -> dict[
     shown = set.intersection(*keys)  # a copy of a given image is no test image, so draws can differ by one
     tables = [{name: _only(table, shown) for name, table in case.tables.items()} for case in cases]
     first = tables[0][BEFORE]
-    number, image = groups(first), (first["source"] + "/" + first["path"]).to_numpy()
+    image = (first["source"] + "/" + first["path"]).to_numpy()
+    group = np.where(first["group"] == "", image, first["source"] + "//" + first["group"])
     right = {name: np.mean([predictions.right(t[name]) for t in tables], axis=0) for name in tables[0]}
+    number = parts(first, generator, held)
     found = {}
-    for kind, part in parts(first, generator, held).items():
+    for kind, part in number.items():
         mask = part >= 0
         fakes, real = mask & (first["label"] == FAKE).to_numpy(), (first["label"] == REAL).to_numpy()
-        own = real & first["source"].isin(first.loc[fakes, "source"]).to_numpy()
-        area, beside = (
+        beside = number["beside"] >= 0 if kind == "new" and "beside" in number else np.zeros(len(first), bool)
+        area, own = (
             {name: float(np.mean([_area(t[name], fakes | reals) for t in tables])) for name in tables[0]}
-            for reals in (real, own)
+            for reals in (real, beside)
         )
         right_here = {name: values[mask] for name, values in right.items()}
-        found[kind] = Answers(image[mask], part[mask], number[mask], right_here, area, beside)
+        found[kind] = Answers(image[mask], group[mask], part[mask], right_here, area, own)
     return found
 
 
@@ -197,7 +198,7 @@ def together(by_generator: Sequence[Mapping[str, Answers]]) -> dict[str, Answers
         else:
             image, part, group = first.image, first.part, first.group
             right = {name: np.mean([one.right[name] for one in all_of], axis=0) for name in names}
-        found[kind] = Answers(image, part, group, right, area, own)
+        found[kind] = Answers(image, group, part, right, area, own)
     return found
 
 
@@ -206,7 +207,7 @@ def _taken(one: Answers, images: Sequence[str]) -> Answers:
     index = np.array([at[image] for image in images])
     right = {name: values[index] for name, values in one.right.items()}
     part = np.unique(one.part[index], return_inverse=True)[1]
-    return Answers(one.image[index], part, one.group[index], right, one.area, one.own)
+    return Answers(one.image[index], one.group[index], part, right, one.area, one.own)
 
 
 def rows(found: Mapping[str, Answers]) -> list[dict]:

@@ -193,6 +193,23 @@ def test_adaptation_to_several_generators_judges_each_by_the_network_that_was_gi
     assert not (found.index.get_level_values("part") == "other").any()
 
 
+def test_images_of_one_group_are_one_draw_in_the_tables_of_several_networks():
+    """A copy of a given image is no test image, so that tables differ; numbers of groups in them would too."""
+    table = judged({("a", ""): [True] * 3, ("a", "one"): [True, False] * 4, ("a", "two"): [True, False] * 4})
+    table["group"] = [
+        f"prompt{n}" if maker else "" for maker, n in zip(table["generator"], range(19), strict=True)
+    ]
+    table.loc[table["generator"] == "two", "group"] = table.loc[table["generator"] == "one", "group"].tolist()
+    some = []
+    for name, gone in (("one", 0), ("two", 1)):
+        tables = dict.fromkeys(("before", "adapted", "retrained"), table.iloc[gone:])
+        some.append(adaptation.answers([adaptation.Case(1, 0, tables)], name, ("one", "two"))["new"])
+    assert some[0].group.tolist() == some[1].group.tolist(), "the same prompts"
+    assert len({*some[0].group}) == 8
+    beside = adaptation.answers([adaptation.Case(1, 0, tables)], "two", ("one", "two"))["beside"]
+    assert len({*beside.group} | {*some[0].group}) == 2 + 8, "images of which none is known are their own"
+
+
 def test_the_peer_s_pruned_weights_stay_zero():
     model = naive.pruned(naive.make_model("resnet18"), 0.4)
     optimizer = naive.make_optimizer("Adam", model, 1e-3)
