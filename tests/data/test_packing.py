@@ -243,6 +243,19 @@ def test_too_many_bad_files_leave_nothing_under_a_final_name(root, tmp_path, mon
     assert decoded == []
 
 
+def test_a_file_is_bad_for_all_architectures_or_for_none(root, tmp_path):
+    """A step of preprocessing may leave out what is left out without it, and nothing else."""
+    damage(root)
+    with pytest.raises(
+        DetectorError, match=r"found 1 image\(s\) .* the first of them glide/r001.png: .*truncated"
+    ):
+        pack(root, tmp_path / "out", max_bad=2, accepted={"dalle2/r000.png"})
+    assert not any((tmp_path / "out" / name).exists() for name in NAMES)
+    pack(root, tmp_path / "out", max_bad=2, accepted={"dalle2/r000.png", "glide/r001.png"})
+    pack(root, tmp_path / "any", max_bad=2)
+    assert all((tmp_path / "out" / name).read_bytes() == (tmp_path / "any" / name).read_bytes() for name in NAMES)
+
+
 def test_an_empty_scan_is_refused(root, tmp_path):
     files = [tmp_path / name for name in NAMES]
     with pytest.raises(DetectorError, match="without rows"):

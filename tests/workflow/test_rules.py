@@ -239,7 +239,7 @@ def test_each_network_of_a_protocol_is_made_by_the_rules_of_the_plain_run(tmp_pa
 
 
 def test_an_architecture_with_a_step_of_its_own_has_its_own_pixels_of_the_same_images(tmp_path):
-    """Those of others are packed as without it, and a file that only it cannot see is left out for all."""
+    """Those of others are packed as without it, and which images are left out does not hang on it."""
     study = Workspace(tmp_path / "study")
     study.configure({**TINY, "architectures": ["resnet18", {"name": "resnet18", "preprocess": "ela"}]})
     wanted = [
@@ -258,7 +258,11 @@ def test_an_architecture_with_a_step_of_its_own_has_its_own_pixels_of_the_same_i
     for name, read in (("resnet18", shared), ("resnet18+ela", own)):
         assert {f"{folder}/images.npy" for folder in packs[name].split()} == read
     (bad,) = re.findall(r"data/split.py .*--bad (.*?) --", plan)
-    assert len(bad.split()) == 4
+    assert {pair.partition("=")[2] for pair in bad.split()} == {
+        f"results/tiny/data/{name}/bad.csv" for name in TINY["data"]["use"]
+    }
+    accepted = dict(re.findall(r"data/pack.py .*--images (\S+) .*--accepted +(\S+\.csv)", plan))
+    assert accepted == {images: images.replace("/ela", "").replace("images.npy", "bad.csv") for images in own}
 
 
 def test_a_system_is_asked_about_perturbed_images_by_what_its_predictions_are_of(tmp_path):

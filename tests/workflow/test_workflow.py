@@ -286,6 +286,13 @@ def test_a_new_sparsity_runs_its_branch_and_the_tables(finished):
     assert stale == {**{k: v for k, v in AFTER_BASELINE.items() if k not in others}, **branch}
 
 
+def test_an_architecture_with_pixels_of_its_own_comes_and_trains_itself_alone(finished):
+    with configured(finished, architectures=["resnet18", {"name": "resnet18", "preprocess": "ela"}]):
+        stale = finished.stale()
+    assert (stale["pack_step"], stale["baseline"], stale["search"], stale["finetune"]) == (2, 1, 2, 2)
+    assert not {"scan", "pack", "split", "audit", "manifest"} & stale.keys()
+
+
 def test_a_matched_control_is_fine_tuned_with_what_another_branch_s_search_found(finished):
     with configured(finished, prune={"methods": {"l1": [0.4], "matched": [0.4]}}):
         stale = finished.stale()

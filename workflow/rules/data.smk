@@ -76,6 +76,7 @@ rule pack:
         script="workflow/scripts/data/pack.py",
         code=code("workflow/scripts/data/pack.py"),
         scan=f"{DATA}/scan.parquet",
+        accepted=[],
     output:
         images=f"{DATA}/images.npy",
         index=f"{DATA}/images.json",
@@ -115,11 +116,18 @@ rule pack:
         " --images {output.images:q}"
         " --index {output.index:q}"
         " --bad {output.bad:q}"
+        " --accepted {input.accepted:q}"
         " --log {log:q}"
 
 
-# What cannot share the pixels of the others has its own, from the same scan.
+# What cannot share the pixels of the others has its own, from the same scan. It may leave out no further image: an
+# architecture that comes or goes would be other data, and all others would be trained anew.
 use rule pack as pack_step with:
+    input:
+        script="workflow/scripts/data/pack.py",
+        code=code("workflow/scripts/data/pack.py"),
+        scan=f"{DATA}/scan.parquet",
+        accepted=f"{DATA}/bad.csv",
     output:
         images=f"{STEP_DATA}/images.npy",
         index=f"{STEP_DATA}/images.json",
@@ -135,7 +143,7 @@ rule split:
         script="workflow/scripts/data/split.py",
         code=code("workflow/scripts/data/split.py", *SOURCE_MODULES),
         scans=expand(f"{DATA}/scan.parquet", source=SOURCES),
-        bad=bad_files(),
+        bad=[f"{pack_of(source)}/bad.csv" for source in SOURCES],
     output:
         splits=SPLITS,
     log:

@@ -90,15 +90,6 @@ def packed_for_system(wildcards):
     return packed(None if name is None else architectures.step(name))
 
 
-def bad_files():
-    """Lists of the files of each source that cannot be packed, in whatever way an architecture sees them."""
-    return [
-        f"{pack_of(source, step)}/bad.csv"
-        for step in (None, *STEPS)
-        for source in SOURCES
-    ]
-
-
 def variants(
     file,
     branch=("baseline", *BRANCHES),

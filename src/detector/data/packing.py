@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def pack(
     pairs: str | os.PathLike | None = None,
     meta: Mapping[str, Any],
     key: str = "",
+    accepted: Collection[str] | None = None,
 ) -> None:
     """Decode every row of a scan that has no error, as `load` does, into a packed store.
 
@@ -53,13 +54,14 @@ def pack(
     out_bad: CSV (path, error) of all bad files, those of the scan included. state_dir: what a resumed run needs;
     on the same file system as `out_npy`, removed at the end. State of other data or settings, or of another `key`
     (what names the code and the libraries that decode), is thrown away, with its verdicts about bad files.
-    meta: JSON values to be kept in the index.
+    meta: JSON values to be kept in the index. accepted: paths of the files that are known as bad; None where any
+    may be.
 
     Same scan, files and settings give the same bytes, however many workers there were or kills. Images in shards
     are decoded in the order in which they lie there.
 
-    Raises DetectorError for an empty scan, and where more than `max_bad` files are bad: then nothing gets a
-    final name, and the finished chunks are kept for the next run.
+    Raises DetectorError for an empty scan, and where more than `max_bad` files are bad, or one that is not
+    `accepted`: then nothing gets a final name, and the finished chunks are kept for the next run.
     """
     if scan.empty:
         raise DetectorError(
@@ -105,6 +107,13 @@ def pack(
     reasons |= dict(zip(faulty, scan.error.iloc[faulty], strict=True))
     table = [(scan.path.iloc[row], reasons[row]) for row in sorted(reasons)]
     scanning.check_bad(source, table, max_bad)
+    unknown = [(path, reason) for path, reason in table if accepted is not None and path not in accepted]
+    if unknown:
+        raise DetectorError(
+            f"{source}: found {len(unknown)} image(s) that can be decoded and not preprocessed, the first of them "
+            f"{': '.join(unknown[0])}; expected images that all architectures can see; take them out of the data, "
+            "or leave out the architectures with a step of preprocessing of their own"
+        )
     crcs = [state.done[start][0] for start in sorted(state.done)] if in_order else _crcs(state.work)
     index |= {"bad": len(table), "crc32": crcs}
     columns = ("path", "error")

@@ -4,6 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
+import pandas as pd
+
 from detector.core import dependencies, job, parquet
 from detector.data import packing
 from detector.imaging.preprocessing import Preprocessing
@@ -23,6 +25,7 @@ def main(args: argparse.Namespace) -> None:
         pairs=args.pairs,
         meta={"libraries": dependencies.versions(dependencies.packages(__file__))},
         key=dependencies.key(__file__),
+        accepted=None if args.accepted is None else set(pd.read_csv(args.accepted)["path"]),
     )
 
 
@@ -38,4 +41,7 @@ if __name__ == "__main__":
     parser.add_argument("--images", type=Path, required=True, help=".npy to write")
     parser.add_argument("--index", type=Path, required=True, help="its .json index to write")
     parser.add_argument("--bad", type=Path, required=True, help="CSV of unreadable files to write")
+    parser.add_argument(
+        "--accepted", nargs="?", help="such a CSV, beyond which no file may be unreadable, or nothing"
+    )
     job.run(main, parser)

@@ -11,9 +11,7 @@ from detector.data import manifest
 
 
 def main(args: argparse.Namespace) -> None:
-    bad: dict[str, set[str]] = {}
-    for name, path in args.bad:
-        bad.setdefault(name, set()).update(pd.read_csv(path)["path"])
+    bad = {name: set(pd.read_csv(path)["path"]) for name, path in args.bad}
     table = manifest.build(
         {name: parquet.read(path) for name, path in args.scans},
         bad,
@@ -29,7 +27,7 @@ def main(args: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scans", type=job.pair, nargs="+", required=True, help="SOURCE=scan.parquet")
-    parser.add_argument("--bad", type=job.pair, nargs="+", required=True, help="SOURCE=bad.csv, one or several")
+    parser.add_argument("--bad", type=job.pair, nargs="+", required=True, help="SOURCE=bad.csv")
     parser.add_argument("--options", required=True, help="JSON: type, split and limit by source")
     parser.add_argument("--fractions", type=float, nargs=3, required=True, help="train, validation, test")
     parser.add_argument("--seed", type=int, required=True, help="of the splits")
