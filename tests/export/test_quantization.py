@@ -60,6 +60,30 @@ def test_the_first_way_is_kept_where_it_will_do(tmp_path):
         assert np.abs(found - expected).mean() < expected.std()
 
 
+def test_rounding_does_not_move_the_threshold(source, tmp_path, monkeypatch):
+    """What all logits move by in common is taken off, by the images of the calibration; others have much of it."""
+    path, told, correct = tmp_path / "int8.onnx", pictures(64), quantization._correct
+    monkeypatch.setattr(quantization, "_correct", lambda *_: None)
+    quantization.save_int8(path, source, told, lambda _: 1.0, 0.0)
+    rounded = {name: runtimes.load(path, name, 1)(told) for name in runtimes.RUNTIMES}
+    other = np.random.default_rng(1).integers(0, 256, told.shape, np.uint8)
+    unseen = {"rounded": runtimes.load(path, "onnxruntime", 1)(other)}
+    monkeypatch.setattr(quantization, "_correct", correct)
+    done = quantization.save_int8(path, source, told, lambda _: 1.0, 0.0)
+    unseen["corrected"] = runtimes.load(path, "onnxruntime", 1)(other)
+    correction = done["correction"]
+    exact = logits(small_net(), told)
+    assert abs(correction) > 0.05 * exact.std(), "otherwise there would be nothing to see"
+    for name, before in rounded.items():
+        found = runtimes.load(path, name, 1)(told)
+        np.testing.assert_allclose(found - before, correction, atol=abs(correction) / 100)
+        if name == "onnxruntime":
+            assert np.mean(found - exact) == pytest.approx(0, abs=abs(correction) / 100)
+    assert json.loads(runtimes.facts(path)["quantization"])["correction"] == correction
+    left = {name: abs(np.mean(found - logits(small_net(), other))) for name, found in unseen.items()}
+    assert left["corrected"] < left["rounded"] / 2
+
+
 def test_what_loses_accuracy_is_left_in_fp32(source, tmp_path):
     """An accuracy that only the third step of mixed precision reaches."""
     steps = iter([0.5, 0.6, 0.55, 0.61, 0.62, 0.9, 0.95])

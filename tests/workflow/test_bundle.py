@@ -204,7 +204,7 @@ def told(
     parquet.write(table, tmp_path / "manifest.parquet")
     packs = Images.open(tmp_path / "manifest.parquet", [made / "pack"])
     parquet.write(inference.predictions(packs.part("valid"), own), tmp_path / "valid.parquet")
-    tried = {"method": "minmax", "float_layers": [], "valid_accuracy": 0.5}
+    tried = {"method": "minmax", "float_layers": [], "correction": 0.0, "valid_accuracy": 0.5}
 
     def save_int8(path, source, pictures, accuracy, wanted):
         path.write_bytes(source.read_bytes())

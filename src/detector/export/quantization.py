@@ -1,4 +1,9 @@
-"""int8 quantization: calibrated on training images, with layers kept in fp32 where accuracy would fall."""
+"""int8 quantization: calibrated on training images, with layers kept in fp32 where accuracy would fall.
+
+Rounding moves the logits of all images by something in common, which would move the threshold. So the mean of what
+it moves the calibration images by is taken off again at the output: bias correction (Nagel et al. 2019,
+<https://arxiv.org/abs/1906.04721>, section 4.2), of the last layer alone.
+"""
 
 import glob
 import logging
@@ -10,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 from onnxruntime import quantization
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -31,6 +37,8 @@ METHODS: Mapping[str, Mapping] = {
     "entropy": {"calibrate_method": CalibrationMethod.Entropy},
 }
 RANKED_ON = 32  # images that tell which layers suffer most
+ROUNDED = f"{onnx_model.OUTPUT}.rounded"  # the logit before it is corrected
+CORRECTION = f"{onnx_model.OUTPUT}.correction"
 
 
 class _Images(CalibrationDataReader):
@@ -62,24 +70,29 @@ def save_int8(
     accuracy: Callable[[Path], float],
     wanted: float,
 ) -> dict:
-    """Write `source` with weights (per channel) and activations in int8, as static QDQ.
+    """Write `source` with weights (per channel) and activations in int8, as static QDQ, its logits corrected.
 
     `images`: uint8 (n, size, size, 3), training images to calibrate on. `accuracy` measures a file on validation
     images. The first of these whose accuracy is at least `wanted` is kept: each of `METHODS`; then the best of
     them with the 1, 2, 4 … layers that lose most by rounding left in fp32. If none reaches it, the best one is
     kept and the log says so.
 
-    Returns what was done: `method`, `float_layers` (names), `valid_accuracy`, and `tried`, a list of the same.
+    Returns what was done: `method`, `float_layers` (names), `correction` (what is added to each logit),
+    `valid_accuracy`, and `tried`, a list of the same.
     """
     tried: list[dict] = []
     with _scratch(path) as folder:
         prepared = folder / "prepared.onnx"
         _prepare(prepared, source)
+        exact = _logits(prepared, images)
         for method, float_layers in _plans(folder, prepared, images, tried):
             target = folder / f"{len(tried)}.onnx"
             _quantize(target, prepared, images, method, float_layers)
+            correction = float(np.mean(exact - _logits(target, images)))
+            _correct(target, correction)
             reached = float(accuracy(target))
-            tried.append({"method": method, "float_layers": list(float_layers), "valid_accuracy": reached})
+            attempt = {"method": method, "float_layers": list(float_layers), "correction": correction}
+            tried.append({**attempt, "valid_accuracy": reached})
             log.info("int8, %s, %d layers in fp32: validation accuracy %.4f", method, len(float_layers), reached)
             if reached >= wanted:
                 break
@@ -90,6 +103,23 @@ def save_int8(
         onnx_model.set_facts(model, {"precision": "int8", "quantization": done})
         onnx_model.write(path, model)
     return {**done, "tried": tried}
+
+
+def _logits(path: Path, images: np.ndarray) -> np.ndarray:
+    """Logits of a file, float32 (n,), a few images at a time."""
+    return runtimes.logits(runtimes.load(path, "onnxruntime", 1), len(images), images.__getitem__, batch=BATCH)
+
+
+def _correct(path: Path, correction: float) -> None:
+    """Add a number to each logit of a model."""
+    model = onnx.load(path)
+    graph = model.graph
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [ROUNDED if name == onnx_model.OUTPUT else name for name in names]
+    graph.initializer.append(numpy_helper.from_array(np.array(correction, np.float32), CORRECTION))
+    graph.node.append(helper.make_node("Add", [ROUNDED, CORRECTION], [onnx_model.OUTPUT], CORRECTION))
+    onnx_model.write(path, model)
 
 
 def _prepare(target: Path, source: Path) -> None:
@@ -134,14 +164,16 @@ def _plans(
 
 
 def _by_loss(folder: Path, source: Path, images: np.ndarray) -> list[str]:
-    """Layers by how far the logits move when that layer alone is quantised, the furthest first."""
-    exact = runtimes.load(source, "onnxruntime", 1)(images)
+    """Layers by how far the logits move when that layer alone is quantised, the furthest first.
+
+    Less what they move by in common: that is corrected.
+    """
+    exact = _logits(source, images)
     moved = {}
     for name in layers(source):
         _quantize(folder / "alone.onnx", source, images, "minmax", [], [name])
-        rounded = runtimes.load(folder / "alone.onnx", "onnxruntime", 1)(images)
-        moved[name] = float(np.sqrt(np.mean((rounded - exact) ** 2)))
-        log.info("%s alone in int8 moves the logits by %.3g (root mean square)", name, moved[name])
+        moved[name] = float(np.std(_logits(folder / "alone.onnx", images) - exact))
+        log.info("%s alone in int8 moves the logits by %.3g (standard deviation)", name, moved[name])
     return sorted(moved, key=moved.__getitem__, reverse=True)
 
 

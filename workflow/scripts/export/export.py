@@ -93,7 +93,7 @@ def main(args: argparse.Namespace) -> None:
             wanted=reference - settings["max_drop"],
         )
         # Rounded logits have a temperature and a band of their own: those of the attempt which was kept.
-        kept = measured[done["tried"].index({k: done[k] for k in ("method", "float_layers", "valid_accuracy")})]
+        kept = measured[done["tried"].index({k: v for k, v in done.items() if k != "tried"})]
         own = {
             "temperature": calibration.temperature(label, kept),
             "band": calibration.band(label, kept, settings["sure_error"]),
