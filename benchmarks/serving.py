@@ -22,6 +22,7 @@ from benchmarks import common
 
 NUMBERS, ROUNDING = ("probability_fake", "logit"), 1e-4  # also of a logit above 1
 FLAT = 4  # MiB
+LEAST = 3  # requests of a client
 SETTLED = 0.25  # share of the time after which memory is looked at: threads and buffers come to be before
 
 
@@ -59,14 +60,15 @@ def resident(pid: int) -> float:
 def load(
     port: int, pid: int, pictures: Mapping[str, bytes], expected: Mapping[str, dict], clients: int, seconds: float
 ) -> Load:
-    """Ask for `seconds`. expected: name → what the command says of it."""
+    """Ask for `seconds`, each client `LEAST` times at least. expected: name → what the command says of it."""
     found, lock, end = Load(), threading.Lock(), time.perf_counter() + seconds
 
     def client(number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         names = itertools.islice(itertools.cycle(pictures), number % len(pictures), None)
-        while time.perf_counter() < end:
-            name = next(names)
+        for asked, name in enumerate(names):
+            if asked >= LEAST and time.perf_counter() >= end:
+                break
             body, headers = form(name, pictures[name])
             started = time.perf_counter()
             try:
