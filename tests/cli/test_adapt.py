@@ -301,6 +301,19 @@ def test_a_half_is_held_out_by_content_and_of_three_none(tmp_path, count, shares
     assert again.copies == 1
 
 
+@pytest.mark.parametrize(("alike", "shares"), [(6, (6, 0, 0)), (5, (5, 1, 0)), (4, (5, 1, 0)), (2, (3, 1, 2))])
+def test_near_copies_count_as_one_and_stay_together(tmp_path, alike, shares):
+    """Of six images the first ones look alike: of two in different parts the audit would leave out the later."""
+    pictures(tmp_path / "new", 6, "bars")
+    one = np.asarray(Image.open(tmp_path / "new/000.png")).astype(int)
+    for number in range(1, alike):
+        Image.fromarray((one + number).clip(0, 255).astype(np.uint8)).save(tmp_path / f"new/{number:03d}.png")
+    found = given.read(tmp_path / "new", None, 10**6)
+    split = {image.file.name: image.split for image in found.images}
+    assert {split[f"{number:03d}.png"] for number in range(alike)} == {"train"}, "most of what there is is learned"
+    assert tuple(found.of(FAKE, name) for name in SPLIT_NAMES) == shares
+
+
 def logits(name: str, before: list[bool], after: list[bool], generator: str, groups=()) -> list[pd.DataFrame]:
     """Predictions before and after of fakes of a generator, or of real images (""); whether each was right."""
     label = 1 if generator == "" else 0
