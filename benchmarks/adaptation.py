@@ -9,10 +9,11 @@ these generators that the run left out are the pool. `--draws` times it is put i
 the same old and new images, of which the same are for training and for choosing. Numbers above a pool's size are
 left out.
 
-Made are the networks and their predictions alone; a bundle has the same weights. A row of the CSV is a network on
-a part of the test images: `new`, the given generator's; `old`, the mean over the parts that the run was trained
-with, each source's real images and each generator; `real`, all real images; `beside`, those of the given
-generator's source; `other`, the generators held out beside it. Each `difference` is to `against`, paired; in `old`
+Made are the networks and their predictions alone; a bundle has the same weights. What becomes of copies
+(`audit.on_leak`) is as in the run, where `detector adapt` drops them. A row of the CSV is a network on a part of
+the test images: `new`, the given generator's; `old`, the mean over the parts that the run was trained with, each
+source's real images and each generator; `real`, all real images; `beside`, those of the given generator's source;
+`other`, the generators held out beside it. Each `difference` is to `against`, paired; in `old`
 and `other` parts weigh the same. Intervals (95 %) are over other test images, for these networks, by groups where
 sources know some; in rows without a `draw`, of all draws, each image counts with its mean over them. `auc`: the
 part's fakes against all real images; `auc_own`: new fakes against the real images beside them, one half for a
@@ -93,6 +94,8 @@ def made(
     plan = adaptation.make(common.ROOT, results / trained / "bundle", results, images, real, out)
     plan.write(out)
     overlay = yaml.safe_load((out / "config.yaml").read_text())
+    overlay["audit"] = {"on_leak": config["audit"]["on_leak"]}
+    write_text(out / "config.yaml", yaml.safe_dump(overlay, sort_keys=False))
     own = {"results": str(anew), "architectures": [arch], **{key: config[key] for key in ("train", "inits")}}
     anew.mkdir(exist_ok=True)
     write_text(anew / "config.yaml", yaml.safe_dump({**overlay, **own, "deploy": {"branches": []}}))
