@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import adaptation, common, deployed, first_run, naive, robust_training
+from benchmarks import adaptation, common, deployed, first_run, naive, robust_training, two_runs
 from benchmarks import run as run_all
 from detector.core import parquet
 from detector.experiment.formats import file
@@ -123,6 +123,29 @@ def test_what_training_on_degraded_images_recovers_is_a_share_of_what_was_lost(t
     assert shrunk["difference"] == pytest.approx(0.18)
     assert shrunk["recovered_share"] == pytest.approx(0.60)
     assert shrunk["difference_low"] < 0.18 < shrunk["difference_high"]
+
+
+def test_two_runs_are_compared_by_the_branches_and_seeds_that_both_have(tmp_path):
+    """100 images: 80 and 88 right in the first run, 90 and 90 in the second; what one has alone does not count."""
+    label = np.arange(100) % 2
+    runs = {"a": {(0, "l1-40"): 80, (1, "l1-40"): 88, (2, "l1-40"): 9, (0, "l1-90"): 9}}
+    runs["b"] = {(0, "l1-40"): 90, (1, "l1-40"): 90, (0, "baseline"): 9}
+    for results, counts in runs.items():
+        for (seed, branch), count in counts.items():
+            logit = np.where(np.arange(100) < count, 1.0, -1.0) * np.where(label == 1, 1, -1)
+            rows = pd.DataFrame(
+                {"path": [f"{i:02}" for i in range(100)], "source": "s", "label": label, "logit": logit}
+            )
+            folder = tmp_path / results / f"runs/resnet18/seed{seed}/{branch}/predictions"
+            folder.mkdir(parents=True)
+            for name in ("s", "valid"):
+                parquet.write(rows, folder / f"{name}.parquet")
+    (row,) = two_runs.compare(tmp_path / "a", tmp_path / "b")
+    assert (row["arch"], row["branch"], row["seeds"], row["images"]) == ("resnet18", "l1-40", 2, 100)
+    assert (row["accuracy_first"], row["accuracy_second"]) == (pytest.approx(0.84), pytest.approx(0.90))
+    assert row["difference"] == pytest.approx(0.06)
+    assert row["difference_low"] < 0.02, "two trainings alone say little of a third"
+    assert row["auc_first"] == pytest.approx((0.80 + 0.88) / 2), "of logits of two values"
 
 
 def judged(right: dict[tuple[str, str], list[bool]]) -> pd.DataFrame:

@@ -1,0 +1,98 @@
+"""Two finished runs that differ in one setting: how each branch does in both, paired by seed and test image.
+
+    python -m benchmarks.two_runs results/cliff results/distilled --csv distilled.csv
+
+For what no table of one run can compare: another image size, another recipe, a teacher. The test images must be
+the same. Intervals at 95 % are over other training runs and other images (`detector.stats.crossed_effects`), or
+with one seed over other images alone.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import common
+from detector.core import tabular
+from detector.stats import crossed_effects
+from detector.stats.auc import auc
+from detector.stats.predictions import load, require_same_images, right
+
+VARIANT = "runs/*/seed*/*"
+
+
+def tested(results: Path) -> dict[tuple[str, str, int], pd.DataFrame]:
+    """All test images as each variant called them, by network, branch and seed."""
+    found = {}
+    for folder in sorted(results.glob(f"{VARIANT}/predictions")):
+        arch, seed, branch = folder.parts[-4:-1]
+        files = [file for file in sorted(folder.glob("*.parquet")) if file.stem != "valid"]
+        if files:
+            found[arch, branch, int(seed.removeprefix("seed"))] = pd.concat(map(load, files), ignore_index=True)
+    return found
+
+
+def compare(first: Path, second: Path) -> list[dict]:
+    """Rows of the table: one for each network and branch that both have, with the seeds that both have of it."""
+    sides = [tested(results) for results in (first, second)]
+    rows = []
+    for arch, branch in dict.fromkeys(key[:2] for key in sides[0]):
+        seeds = sorted(key[2] for key in sides[0] if key[:2] == (arch, branch) and key in sides[1])
+        if not seeds:
+            continue
+        tables = [[side[arch, branch, seed] for seed in seeds] for side in sides]
+        for table in tables[0] + tables[1]:
+            name = f"{arch}, {branch}"
+            require_same_images(tables[0][0], f"{first}, {name}", table, f"{first} or {second}, {name}")
+        before, after = (np.stack([right(table) for table in side]) for side in tables)
+        difference = after.astype(np.int64) - before
+        low, high = (crossed_effects.over_both if len(seeds) > 1 else crossed_effects.over_images)(difference)
+        areas = [
+            np.mean([auc(table["label"].to_numpy(), table["logit"].to_numpy()) for table in s]) for s in tables
+        ]
+        rows.append(
+            {
+                **{"arch": arch, "branch": branch, "seeds": len(seeds), "images": before.shape[1]},
+                **{"accuracy_first": before.mean(), "accuracy_second": after.mean()},
+                **{"difference": difference.mean(), "difference_low": low, "difference_high": high},
+                **{"auc_first": areas[0], "auc_second": areas[1]},
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    """Print the comparison, and write it as CSV where that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("first", type=Path, help="results of one run")
+    parser.add_argument("second", type=Path, help="results of the other, which the differences are of")
+    parser.add_argument("--csv", type=Path, help="to write")
+    args = parser.parse_args()
+    rows = compare(args.first, args.second)
+    if not rows:
+        sys.exit(f"{args.first}, {args.second}: found no variant that was tested in both; expected finished runs")
+    shown = []
+    for row in rows:
+        points, low, high = (f"{100 * row[f'difference{end}']:+.2f}" for end in ("", "_low", "_high"))
+        accuracies = [f"{row[f'accuracy_{side}']:.2%}" for side in ("first", "second")]
+        areas = [f"{row[f'auc_{side}']:.3f}" for side in ("first", "second")]
+        told = [row["arch"], row["branch"], str(row["seeds"]), f"{row['images']:,}"]
+        shown.append([*told, *accuracies, f"{points} ({low} … {high})", *areas])
+    header = [
+        "network",
+        "branch",
+        "seeds",
+        "test images",
+        "accuracy, first",
+        "second",
+        "difference, points (95 %)",
+    ]
+    print(common.table([*header, "AUC, first", "second"], shown))
+    if args.csv:
+        tabular.write_table(pd.DataFrame(rows), args.csv)
+
+
+if __name__ == "__main__":
+    main()
