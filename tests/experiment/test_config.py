@@ -515,7 +515,7 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ({"search": {"goals": ["accuracy"]}}, "[accuracy, parameters], [accuracy, bytes] or [accuracy, latency]"),
         (
             {"search": {"pareto": {"methods": ["l2"]}}},
-            'search.pareto.methods.0: found "l2", expected one of channels, gradual, l1, random',
+            'search.pareto.methods.0: found "l2", expected one of channels, gradual, l1, lamp, random',
         ),
         ({"search": {"pareto": {"methods": []}}}, "search.pareto.methods: found [], expected at least 1 item"),
         (

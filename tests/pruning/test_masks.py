@@ -7,6 +7,7 @@ from torch.nn.utils import prune
 from detector.core.errors import DetectorError
 from detector.models import networks
 from detector.pruning import masks
+from detector.pruning.methods import lamp
 from detector.pruning.start import start
 
 # The study's Table 6.
@@ -60,6 +61,29 @@ def test_random_control_drops_as_many_but_others():
     assert not all(torch.equal(a, b) for a, b in zip(chosen, magnitude, strict=True))
     again = start(model, drawn, 3)[1]
     assert all(torch.equal(a, b) for a, b in zip(chosen, again, strict=True))
+
+
+def test_lamp_s_scores_are_those_of_the_formula():
+    """By hand, over two layers: 1, 2, 3 and 10, 10; of the equal ones the first is the lower."""
+    layers = [torch.tensor([3.0, -1.0, 2.0]), torch.tensor([-10.0, 10.0])]
+    expected = [1.0, 1 / 14, 4 / 13, 100 / 200, 1.0]
+    assert lamp._scores(layers).tolist() == pytest.approx(expected)
+    assert lamp._scores([torch.zeros(2), torch.tensor([0.0, 5.0])]).tolist() == [0, 0, 0, 1]
+
+
+def test_lamp_empties_no_layer_where_global_l1_does():
+    """A classifier whose weights are small beside all others, as MobileNetV2's are."""
+    model = networks.build("resnet10", seed=0)
+    with torch.no_grad():
+        model.fc.weight.mul_(1e-3)
+    found = {name: start(model, {"method": name, "sparsity": 0.9}, 0)[1] for name in ("l1", "lamp")}
+    names = list(networks.prunable_layers(model))
+    assert masks.emptied(names, found["l1"]) == ["fc"]
+    assert masks.emptied(names, found["lamp"]) == []
+    assert len({sum(int(mask.sum()) for mask in kept) for kept in found.values()}) == 1, "as many are kept"
+    for weight, kept in zip(networks.prunable(model), found["lamp"], strict=True):
+        dropped = weight.abs()[~kept]
+        assert len(dropped) == 0 or dropped.max() <= weight.abs()[kept].min(), "within a layer the smallest go"
 
 
 def test_violations_counts_revived_weights():

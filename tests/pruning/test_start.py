@@ -66,7 +66,7 @@ def test_every_method_keeps_the_contract(method):
 
 
 def test_a_new_method_is_a_new_file_and_nothing_else(signed):
-    assert set(methods.known()) == {"channels", "gradual", "l1", "random", "sign"}
+    assert set(methods.known()) == {"channels", "gradual", "l1", "lamp", "random", "sign"}
     config = {"prune": {"dense_control": False, "methods": {"sign": [0.4]}, "ramp": 7}}
     assert branches.branches(config) == {"sign-40": {"method": "sign", "sparsity": 0.4, "ramp": 7}}
     model = networks.build("resnet10")

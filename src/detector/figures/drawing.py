@@ -39,6 +39,7 @@ STYLE = {
     "savefig.bbox": "tight",  # a long label widens the figure where it would be cut off
 }
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "0.45"  # Okabe & Ito 2008
+SKY = "#56B4E9"
 SERIES = (("o", BLUE), ("s", ORANGE), ("^", GREEN), ("v", PINK), ("P", GREY))  # marker and colour, by order
 Style = dict[str, Any]  # properties of a line by name, as matplotlib has them
 # A method has the same colour in every figure. Line and marker tell them apart where there is no colour.
@@ -46,6 +47,7 @@ METHODS: Mapping[str, Style] = {
     "l1": {"marker": "o", "color": BLUE, "linestyle": "-"},
     "gradual": {"marker": "^", "color": GREEN, "linestyle": "--"},
     "channels": {"marker": "v", "color": PINK, "linestyle": "-."},
+    "lamp": {"marker": "D", "color": SKY, "linestyle": "--"},
     "random": {"marker": "s", "color": ORANGE, "linestyle": ":"},
 }
 OTHER: Style = {"marker": "P", "color": GREY, "linestyle": "-"}
