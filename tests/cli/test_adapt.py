@@ -172,7 +172,7 @@ def test_what_is_counted_for_the_time_is_what_is_replayed_and_given(there, monke
 @pytest.mark.parametrize(
     ("branch", "after"),
     [("baseline", "l1-00"), ("l1-00", "l1-00"), ("matched-30", "l1-00"), ("channels-50", "l1-00")]
-    + [(name, name) for name in ("random-40", "gradual-40", "l1-30")],
+    + [(name, name) for name in ("random-40", "gradual-40", "lamp-40", "l1-30")],
 )
 def test_what_is_pruned_stays_pruned(there, monkeypatch, branch, after):
     bundle = write_run(there / "other", branch)

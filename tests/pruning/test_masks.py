@@ -86,6 +86,17 @@ def test_lamp_empties_no_layer_where_global_l1_does():
         assert len(dropped) == 0 or dropped.max() <= weight.abs()[kept].min(), "within a layer the smallest go"
 
 
+@pytest.mark.parametrize("method", ["l1", "lamp"])
+def test_what_is_pruned_is_what_is_pruned_again(method):
+    """As `detector adapt` prunes a network once more: of weights that are zero none comes back."""
+    model, pruning = networks.build("resnet10", seed=0), {"method": method, "sparsity": 0.6}
+    _, kept = start(model, pruning, 0)
+    weights = networks.prunable(model)
+    masks.apply(weights, masks.like(weights, kept))
+    again = start(model, pruning, 0)[1]
+    assert all(torch.equal(a, b) for a, b in zip(kept, again, strict=True))
+
+
 def test_violations_counts_revived_weights():
     weights = [torch.ones(4, 4)]
     kept = masks.global_l1(weights, 0.5)
