@@ -36,7 +36,7 @@ TRIALS, TRIAL_EPOCHS, EPOCHS = 4, 2, 6
 RATES = (1e-5, 1e-3)
 TABLES = ("final_accuracy", "per_generator", "best_hyperparameters", "audit_verdict")  # of those a run makes
 KEPT = ("flip", "weight_decay", "label_smoothing", "clip", "augment", "crop")  # knobs of the old run's recipe
-MASKED = ("l1", "lamp", "random", "gradual")  # methods that drop the same weights of a network that lacks them again
+MASKED = ("l1", "lamp", "random", "gradual")  # which drop the same weights of a network that lacks them again
 
 
 @dataclass(frozen=True)
