@@ -3,7 +3,7 @@
     python -m benchmarks.int8_correction results/networks/runs/*/seed0/baseline
 
 Takes exported variants of a finished run, with its packed images. Their first attempt at an int8 file is made anew
-(ranges from the smallest and largest activation). Shifts are means over images, of int8 less fp32.
+(ranges from the smallest and largest activation). Shifts are medians over images, of int8 less fp32.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from detector.experiment import architectures
 from detector.export import quantization, runtimes
 from detector.imaging.normalisation import Normalisation
 from detector.models.dataset import Images
+from detector.stats import decisions
 
 HEADER = ("variant", "test images", "accuracy fp32", "int8", "corrected", "as fp32 says: int8", "corrected")
 SHIFTS = ("shift of test images", "of calibration images", "standard deviation of logits")
@@ -36,7 +37,7 @@ def row(folder: Path, calibration_images: int) -> list[str]:
     learned, tested = (images.batches(images.part(name), torch.device("cpu")) for name in ("train", "test"))
     chosen = np.linspace(0, len(learned) - 1, min(calibration_images, len(learned))).astype(int)
     calibration = learned.gather(chosen)
-    real = images.part("test")["label"].to_numpy() == 1
+    label = images.part("test")["label"].to_numpy()
 
     def asked(path: Path) -> np.ndarray:
         return runtimes.logits(runtimes.load(path, "onnxruntime", 1), len(tested), tested.gather, path.name)
@@ -45,16 +46,15 @@ def row(folder: Path, calibration_images: int) -> list[str]:
         prepared, rounded = Path(name, "prepared.onnx"), Path(name, "int8.onnx")
         quantization._prepare(prepared, folder / "bundle/model.onnx")
         quantization._quantize(rounded, prepared, calibration, FIRST, [])
-        shift = float(
-            np.mean(quantization._logits(rounded, calibration) - quantization._logits(prepared, calibration))
-        )
+        moved = quantization._logits(rounded, calibration) - quantization._logits(prepared, calibration)
+        shift = float(np.median(moved))
         exact, plain = asked(prepared), asked(rounded)
         quantization._correct(rounded, -shift)
         corrected = asked(rounded)
-    right = [f"{np.mean((logits > 0) == real):.2%}" for logits in (exact, plain, corrected)]
-    same = [f"{np.mean((logits > 0) == (exact > 0)):.2%}" for logits in (plain, corrected)]
-    shifts = [f"{np.mean(plain - exact):+.3f}", f"{shift:+.3f}", f"{exact.std():.2f}"]
-    return [f"`{arch}/{folder.name}`", str(len(real)), *right, *same, *shifts]
+    right = [f"{np.mean(decisions.right(label, logits)):.2%}" for logits in (exact, plain, corrected)]
+    same = [f"{np.mean(decisions.real(logits) == decisions.real(exact)):.2%}" for logits in (plain, corrected)]
+    shifts = [f"{np.median(plain - exact):+.3f}", f"{shift:+.3f}", f"{exact.std():.2f}"]
+    return [f"`{arch}/{folder.name}`", str(len(label)), *right, *same, *shifts]
 
 
 def main() -> None:

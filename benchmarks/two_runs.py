@@ -18,7 +18,7 @@ from benchmarks import common
 from detector.core import tabular
 from detector.stats import crossed_effects
 from detector.stats.auc import auc
-from detector.stats.predictions import load, require_same_images, right
+from detector.stats.predictions import load, require_numbers, require_same_images, right
 
 VARIANT = "runs/*/seed*/*"
 
@@ -30,7 +30,9 @@ def tested(results: Path) -> dict[tuple[str, str, int], pd.DataFrame]:
         arch, seed, branch = folder.parts[-4:-1]
         files = [file for file in sorted(folder.glob("*.parquet")) if file.stem != "valid"]
         if files:
-            found[arch, branch, int(seed.removeprefix("seed"))] = pd.concat(map(load, files), ignore_index=True)
+            table = pd.concat(map(load, files), ignore_index=True)
+            require_numbers(table, str(folder))
+            found[arch, branch, int(seed.removeprefix("seed"))] = table
     return found
 
 

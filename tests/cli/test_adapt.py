@@ -301,17 +301,50 @@ def test_a_half_is_held_out_by_content_and_of_three_none(tmp_path, count, shares
     assert again.copies == 1
 
 
+def near_copies(folder: Path, of: Path, names: range, first: int = 1) -> None:
+    """The same a little lighter, each more than the one before."""
+    one = np.asarray(Image.open(of)).astype(int)
+    for more, number in enumerate(names, first):
+        Image.fromarray((one + more).clip(0, 255).astype(np.uint8)).save(folder / f"{number:03d}.png")
+
+
 @pytest.mark.parametrize(("alike", "shares"), [(6, (6, 0, 0)), (5, (5, 1, 0)), (4, (5, 1, 0)), (2, (3, 1, 2))])
 def test_near_copies_count_as_one_and_stay_together(tmp_path, alike, shares):
     """Of six images the first ones look alike: of two in different parts the audit would leave out the later."""
     pictures(tmp_path / "new", 6, "bars")
-    one = np.asarray(Image.open(tmp_path / "new/000.png")).astype(int)
-    for number in range(1, alike):
-        Image.fromarray((one + number).clip(0, 255).astype(np.uint8)).save(tmp_path / f"new/{number:03d}.png")
+    near_copies(tmp_path / "new", tmp_path / "new/000.png", range(1, alike))
     found = given.read(tmp_path / "new", None, 10**6)
     split = {image.file.name: image.split for image in found.images}
     assert {split[f"{number:03d}.png"] for number in range(alike)} == {"train"}, "most of what there is is learned"
     assert tuple(found.of(FAKE, name) for name in SPLIT_NAMES) == shares
+
+
+def test_of_near_copies_one_is_tested_and_one_chosen_by(tmp_path):
+    """Four motifs, five pictures of each: a test of ten pictures would take two motifs for ten draws."""
+    pictures(tmp_path / "new", 4, "bars")
+    for motif in range(4):
+        near_copies(tmp_path / "new", tmp_path / f"new/{motif:03d}.png", range(10 + 4 * motif, 14 + 4 * motif))
+    found = given.read(tmp_path / "new", None, 10**6)
+    assert tuple(found.of(FAKE, name) for name in SPLIT_NAMES) == (5, 1, 2)
+    assert found.copies == 20 - 5 - 1 - 2
+
+
+def test_near_copies_of_another_class_or_generator_are_for_the_same(tmp_path):
+    """A fake that was made of a given photograph, two generators of one prompt."""
+    pictures(tmp_path / "new/one", 8, "bars")
+    for more, other in enumerate(("new/two", "photos"), 1):
+        (tmp_path / other).mkdir()
+        for number in range(8):
+            of = tmp_path / f"new/one/{number:03d}.png"
+            near_copies(tmp_path / other, of, range(number, number + 1), more)
+    found = given.read(tmp_path / "new", tmp_path / "photos", 10**6)
+    split: dict[str, set[str]] = {}
+    for image in found.images:
+        split.setdefault(image.file.name, set()).add(image.split)
+    assert len(found.images) == 24
+    assert len(split) == 8
+    assert all(len(names) == 1 for names in split.values())
+    assert tuple(found.of(FAKE, name) for name in SPLIT_NAMES) == (6, 2, 8)
 
 
 def logits(name: str, before: list[bool], after: list[bool], generator: str, groups=()) -> list[pd.DataFrame]:

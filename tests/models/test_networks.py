@@ -32,7 +32,7 @@ from tests.support import ROOT
 # docs/networks.md says the same of each.
 WORKS = ("convnext_atto", "mobilenetv2_100", "vit_tiny_patch16_224", "botnet26t_256", "tf_efficientnet_lite0")
 LARGE = ("legacy_xception", "vgg16_bn", "resnet18_attention", "resnet18_gram", "resnext50_32x4d")
-STEPS = ("channels-40", "gradual", "l1", "random", HEAT_MAPS, EXPORTS, INT8)
+STEPS = ("channels-40", "gradual", "l1", "lamp", "random", HEAT_MAPS, EXPORTS, INT8)
 
 
 def test_the_names_are_those_of_the_library_and_are_read_without_it():

@@ -56,7 +56,7 @@ def described(made: adaptation.Adaptation, bundle: Path) -> str:
     lines = [
         f"Bundle    {bundle} ({made.origin.variant}), of the run that it says it is of",
         f"New       {adaptation.counts(made.given)}"
-        + (f"; {made.given.copies} more were copies" if made.given.copies else ""),
+        + (f"; {made.given.copies} more were copies or near copies" if made.given.copies else ""),
         f"Replayed  {', '.join(made.origin.packs)}, as that run packed and split them",
         f"Settings  {made.file}" + ("" if made.text else ", which is there and used as it stands"),
     ]

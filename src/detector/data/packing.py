@@ -106,14 +106,14 @@ def pack(
     faulty = np.flatnonzero(scan.error != "").tolist()
     reasons |= dict(zip(faulty, scan.error.iloc[faulty], strict=True))
     table = [(scan.path.iloc[row], reasons[row]) for row in sorted(reasons)]
-    scanning.check_bad(source, table, max_bad)
     unknown = [(path, reason) for path, reason in table if accepted is not None and path not in accepted]
     if unknown:
         raise DetectorError(
-            f"{source}: found {len(unknown)} image(s) that can be decoded and not preprocessed, the first of them "
-            f"{': '.join(unknown[0])}; expected images that all architectures can see; take them out of the data, "
-            "or leave out the architectures with a step of preprocessing of their own"
+            f"{source}: found {len(unknown)} image(s) that could be packed without this step of preprocessing and "
+            f"not with it, the first of them {': '.join(unknown[0])}; expected images that all architectures see; "
+            "take them out of the data, or leave out the architectures that have the step"
         )
+    scanning.check_bad(source, table, max_bad)
     crcs = [state.done[start][0] for start in sorted(state.done)] if in_order else _crcs(state.work)
     index |= {"bad": len(table), "crc32": crcs}
     columns = ("path", "error")

@@ -351,8 +351,8 @@ def _int8(export: Mapping, runtime: str) -> dict[str, str]:
         "int8_temperature": f" ({int8['temperature']:.4g} for {name})",
         "int8_band": " (of fp32; the int8 file's metadata has its own numbers)",
         "int8": f"ranges of activations by the method {int8['method']}, on training images; weights by channel; "
-        f"layers left in fp32: {layers}. Accuracy on the validation images {_percent(int8['valid_accuracy'])}, "
-        f"in fp32 {_percent(export['valid_accuracy'])}",
+        f"layers left in fp32: {layers}; what all logits move by is taken off them. Accuracy on the validation "
+        f"images {_percent(int8['valid_accuracy'])}, in fp32 {_percent(export['valid_accuracy'])}",
         "int8_results": f"; int8 is {name} in {runtime}",
         "int8_checked": ", and int8 was checked,",
     }

@@ -1,8 +1,9 @@
 """int8 quantization: calibrated on training images, with layers kept in fp32 where accuracy would fall.
 
-Rounding moves the logits of all images by something in common, which would move the threshold. So the mean of what
-it moves the calibration images by is taken off again at the output: bias correction (Nagel et al. 2019,
-<https://arxiv.org/abs/1906.04721>, section 4.2), of the last layer alone.
+Rounding moves the logits of all images by something in common, which would move the threshold. So the median of
+what it moves the calibration images by is taken off again, at the output alone. (Nagel et al. 2019,
+<https://arxiv.org/abs/1906.04721>, correct the bias of each channel of each layer, by means. Ranges that leave out
+what is rare cut large logits off, which moves a mean and no image near the threshold.)
 """
 
 import glob
@@ -88,7 +89,7 @@ def save_int8(
         for method, float_layers in _plans(folder, prepared, images, tried):
             target = folder / f"{len(tried)}.onnx"
             _quantize(target, prepared, images, method, float_layers)
-            correction = float(np.mean(exact - _logits(target, images)))
+            correction = float(np.median(exact - _logits(target, images)))
             _correct(target, correction)
             reached = float(accuracy(target))
             attempt = {"method": method, "float_layers": list(float_layers), "correction": correction}

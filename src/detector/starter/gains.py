@@ -94,7 +94,8 @@ def words(found: pd.DataFrame, given: Mapping[str, int]) -> list[str]:
         if shown(name) not in set(fakes["generator"]):
             said.append(
                 f"New generator {name}: nothing can be said. Of {images} image{'s' if images > 1 else ''} none "
-                "could be held out; whether others of it are found now is not known. Give 4 or more, better 30."
+                "could be held out; whether others of it are found now is not known. Give 4 motifs or more, "
+                "better 30."
                 + ("" if images > 1 else " By one image nothing could be chosen: it may not be learned at all.")
             )
     said += [_of_reals(row) for row in new[new["generator"] == REALS].to_dict("records")]

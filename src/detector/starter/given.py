@@ -29,8 +29,6 @@ FEWEST_TESTED = 4  # from so many on a half is held out
 NEAR = 4  # bits by which perceptual hashes of near copies differ, as `audit.near_duplicates`
 OPTIONS = {REAL: "--real", FAKE: "--fake"}
 
-Hashed = tuple[int, int, np.ndarray]  # as `audit.hashes.of_pixels` returns
-
 
 @dataclass(frozen=True)
 class Image:
@@ -50,7 +48,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Given:
-    """All given images, by class; and how many files were copies of others."""
+    """All given images, by class; and how many files were left out as copies or near copies of others."""
 
     images: Sequence[Image]
     copies: int
@@ -82,42 +80,45 @@ def read(fake: Path, real: Path | None, max_pixels: int) -> Given:
 
     A folder below `fake` is a generator; images beside those are of one that is called like `fake` itself. Of each
     generator, and of the real ones, a half is held out to be tested on, where there are at least `FEWEST_TESTED`;
-    a quarter of the rest, of two at least one, is chosen by. Near copies of each other count as one and stay
-    together: the run's audit would leave them out of the later part. Which ones hangs on contents alone. Raises
+    a quarter of the rest, of two at least one, is chosen by. Near copies, of whatever class and generator, are for
+    the same, since the run's audit would leave them out of the later part; all of them are learned from, but only
+    one of each generator is tested or chosen by. Which ones hangs on contents alone. Raises
     `DetectorError` for a folder that is none, lies in the other, is empty or holds too many images, and for images
     that cannot be read.
     """
-    images: list[Image] = []
-    copies = 0
     folders = {FAKE: fake, **({} if real is None else {REAL: real})}
     for label, folder in folders.items():
         check_folder(OPTIONS[label], folder)
     if real is not None and _overlap(fake, real):
         raise DetectorError(f"found {fake} and {real}, one in the other; expected folders beside each other")
-    for label, folder in folders.items():
-        there = _listed(folder, label, max_pixels)
-        unique = {digest: (file, maker) for digest, file, maker, _ in reversed(there)}
-        looks = {digest: hashed for digest, _, _, hashed in there}
-        copies += len(there) - len(unique)
-        makers = sorted({maker for _, maker in unique.values()})
-        share = {
-            digest: split
-            for one in makers
-            for digest, split in _shared_out(
-                {digest: looks[digest] for digest, (_, maker) in unique.items() if maker == one}
-            ).items()
-        }
-        images += [
-            Image(file, digest, label, maker, share[digest]) for digest, (file, maker) in sorted(unique.items())
-        ]
-    both = {image.sha256 for image in images if image.label == REAL}
-    if odd := [str(image.file) for image in images if image.label == FAKE and image.sha256 in both]:
-        raise DetectorError(f"found {odd[0]} among real and fake images alike; take it out of one of the folders")
-    return Given(images, copies)
+    there = {label: _listed(folder, label, max_pixels) for label, folder in folders.items()}
+    unique = {label: {found.sha256: found for found in reversed(files)} for label, files in there.items()}
+    if both := sorted(unique[FAKE].keys() & unique.get(REAL, {})):
+        odd = unique[FAKE][both[0]].file
+        raise DetectorError(f"found {odd} among real and fake images alike; take it out of one of the folders")
+    all_found = [found for label in folders for _, found in sorted(unique[label].items())]
+    split = _shared_out(all_found)
+    images = [
+        Image(found.file, found.sha256, found.label, found.generator, split[found.sha256])
+        for found in all_found
+        if found.sha256 in split
+    ]
+    return Given(images, sum(map(len, there.values())) - len(images))
 
 
-def _listed(folder: Path, label: int, max_pixels: int) -> list[tuple[str, Path, str, Hashed]]:
-    """SHA-256, file, generator and perceptual hashes of each image below a folder, all of which can be decoded."""
+@dataclass(frozen=True)
+class _Found:
+    """An image that can be decoded: file, checksum, what it is, and what `audit.hashes.of_pixels` returns."""
+
+    file: Path
+    sha256: str
+    label: int
+    generator: str
+    hashed: tuple[int, int, np.ndarray]
+
+
+def _listed(folder: Path, label: int, max_pixels: int) -> list[_Found]:
+    """The images of a class below a folder, all of which can be decoded."""
     records = kinds.module("folder").scan(folder, {"label": CLASSES[label]})
     if len(records) > MOST:
         raise DetectorError(
@@ -134,7 +135,7 @@ def _listed(folder: Path, label: int, max_pixels: int) -> list[tuple[str, Path, 
             bad.append(f"{file}: {decoding.reason(error, file)}")
             continue
         maker = (record.generator if inner else own) if label == FAKE else ""
-        found.append((sha256(file), file, maker, hashed))
+        found.append(_Found(file, sha256(file), label, maker, hashed))
     if bad:
         raise DetectorError(
             f"{OPTIONS[label]}: found {len(bad)} of {len(records)} images that cannot be read, expected none "
@@ -143,23 +144,31 @@ def _listed(folder: Path, label: int, max_pixels: int) -> list[tuple[str, Path, 
     return found
 
 
-def _shared_out(images: Mapping[str, Hashed]) -> Mapping[str, str]:
-    """Split of each of so few images, by digest. Near copies count as one; the larger groups are learned."""
-    order = splits.ordered(images, 0)
-    groups: dict[int, list[str]] = {}
-    for digest, group in zip(order, _groups([images[digest] for digest in order]), strict=True):
-        groups.setdefault(group, []).append(digest)
-    members = sorted(groups.values(), key=len)
-    tested = len(members) // 2 if len(members) >= FEWEST_TESTED else 0
-    learned = len(members) - tested
-    valid = max(1, round(learned / 4)) if learned > 1 else 0  # without any, no epoch is the best for being learned
-    names = ["test"] * tested + ["valid"] * valid + ["train"] * (learned - valid)
-    return {digest: name for one, name in zip(members, names, strict=True) for digest in one}
+def _shared_out(images: Sequence[_Found]) -> Mapping[str, str]:
+    """Split of each of so few images, by digest; none of those that count as copies. Larger groups are learned."""
+    group_of = dict(zip((found.sha256 for found in images), _groups(images), strict=True))
+    split_of: dict[int, str] = {}  # of a group
+    split = {}
+    for one in dict.fromkeys((found.label, found.generator) for found in images):
+        groups: dict[int, list[str]] = {}
+        for digest in splits.ordered((f.sha256 for f in images if (f.label, f.generator) == one), 0):
+            groups.setdefault(group_of[digest], []).append(digest)
+        free = sorted((group for group in groups if group not in split_of), key=lambda group: len(groups[group]))
+        tested = len(free) // 2 if len(free) >= FEWEST_TESTED else 0
+        learned = len(free) - tested
+        valid = (
+            max(1, round(learned / 4)) if learned > 1 else 0
+        )  # without any, no epoch is the best for being learned
+        split_of |= zip(free, ["test"] * tested + ["valid"] * valid + ["train"] * (learned - valid), strict=True)
+        for group, digests in groups.items():
+            name = split_of[group]
+            split |= dict.fromkeys(digests if name == "train" else digests[:1], name)
+    return split
 
 
-def _groups(images: Sequence[Hashed]) -> list[int]:
+def _groups(images: Sequence[_Found]) -> list[int]:
     """Number of the group of each image, which holds what pairs of copies and of near copies join."""
-    pixels, phash, thumbnails = zip(*images, strict=True)
+    pixels, phash, thumbnails = zip(*(found.hashed for found in images), strict=True)
     looks = hashes.Hashes(np.array(pixels, np.uint64), np.array(phash, np.uint64), np.array(thumbnails))
     same = np.argwhere(np.triu(looks.pixels[:, None] == looks.pixels, 1))
     first, second = np.concatenate([same, hashes.near_pairs(looks, NEAR)[0]]).T

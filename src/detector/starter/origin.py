@@ -92,7 +92,7 @@ def find(root: Path, bundle: Path, results: Path) -> Origin:
     seen = (
         plain
         if step is None
-        else {name: _packed(pack.parent / step / name, ("bad.csv", run.PACKED)) for name, pack in packs.items()}
+        else {name: _packed(pack.parent / step / name, (run.PACKED,)) for name, pack in packs.items()}
     )
     if identity.fingerprint(manifest, seen) != facts["data_fingerprint"]:
         raise DetectorError(

@@ -1,8 +1,9 @@
-"""Layer-adaptive magnitude pruning (LAMP, Lee et al. 2021, <https://arxiv.org/abs/2010.07611>): empties no layer.
+"""Layer-adaptive magnitude pruning, which spares small layers (LAMP, <https://arxiv.org/abs/2010.07611>).
 
-The score of a weight is its square over the sum of the squares of all weights of its layer that are not smaller,
-itself among them. The `sparsity` share of lowest scores over all layers is dropped, at once. A layer's largest
-weight has a score of one, so it goes last, however small the layer's weights are beside those of others.
+Lee et al. 2021: the score of a weight is its square over the sum of the squares of itself and of all that come
+after it, in ascending order of magnitude, in its layer. The `sparsity` share of lowest scores over all layers is
+dropped, at once. A layer's last weight has a score of one, however small the layer's weights are beside those of
+others: no layer is emptied while as many weights are kept as there are layers, unless it was zero.
 """
 
 from collections.abc import Mapping, Sequence
