@@ -185,7 +185,9 @@ def together(by_generator: Sequence[Mapping[str, Answers]]) -> dict[str, Answers
     """
     found = {}
     for kind in ("new", "old", "real", "beside"):
-        all_of = [one[kind] for one in by_generator]
+        all_of = [one[kind] for one in by_generator if kind in one]
+        if len(all_of) < len(by_generator):
+            continue  # a source without photographs has none beside its fakes
         if kind != "new":
             shown = sorted(set.intersection(*({*one.image} for one in all_of)))
             all_of = [_taken(one, shown) for one in all_of]

@@ -214,6 +214,10 @@ def test_adaptation_to_several_generators_judges_each_by_the_network_that_was_gi
     assert (of["new"].area["before"], of["new"].own["before"]) == (0.25, 0.5), "photographs of another source"
     assert (len(of["real"].image), len(of["beside"].image)) == (8, 4)
     assert not (found.index.get_level_values("part") == "other").any()
+    fakes = [judged({("a", ""): yes * 4, ("b", "one"): no * 4, ("b", "two"): no * 4})] * 3
+    tables = dict(zip(found.index.levels[0], fakes, strict=True))
+    alone = [adaptation.answers([adaptation.Case(1, 0, tables)], name, ("one", "two")) for name in ("one", "two")]
+    assert "beside" not in adaptation.together(alone), "their source has no photographs"
 
 
 def test_images_of_one_group_are_one_draw_in_the_tables_of_several_networks():
