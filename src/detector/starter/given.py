@@ -148,7 +148,7 @@ def _shared_out(images: Sequence[_Found]) -> Mapping[str, str]:
     """Split of each of so few images, by digest; none of those that count as copies. Larger groups are learned."""
     group_of = dict(zip((found.sha256 for found in images), _groups(images), strict=True))
     split_of: dict[int, str] = {}  # of a group
-    split = {}
+    split: dict[str, str] = {}
     for one in dict.fromkeys((found.label, found.generator) for found in images):
         groups: dict[int, list[str]] = {}
         for digest in splits.ordered((f.sha256 for f in images if (f.label, f.generator) == one), 0):
