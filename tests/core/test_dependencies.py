@@ -415,7 +415,7 @@ def test_packing_is_named_by_the_code_that_decodes(monkeypatch, tmp_path):
     given = {}
     monkeypatch.setattr(packing, "pack", lambda *_, **named: given.update(named))
     monkeypatch.setattr(script.parquet, "read", lambda path: pd.DataFrame())
-    names = ("scan", "root", "images", "index", "bad", "state", "workers", "max_bad", "pairs")
+    names = ("scan", "root", "images", "index", "bad", "state", "workers", "max_bad", "pairs", "accepted")
     script.main(argparse.Namespace(how='{"size": 8, "max_pixels": 9}', **dict.fromkeys(names)))
     assert given["key"] == dependencies.key(SCRIPTS / "data/pack.py")
     assert given["meta"]["libraries"]["PIL"] == importlib.metadata.version("pillow")

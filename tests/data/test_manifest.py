@@ -574,17 +574,13 @@ def test_a_folder_of_one_s_own_called_as_photographs_are_in_the_manifest_is_refu
         scan("mine", "folder", tmp_path)
 
 
-def test_a_file_that_cannot_be_packed_in_one_of_the_ways_is_left_out_for_all(scans, tmp_path):
-    """Networks that see error levels have a list of bad files of their own."""
+def test_files_that_cannot_be_packed_are_left_out(scans, tmp_path):
     paths = scans["faces"]["path"].tolist()[:2]
     parquet.write(scans["faces"], tmp_path / "scan.parquet")
-    bad = [tmp_path / "bad.csv", tmp_path / "ela/bad.csv"]
-    for file, path in zip(bad, paths, strict=True):
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(f"path,error\n{path},torn\n")
+    (tmp_path / "bad.csv").write_text("path,error\n" + "".join(f"{path},torn\n" for path in paths))
     arguments = {
         "scans": [("faces", tmp_path / "scan.parquet")],
-        "bad": [("faces", path) for path in bad],
+        "bad": [("faces", tmp_path / "bad.csv")],
         "options": json.dumps({"faces": OPTIONS["faces"]}),
         **{"fractions": STUDY_FRACTIONS, "seed": 0, "hold_out": [], "splits": tmp_path / "splits.parquet"},
     }

@@ -260,7 +260,8 @@ def test_reading_the_logit_and_int8_are_those_of_the_export():
     assert "P(real) = 1 / (1 + exp(−logit / 1.25)), where 1.25 is the temperature" in written
     assert "fits the validation images best (1.5 for `model.int8.onnx`)" in written
     assert "ranges of activations by the method entropy, on training images" in written
-    assert "left in fp32: `fc`. Accuracy on the validation images 75.1 %, in fp32 75.0 %." in written
+    assert "left in fp32: `fc`; what all logits move by is taken off them. Accuracy on the validation" in written
+    assert "images 75.1 %, in fp32 75.0 %." in written
     assert "| trained with | python 3.11.0, torch 2.0 |" in written
     assert "| trained with commit | abc | | exported with commit | – |" in written
     edited = text(facts(export=export("l1-40", trained_dirty=True, git_commit="def", dirty=True)))
