@@ -1,14 +1,17 @@
 """Two finished runs that differ in one setting: how each branch does in both, paired by seed and test image.
 
     python -m benchmarks.two_runs results/cliff results/distilled --csv distilled.csv
+    python -m benchmarks.two_runs results/cliff results/cliff --branches l1-95:lamp-95
 
-For what no table of one run can compare: another image size, another recipe, a teacher. The test images must be
-the same. Intervals at 95 % are over other training runs and other images (`detector.stats.crossed_effects`), or
-with one seed over other images alone.
+For what no table of one run can compare: another image size, another recipe, a teacher; with `--branches`, two
+branches of which neither is the control of the other. The test images must be the same. Intervals at 95 % are over
+other training runs and other images (`detector.stats.crossed_effects`), or with one seed over other images alone.
 """
 
 import argparse
+import itertools
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,15 +39,25 @@ def tested(results: Path) -> dict[tuple[str, str, int], pd.DataFrame]:
     return found
 
 
-def compare(first: Path, second: Path) -> list[dict]:
-    """Rows of the table: one for each network and branch that both have, with the seeds that both have of it."""
+def compare(first: Path, second: Path, branches: Sequence[tuple[str, str]] = ()) -> list[dict]:
+    """Rows of the table: one for each network and branch that both have, with the seeds that both have of it.
+
+    `branches`: pairs, of the first run and of the second, in place of each with itself.
+    """
     sides = [tested(results) for results in (first, second)]
     rows = []
-    for arch, branch in dict.fromkeys(key[:2] for key in sides[0]):
-        seeds = sorted(key[2] for key in sides[0] if key[:2] == (arch, branch) and key in sides[1])
+    archs = dict.fromkeys(arch for arch, _, _ in sides[0])
+    pairs = branches or [(branch, branch) for branch in dict.fromkeys(branch for _, branch, _ in sides[0])]
+    for arch, pair in itertools.product(archs, pairs):
+        found = [
+            {seed for a, branch, seed in side if (a, branch) == (arch, one)}
+            for side, one in zip(sides, pair, strict=True)
+        ]
+        seeds = sorted(set.intersection(*found))
         if not seeds:
             continue
-        tables = [[side[arch, branch, seed] for seed in seeds] for side in sides]
+        branch = " → ".join(dict.fromkeys(pair))
+        tables = [[side[arch, one, seed] for seed in seeds] for side, one in zip(sides, pair, strict=True)]
         for table in tables[0] + tables[1]:
             name = f"{arch}, {branch}"
             require_same_images(tables[0][0], f"{first}, {name}", table, f"{first} or {second}, {name}")
@@ -70,9 +83,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("first", type=Path, help="results of one run")
     parser.add_argument("second", type=Path, help="results of the other, which the differences are of")
+    parser.add_argument("--branches", nargs="+", default=[], metavar="FIRST:SECOND", help="one of each run")
     parser.add_argument("--csv", type=Path, help="to write")
     args = parser.parse_args()
-    rows = compare(args.first, args.second)
+    if odd := [pair for pair in args.branches if pair.count(":") != 1]:
+        parser.error(f"--branches: found {odd[0]}, expected FIRST:SECOND, as l1-95:lamp-95")
+    rows = compare(args.first, args.second, [(*pair.split(":"),) for pair in args.branches])
     if not rows:
         sys.exit(f"{args.first}, {args.second}: found no variant that was tested in both; expected finished runs")
     shown = []

@@ -146,6 +146,8 @@ def test_two_runs_are_compared_by_the_branches_and_seeds_that_both_have(tmp_path
     assert row["difference"] == pytest.approx(0.06)
     assert row["difference_low"] < 0.02, "two trainings alone say little of a third"
     assert row["auc_first"] == pytest.approx((0.80 + 0.88) / 2), "of logits of two values"
+    (row,) = two_runs.compare(tmp_path / "a", tmp_path / "b", [("l1-90", "baseline"), ("l1-40", "l1-80")])
+    assert (row["branch"], row["seeds"], row["difference"]) == ("l1-90 → baseline", 1, 0)
 
 
 def judged(right: dict[tuple[str, str], list[bool]]) -> pd.DataFrame:

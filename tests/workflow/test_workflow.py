@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks import int8_correction
 from detector.cli import clean as cleaning
 from detector.core.errors import DetectorError
 from detector.experiment.config import complete
@@ -127,6 +128,14 @@ def test_it_leaves_what_it_promises(finished):
     assert len(trials) == TINY["search"]["trials"]
     assert list((finished.results / "state").iterdir()) == [], "resume state of finished jobs was left behind"
     assert not list(finished.results.rglob("*.tmp")), "a half-written file was left behind"
+
+
+def test_int8_is_measured_with_the_correction_and_without(finished):
+    """The benchmark's fp32 is that of the tables."""
+    row = int8_correction.row(finished.results / "runs/resnet18/seed0/l1-40", calibration_images=16)
+    table = pd.read_csv(finished.results / "tables/final_accuracy.csv")
+    (there,) = table[(table["branch"] == "l1-40") & (table["testset"] == "combined")].to_dict("records")
+    assert row[:3] == ["`resnet18/l1-40`", str(there["n"]), f"{there['accuracy']:.2%}"]
 
 
 def test_nothing_is_stale_when_it_is_done(finished):

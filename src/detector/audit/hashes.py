@@ -20,6 +20,7 @@ from detector.core.progress import Progress
 
 CHUNK = 1024  # images a job
 BITS = 64
+NEAR = 4  # bits by which hashes of near copies differ where no config says (`audit.near_duplicates`)
 THUMBNAIL = 16  # pixels a side
 FLAT = 2.0  # grey levels: thumbnails of less spread hold no picture, only rounding
 CORRELATION = 0.9  # of two thumbnails from which on they show the same

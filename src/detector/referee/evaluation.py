@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from detector.audit import leaks, shortcuts
-from detector.audit.hashes import Hashes
+from detector.audit.hashes import NEAR, Hashes
 from detector.core.errors import DetectorError
 from detector.core.files import canonical
 from detector.core.labels import CLASSES, REAL
@@ -29,7 +29,6 @@ from detector.referee.scoring import Limits
 
 log = logging.getLogger(__name__)
 OPTIONAL = ("per_date", "robustness")  # tables that not every evaluation has
-NEAR = 4  # bits by which perceptual hashes of near copies differ, as `audit.near_duplicates`
 AUDIT = (*shortcuts.COLUMNS, *shortcuts.SHARES)
 NO_NAME = re.compile(r"[^\w.-]+")  # in the name of a log
 VERDICT = ("check", "verdict", "sentence")

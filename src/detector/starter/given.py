@@ -26,7 +26,6 @@ from detector.starter.folders import check_folder
 LIST = "list.csv"  # of the copies
 MOST = 100  # images of a class; with more, train anew with all
 FEWEST_TESTED = 4  # from so many on a half is held out
-NEAR = 4  # bits by which perceptual hashes of near copies differ, as `audit.near_duplicates`
 OPTIONS = {REAL: "--real", FAKE: "--fake"}
 
 
@@ -156,9 +155,8 @@ def _shared_out(images: Sequence[_Found]) -> Mapping[str, str]:
         free = sorted((group for group in groups if group not in split_of), key=lambda group: len(groups[group]))
         tested = len(free) // 2 if len(free) >= FEWEST_TESTED else 0
         learned = len(free) - tested
-        valid = (
-            max(1, round(learned / 4)) if learned > 1 else 0
-        )  # without any, no epoch is the best for being learned
+        # Of two at least one: without any, no epoch is the best for being learned.
+        valid = max(1, round(learned / 4)) if learned > 1 else 0
         split_of |= zip(free, ["test"] * tested + ["valid"] * valid + ["train"] * (learned - valid), strict=True)
         for group, digests in groups.items():
             name = split_of[group]
@@ -171,7 +169,7 @@ def _groups(images: Sequence[_Found]) -> list[int]:
     pixels, phash, thumbnails = zip(*(found.hashed for found in images), strict=True)
     looks = hashes.Hashes(np.array(pixels, np.uint64), np.array(phash, np.uint64), np.array(thumbnails))
     same = np.argwhere(np.triu(looks.pixels[:, None] == looks.pixels, 1))
-    first, second = np.concatenate([same, hashes.near_pairs(looks, NEAR)[0]]).T
+    first, second = np.concatenate([same, hashes.near_pairs(looks, hashes.NEAR)[0]]).T
     edges = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(len(images),) * 2)
     return connected_components(edges, directed=False)[1].tolist()
 
