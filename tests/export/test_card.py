@@ -15,7 +15,7 @@ from detector.core.errors import DetectorError
 from detector.data import kinds
 from detector.data.records import of_frame
 from detector.experiment.formats import EXPORTED, TRAINED
-from detector.export import card
+from detector.export import card, making, markdown
 from detector.tables.deployment import COLUMNS
 from detector.training.recipe import Recipe
 from tests.support import ROOT
@@ -419,7 +419,7 @@ def test_the_text_is_markdown_that_can_be_read_and_that_no_name_breaks():
     )
     for written in (text(some), text(facts())):
         lines = written.splitlines()
-        assert [line for line in lines if len(line) > card.WIDTH and not line.startswith("|")] == []
+        assert [line for line in lines if len(line) > markdown.WIDTH and not line.startswith("|")] == []
         assert sum(line.startswith("#") for line in lines) == len(re.findall("^#", TEMPLATE, re.MULTILINE))
         assert "\n\n\n" not in written
         assert re.findall(r"{\w+}", written.replace("`{size} # z`", "")) == []
@@ -466,9 +466,9 @@ def test_a_start_its_licence_and_its_pixels_are_said():
 def test_knobs_beside_the_study_s_are_named():
     """Momentum says nothing where Adam trains, and what is as in the study is not repeated."""
     recipe = Recipe("Adam", 1e-4, 16, 9, 3, flip=0.5, seed=3, momentum=0.9)
-    assert card._knobs(asdict(recipe)) == ""
+    assert making._knobs(asdict(recipe)) == ""
     recipe = replace(recipe, optimizer="SGD", weight_decay=0.01, ema=0.999, select="auc")
-    assert card._knobs(asdict(recipe)) == "; momentum: 0.9; weight_decay: 0.01; ema: 0.999"
+    assert making._knobs(asdict(recipe)) == "; momentum: 0.9; weight_decay: 0.01; ema: 0.999"
 
 
 def test_a_teacher_is_named_where_there_was_one():
