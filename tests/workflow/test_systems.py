@@ -147,15 +147,18 @@ def test_a_variant_s_files_are_there_and_it_has_learned(study, images, classifie
 
 def test_a_classifier_s_logit_is_the_mean_of_those_of_its_looks(study, images):
     folder, some = study(SPECTRUM), Looks(4, (SIZE - 4,))
-    once = parquet.read(folder / "predictions/a.parquet")["logit"]
+    once = parquet.read(folder / "predictions/a.parquet")
+    assert tuple(once) == PREDICTION_COLUMNS
     study(SPECTRUM, only=study.predict, looks=some)
     arrays = {name: t.numpy() for name, t in checkpoints.load_weights(folder / "model.safetensors").items()}
     where = devices.plan("cpu", "fp32", 1, SIZE)
     batches = images.batches(images.part("test", "a"), where.torch_device).looking(some)
     expected = classifiers.logits(arrays, features.features(None, batches, where)).reshape(-1, 4).mean(1)
-    found = parquet.read(folder / "predictions/a.parquet")["logit"]
-    assert found.to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
-    assert abs(found - once).max() > 1e-3, "the same would prove nothing"
+    found = parquet.read(folder / "predictions/a.parquet")
+    assert found["logit"].to_numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+    assert abs(found["logit"] - once["logit"]).max() > 1e-3, "the same would prove nothing"
+    assert tuple(found) == (*PREDICTION_COLUMNS, ONE_LOOK)
+    assert found[ONE_LOOK].tolist() == once["logit"].tolist()
 
 
 def test_a_classifier_is_fitted_to_the_looks_that_it_is_asked_about(study, images):
@@ -195,18 +198,21 @@ def timed(monkeypatch):
         latency, "measure", lambda models, *given, **more: seen.append(models) or measure(models, *given, **more)
     )
 
-    def ran(folder, models, how, network=None):
+    def ran(folder, models, how, network=None, looks=None):
         rounds = {"warmup": 1, "rounds": 3, "batch_size": 2}
-        config = {"latency": rounds, "system": how, "size": SIZE, "device": "cpu"}
+        config = {"latency": rounds, "system": how, "size": SIZE, "device": "cpu", "looks": looks}
         given = {"models": models, "network": network, "config": json.dumps(config), "threads": 1}
         file = folder.with_name("latency.csv")
         load_script("inference/latency_system").main(argparse.Namespace(**given, latency=file))
         table = pd.read_csv(file)
-        assert tuple(table) == latency.LATENCY_COLUMNS
+        assert tuple(table) == latency.columns(looks)
         (row,) = table.to_dict("records")
         (judging,) = seen.pop().values()
         assert (row["branch"], row["batch"], row["rounds"], row["threads"]) == ("baseline", 2, 3, 1)
         assert row["latency_ms_p90"] >= row["latency_ms_median"] > 0
+        if looks:
+            assert row["looks"] == looks
+            assert row["looks_ms_p90"] >= row["looks_ms_median"] > row["latency_ms_median"]
         return judging
 
     return ran
@@ -392,11 +398,15 @@ def test_a_mean_is_that_of_networks_which_shared_no_image(tmp_path, images, seen
         saved = parquet.read(folder / f"predictions/{name}.parquet")
         assert saved["logit"].to_numpy() == pytest.approx(np.mean(logits, axis=0), rel=1e-5, abs=1e-6)
         assert saved["path"].tolist() == part["path"].tolist()
+        middle = images.batches(part, where.torch_device)
+        once = np.mean([inference.logits(model, middle, where) for model in alone], axis=0)
+        assert saved[ONE_LOOK].to_numpy() == pytest.approx(once, rel=1e-5, abs=1e-6)
+        assert abs(saved["logit"] - saved[ONE_LOOK]).max() > 1e-5, "the same would prove nothing"
     system = json.loads(given["system"])
     check_perturbed(probed(folder, models, system, given["looks"], perturbations=PERTURBATIONS), folder)
     batches = images.batches(images.part("test", "a"), where.torch_device)
     expected = np.mean([inference.logits(model, batches, where) for model in alone], axis=0)
-    says(timed(folder, models, system), batches, expected)
+    says(timed(folder, models, system, looks=40), batches, expected)
     meta = read_json(folder / "meta.json")
     assert meta["total_parameters"] == 2 * networks.parameter_count(alone[0])
     assert [member["sha256"] for member in meta["members"]] == [sha256(path) for path in models]

@@ -748,8 +748,16 @@ def dated(tmp_path_factory) -> Workspace:
     (study.folder / "data/mine/list.csv").write_text("\n".join(rows))
     data = {"use": ["mine"], "sources": {"mine": {"type": "list", "root": "data/mine", "list": "list.csv"}}}
     edges = [datetime.date(2024, 1, 1)]  # as YAML reads a day without quotes
-    study.configure({**TINY, **LOOKS, "data": data, "protocol": {"kind": "temporal", "edges": edges}})
-    wanted = ("tables/window_matrix.csv", "data/manifest.parquet", f"{BASELINE}/exported/parity.json")
+    own = {"data": data, "protocol": {"kind": "temporal", "edges": edges}}
+    study.configure(
+        {**TINY, **LOOKS, **own, "systems": {"waves": {"features": "spectrum", "classifier": "logistic"}}}
+    )
+    wanted = (
+        "tables/window_matrix.csv",
+        "tables/looks.csv",
+        "data/manifest.parquet",
+        f"{BASELINE}/exported/parity.json",
+    )
     done = study.snakemake(*(f"results/tiny/{path}" for path in wanted))
     assert done.returncode == 0, done.stdout
     return study
@@ -758,6 +766,9 @@ def dated(tmp_path_factory) -> Workspace:
 @pytest.mark.long
 def test_several_looks_are_those_of_the_pipeline_and_of_a_bundle_and_train_nothing(dated):
     """The exported files' logits are torch's (the run ends otherwise), and those of the files are both."""
+    table = pd.read_csv(dated.results / "tables/looks.csv")
+    assert set(table["arch"]) == {"resnet18", "waves"}, "a system too"
+    assert (table[["latency_ms_median", "latency_ms_median_one_look"]] > 0).all(axis=None)
     saved = pd.read_parquet(dated.results / BASELINE / "predictions/mine.parquet")
     assert abs(saved["logit"] - saved["one_look"]).max() > 1e-3, "the same would prove nothing"
     model = Model.open(dated.results / BASELINE / "bundle/model.onnx")
@@ -785,7 +796,9 @@ def test_networks_trained_up_to_a_day_are_tested_on_what_came_later(dated):
     kept = (plain["split"] == "test") | (plain["label"] == 1) | ~late
     pd.testing.assert_frame_equal(own, plain[kept].reset_index(drop=True))
     table = pd.read_csv(study.results / "tables/window_matrix.csv", keep_default_na=False)
-    assert table[["trained_until", "window", "seen"]].to_numpy().tolist() == [
+    assert set(table["arch"]) == {"resnet18", "waves"}
+    rows = table.loc[table["arch"] == "resnet18", ["trained_until", "window", "seen"]]
+    assert rows.to_numpy().tolist() == [
         ["", "before 2024-01-01", "yes"],
         ["", "from 2024-01-01", "yes"],
         ["2024-01-01", "before 2024-01-01", "yes"],

@@ -78,7 +78,7 @@ rule latency:
             "latency",
             size=CONFIG["images"]["size"],
             device=RUNTIME["device"],
-            looks=LOOKS and len(LOOKS.windows(CONFIG["images"]["pack_size"])),
+            looks=LOOKS_COUNT,
         ),
     shell:
         "python {input.script:q}"
@@ -121,6 +121,7 @@ rule latency_system:
             system=CONFIG["systems"][wc.system],
             size=CONFIG["images"]["size"],
             device=RUNTIME["device"],
+            looks=LOOKS_COUNT,
         ),
     shell:
         "python {input.script:q}"

@@ -3,6 +3,8 @@
 # Windows of packed images that trained networks see; None, and no argument, for the middle alone.
 LOOKS = looks(CONFIG["images"])
 LOOKS_RECORD = LOOKS and LOOKS.record()
+# how many windows of an image
+LOOKS_COUNT = LOOKS and len(LOOKS.windows(CONFIG["images"]["pack_size"]))
 TOLD_LOOKS = ["--looks", canonical(LOOKS_RECORD)] if LOOKS else []
 
 

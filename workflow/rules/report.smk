@@ -316,9 +316,9 @@ rule looks:
         predictions=[
             path
             for testset in TESTSETS
-            for path in variants(f"predictions/{testset}.parquet")
+            for path in variants(f"predictions/{testset}.parquet", arch=MEASURED)
         ],
-        latencies=expand(f"{RUN}/latency.csv", arch=ARCHITECTURES, seed=SEEDS),
+        latencies=expand(f"{RUN}/latency.csv", arch=MEASURED, seed=SEEDS),
     output:
         table("looks"),
     log:

@@ -11,7 +11,7 @@ from torch import nn
 
 from detector.core import parquet, progress
 from detector.experiment.variants import VALID
-from detector.imaging import looks
+from detector.imaging.looks import Looks, mean
 from detector.models import networks
 from detector.models.batches import Batches
 from detector.models.dataset import Images
@@ -29,7 +29,7 @@ def logits(model: nn.Module, batches: Batches, plan: Plan, title: str = "") -> n
 
     Always in fp32, whatever precision training used: exported models are compared with these.
     """
-    return looks.mean(outputs(model, batches, plan, title).squeeze(1), batches.looks)
+    return mean(outputs(model, batches, plan, title).squeeze(1), batches.looks)
 
 
 def judge(models: Sequence[nn.Module], plan: Plan) -> Judge:
@@ -67,29 +67,27 @@ def predictions(images: pd.DataFrame, values: np.ndarray, **more: np.ndarray) ->
 
 
 def write(
-    folder: Path,
-    images: Images,
-    who: str,
-    found: Callable[[pd.DataFrame, str], np.ndarray],
-    one_look: Callable[[pd.DataFrame, str], np.ndarray] | None = None,
+    folder: Path, images: Images, who: str, said: Judge, device: torch.device, looks: Looks | None = None
 ) -> None:
     """Write the predictions of a variant: valid.parquet and one file for each source's test images.
 
-    `found`: logits of rows of the manifest, at least one, and the name of their set; `one_look`: the same by the
-    middle alone, for a column `ONE_LOOK`, where `found` is by several looks; `who`: the variant, for errors.
+    `looks`: windows whose mean is the logit, where it is not that of the middle alone, which then has the column
+    `ONE_LOOK`; `who`: the variant, for errors.
 
     Raises `DetectorError` where a logit is no number.
     """
-    ways = {"logit": found, **({ONE_LOOK: one_look} if one_look else {})}
     sets = {VALID: images.part("valid"), **{name: images.part("test", name) for name in images.stores}}
     for name, rows in sets.items():
-        values = {column: np.empty(0, np.float32) for column in ways}
+        values = {column: np.empty(0, np.float32) for column in ("logit", *([ONE_LOOK] if looks else []))}
         if rows.empty:
             logging.warning("%s: no images; its numbers will be empty", name)
         else:
-            values = {column: way(rows, name) for column, way in ways.items()}
+            middle = images.batches(rows, device)
+            values["logit"] = said(middle.looking(looks), rows, name)
+            if looks:
+                values[ONE_LOOK] = said(middle, rows, f"{name}, one look")
         table = predictions(rows, values.pop("logit"), **values)
-        for column in ways:
+        for column in ("logit", *values):
             require_numbers(table, f"{who}, {name}", column)
         parquet.write(table, folder / f"{name}.parquet")
         logging.info("%s: %d images", name, len(rows))

@@ -84,6 +84,11 @@ def _in_turn(model: nn.Module, image_size: int, count: int, together: int, devic
     return passes[count] if len(sizes) == 1 else forward
 
 
+def columns(looks: int | None) -> tuple[str, ...]:
+    """Columns of latency.csv, with `LOOKS_COLUMNS` where images are looked at so often."""
+    return (*LATENCY_COLUMNS, *(LOOKS_COLUMNS if looks else ()))
+
+
 def measure(
     models: Mapping[str, nn.Module],
     image_size: int,
@@ -94,7 +99,7 @@ def measure(
     threads: int,
     looks: int | None = None,
 ) -> list[dict]:
-    """Measure latencies: a row for each network, columns `LATENCY_COLUMNS`; milliseconds per batch, eager fp32.
+    """Measure latencies: a row for each network, with these `columns`; milliseconds per batch, eager fp32.
 
     `looks`: also time so many windows of each image of a batch, for `LOOKS_COLUMNS`: in passes of `TOGETHER`
     pictures, or of a batch where that is more, so that memory does not grow with them.

@@ -24,8 +24,7 @@ def main(args: argparse.Namespace) -> None:
         threads=args.threads,
         looks=settings["looks"],
     )
-    columns = (*latency.LATENCY_COLUMNS, *(latency.LOOKS_COLUMNS if settings["looks"] else ()))
-    tabular.write_table(pd.DataFrame(rows, columns=columns), args.latency)
+    tabular.write_table(pd.DataFrame(rows, columns=latency.columns(settings["looks"])), args.latency)
 
 
 if __name__ == "__main__":

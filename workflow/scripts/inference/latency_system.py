@@ -24,16 +24,23 @@ def main(args: argparse.Namespace) -> None:
     else:
         judging = systems.Classified(*features.fitted(args.models[0], args.network, size))
     rows = latency.measure(
-        {BASELINE: judging}, size, **settings["latency"], device=plan.torch_device, threads=args.threads
+        {BASELINE: judging},
+        size,
+        **settings["latency"],
+        device=plan.torch_device,
+        threads=args.threads,
+        looks=settings["looks"],
     )
-    tabular.write_table(pd.DataFrame(rows, columns=latency.LATENCY_COLUMNS), args.latency)
+    tabular.write_table(pd.DataFrame(rows, columns=latency.columns(settings["looks"])), args.latency)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=Path, nargs="+", required=True, help="the classifier, or each network")
     parser.add_argument("--network", type=Path, help="file of the weights that features are taken from")
-    parser.add_argument("--config", required=True, help="JSON: section latency, system, image size and device")
+    parser.add_argument(
+        "--config", required=True, help="JSON: section latency, system, image size, device and looks"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--latency", type=Path, required=True, help="CSV to write")
     job.run(main, parser)

@@ -4,9 +4,6 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from detector.core import job, provenance
 from detector.core.files import write_json
 from detector.imaging.looks import Looks
@@ -26,16 +23,8 @@ def main(args: argparse.Namespace) -> None:
         weights=weights,
         **json.loads(args.runtime),
     )
-    model = networks.load(args.arch, checkpoints.load_weights(args.model), images.size)
-
-    def found(rows: pd.DataFrame, name: str, looks: Looks | None = args.looks) -> np.ndarray:
-        batches = images.batches(rows, where.torch_device)
-        return inference.logits(model, batches.looking(looks), where, name)
-
-    def once(rows: pd.DataFrame, name: str) -> np.ndarray:
-        return found(rows, f"{name}, one look", None)
-
-    inference.write(args.folder, images, str(args.model), found, once if args.looks else None)
+    judge = inference.judge([networks.load(args.arch, checkpoints.load_weights(args.model), images.size)], where)
+    inference.write(args.folder, images, str(args.model), judge, where.torch_device, args.looks)
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
 
 

@@ -4,9 +4,6 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from detector.core import job, provenance
 from detector.core.files import write_json
 from detector.imaging.looks import Looks
@@ -22,11 +19,7 @@ def main(args: argparse.Namespace) -> None:
         precision="fp32", threads=args.threads, image_size=images.size, **json.loads(args.runtime)
     )
     judge = features.judge(args.model, args.network, images.size, where)
-
-    def found(rows: pd.DataFrame, name: str) -> np.ndarray:
-        return judge(images.batches(rows, where.torch_device).looking(args.looks), rows, name)
-
-    inference.write(args.folder, images, str(args.model), found)
+    inference.write(args.folder, images, str(args.model), judge, where.torch_device, args.looks)
     write_json(args.folder / "provenance.json", {**origin, "plan": where.as_dict()})
 
 

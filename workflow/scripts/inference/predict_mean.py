@@ -4,9 +4,6 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from detector.core import job, parquet, provenance
 from detector.core.files import read_json, sha256, write_json
 from detector.experiment.variants import BASELINE, VALID
@@ -30,11 +27,7 @@ def main(args: argparse.Namespace) -> None:
 
     weights = map(checkpoints.load_weights, args.models)
     judge = inference.judge([networks.load(how["mean_of"], each, images.size) for each in weights], where)
-
-    def found(rows: pd.DataFrame, name: str) -> np.ndarray:
-        return judge(images.batches(rows, where.torch_device).looking(args.looks), rows, name)
-
-    inference.write(args.folder, images, args.name, found)
+    inference.write(args.folder, images, args.name, judge, where.torch_device, args.looks)
     metas = [read_json(path.with_name("meta.json")) for path in args.models]
     members = [
         {"folder": path.parent.name, "sha256": sha256(path), **{key: meta[key] for key in SAID}}
