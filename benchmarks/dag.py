@@ -1,7 +1,7 @@
 """Planning time of Snakemake: the dry-run of a large study, and a run with nothing to do.
 
-    python benchmarks/dag.py            both measurements, some minutes (the second runs the tiny study once)
-    python benchmarks/dag.py --profile  the dry-run once more under cProfile
+    python -m benchmarks.dag            both measurements, some minutes (the second runs the tiny study once)
+    python -m benchmarks.dag --profile  the dry-run once more under cProfile
 
 The large study is 20 seeds x 30 pruned branches and the dense control, one architecture: 620 branches, about 2,000
 jobs, with all their tables and figures. Nothing of it runs. The run with nothing to do is the tiny study of the
@@ -19,10 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(ROOT / "tests")]
-
-from workspace import TINY, Workspace  # noqa: E402
+from tests.support.workspace import TINY, Workspace
 
 SEEDS = 20
 SPARSITIES = {"l1": [n / 100 for n in range(5, 80, 5)], "random": [n / 100 for n in range(5, 80, 5)]}

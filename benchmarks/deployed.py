@@ -76,10 +76,7 @@ def compare(
                 row["times_smaller"] = file(other, TRAINED).stat().st_size / 1e6 / row["file_mb"]
                 if timed := times.get((folder, name)):
                     row |= timed
-                    for column, what in (
-                        ("times_faster_than_eager", TRAINED),
-                        ("times_faster_than_onnx", ONNX[0]),
-                    ):
+                    for column, what in REFERENCES.items():
                         row[column] = times[other, what]["latency_ms_median"] / timed["latency_ms_median"]
                 rows.append(row)
     cpu, flags = machine.cpu()

@@ -1,5 +1,6 @@
 """First run: seconds of `make demo` after the install, in a fresh copy on an otherwise idle machine."""
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -65,4 +66,5 @@ def section(log: str, wall: float) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     main()

@@ -126,7 +126,7 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         ),
         ({"seeds": []}, "seeds: found [], expected at least 1 item"),
         ({"architectures": ["resnet51"]}, "architectures: no network is called 'resnet51'; did you mean resnet"),
-        ({"architectures": ["?"]}, "docs/networks.md says which there are"),
+        ({"architectures": ["?"]}, "or of timm's; docs/networks.md says which there are"),
         (
             {"architectures": [{"name": "resnet18", "preprocess": "ella"}]},
             "architectures: resnet18+ella: no step of preprocessing is called 'ella'; did you mean 'ela'?",
@@ -316,6 +316,14 @@ def test_each_branch_has_a_search_but_matched_controls_or_all_have_one(study):
         (
             {"deploy": {"branches": "l1-40"}},
             '"l1-40", which is none of what it can be: Branches that are exported',
+        ),
+        (
+            {"deploy": {"branches": ["l1-40", "l1-40"]}},
+            'deploy.branches: found ["l1-40", "l1-40"], expected no item twice',
+        ),
+        *(
+            ({"results": bad}, f'results: found "{bad}", expected a path')
+            for bad in ("/", ".", "../", "-x", "a//b")
         ),
         ({"images": {"resize_to": 200}}, "images.resize_to: 200 is below images.size, 224"),
         (

@@ -243,6 +243,7 @@ REFUSED = {
         (400, "malformed"),
     ),
     "no length": (lambda app: send(app, {"a": REAL}, **{"content-length": ""}), (411, "length_required")),
+    "endless length": (lambda app: send(app, {"a": REAL}, **{"content-length": "9" * 5000}), (400, "malformed")),
     "odd length": (lambda app: send(app, {"a": REAL}, **{"content-length": "-5"}), (400, "malformed")),
     "explain": (lambda app: send(app, {"a": REAL}, query=b"explain=please"), (400, "malformed")),
     "slow": (lambda app: send(app, {"a": bytes(90_000)}, pause=0.2), (408, "too_slow")),

@@ -31,6 +31,11 @@ def test_no_other_temperature_has_a_lower_log_loss():
     assert loss(found) <= min(loss(t) for t in np.geomspace(LOWEST, HIGHEST, 200)) + 1e-9
 
 
+@pytest.mark.parametrize(("label", "logit"), [([], []), ([0, 1, 1], [-1.0, np.nan, 2.0])])
+def test_of_nothing_there_is_no_temperature(label, logit):
+    assert np.isnan(temperature(label, logit))
+
+
 def test_it_stays_in_its_bounds():
     label = np.array([0, 1, 0, 1])
     assert temperature(label, np.array([-1.0, 2.0, -3.0, 4.0])) == pytest.approx(LOWEST, rel=0.01)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 from scipy.special import expit
+from scipy.special import logit as logodds
 from scipy.stats import norm
 from sklearn import metrics as reference
 from sklearn.calibration import calibration_curve
@@ -107,6 +108,9 @@ def test_the_interval_repeats():
 def test_no_other_cut_is_better(rows):
     label, logit = arrays(rows)
     found = ranking.best_cut(label, logit)
+    if len(set(logit)) == 1:
+        assert math.isnan(found), "none tells them apart"
+        return
 
     def balanced(cut):
         return reference.balanced_accuracy_score(label == 0, logit < cut)
@@ -148,6 +152,26 @@ def test_honest_probabilities_have_little_calibration_error_and_bold_ones_much()
     label = (rng.random(len(logit)) < expit(logit)).astype(int)
     assert calibration.probabilities(label, logit)["ece"] < 0.01
     assert calibration.probabilities(label, 4 * logit)["ece"] > 0.1
+
+
+def test_images_of_one_logit_are_one_whatever_order_they_are_listed_in():
+    """Scores with one digit, as some detectors give them; one score for all is as wrong as the share differs."""
+    rng = np.random.default_rng(7)
+    chance = rng.uniform(0, 1, 6000).round(1).clip(0.05, 0.95)
+    label, logit = (rng.random(6000) >= chance).astype(int), -logodds(chance)
+    found = []
+    for order in (np.arange(6000), rng.permutation(6000), np.argsort(label, kind="stable"), np.argsort(-label)):
+        diagram = calibration.reliability(label[order], logit[order])
+        found.append((calibration.probabilities(label[order], logit[order])["ece"], *diagram[:2]))
+    for ece, said, share in found:
+        assert ece < 0.02
+        assert ece == pytest.approx(found[0][0])
+        for mine, first in zip((said, share), found[0][1:], strict=True):
+            assert mine == pytest.approx(first)
+    one, same = np.repeat([0, 1], [70, 30]), np.full(100, -logodds(0.7))
+    assert calibration.probabilities(one, same)["ece"] == pytest.approx(0)
+    assert calibration.reliability(one, same)[1] == pytest.approx(0.7)
+    assert calibration.probabilities(one, np.zeros(100))["ece"] == pytest.approx(0.2)
 
 
 def test_a_logit_that_is_certain_and_wrong_costs_its_size():

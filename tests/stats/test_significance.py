@@ -57,6 +57,9 @@ def test_mcnemar_equals_statsmodels(gained, lost):
 @pytest.mark.parametrize("p", [[0.04], [0.01, 0.04, 0.03, 0.005], [0.5, 0.6, 0.9], [0.02, 0.02, 0.02]])
 def test_holm_equals_statsmodels(p):
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    with_none = holm([np.nan, *p, np.nan])
+    assert with_none[1:-1] == pytest.approx(holm(p)), "what was not tested counts for nothing"
+    assert np.isnan(with_none[[0, -1]]).all()
 
 
 @pytest.mark.parametrize(("n", "gained", "lost"), [(400, 0, 0), (400, 5, 9), (1000, 30, 2), (1000, 0, 40)])

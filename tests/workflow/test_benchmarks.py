@@ -1,7 +1,9 @@
 """Every benchmark runs, at a size that takes seconds, and prints its section; the peer prunes as it should."""
 
+import importlib
 import os
 import re
+import runpy
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -48,6 +50,19 @@ def run(name: str, *arguments: object) -> str:
     )
     assert done.returncode == 0, done.stdout
     return done.stdout
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py")))
+def test_each_can_be_asked_what_it_does(name, monkeypatch, capsys):
+    """And so loads what it needs; what only others use has nothing to say."""
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    if "__main__" not in (ROOT / f"benchmarks/{name}.py").read_text():
+        importlib.import_module(f"benchmarks.{name}")
+        return
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    said = capsys.readouterr().out or str(ended.value)
+    assert "usage: " in said or f"benchmarks/{name}.py" in said
 
 
 @pytest.mark.parametrize(

@@ -299,10 +299,11 @@ def test_a_bundle_says_how_many_frames_of_a_video_training_saw(count, expected):
         *(of_frame(f"{n}.mp4", at) for n in range(4) for at in range(count)),
         of_frame("short.mp4", 0),
     ]
-    train = pd.DataFrame({"path": paths, "frame": [np.nan, *[0.25] * (len(paths) - 1)]})
+    train = pd.DataFrame({"source": "a", "path": paths, "frame": [np.nan, *[0.25] * (len(paths) - 1)]})
     frames = samples.load_script("export/export").frames
     assert frames(train) == expected
     assert frames(train.iloc[:1]) == {"frame": 0.5}
+    assert frames(pd.concat([train, train.assign(source="b")])) == expected, "other files of the same names"
 
 
 def test_verdict_and_probability_follow_from_the_logit_and_the_file_s_temperature(made, shipped):

@@ -49,6 +49,26 @@ def test_the_code_of_a_rule_is_that_of_the_script_that_it_runs(rule):
     assert (ROOT / script[1]).is_file()
 
 
+# What a rule says where it tells a setting of `runtime`; the ONNX files are run on the CPU whatever `device` says.
+SAYS = {
+    "device": r"\*\*RUNTIME|RUNTIME\[\"device\"\]|inference\(\w+\)",
+    "precision": r"\*\*RUNTIME",
+    "evaluation_batch": r"\*\*RUNTIME|RUNTIME\[\"evaluation_batch\"\]|inference\(",
+}
+
+
+@pytest.mark.parametrize("page", ["architecture", "configuration"])
+@pytest.mark.parametrize("key", SAYS)
+def test_the_pages_name_all_stages_that_a_setting_of_the_machine_makes_stale(key, page):
+    stages = {rule for rule in RULES if re.search(SAYS[key], part(rule, "params"))}
+    assert {"baseline", "finetune"} < stages
+    stages.add("expert")  # made of `baseline`
+    (row,) = re.findall(
+        rf"^\| `runtime\.{key}` \|(?:.*\|)? ([^|]+) \|$", (ROOT / f"docs/{page}.md").read_text(), re.MULTILINE
+    )
+    assert set(re.findall(r"`(\w+)`", row)) == stages
+
+
 @pytest.mark.parametrize("script", sorted((ROOT / "workflow/scripts").rglob("*.py")), ids=lambda path: path.stem)
 def test_a_script_reads_no_setting_that_it_was_not_told(script):
     """No environment and no config file: what a stage may depend on comes by its command line."""
@@ -312,7 +332,7 @@ def test_a_system_is_asked_about_perturbed_images_by_what_its_predictions_are_of
         assert re.search(r"--models (.*?) +--", command)[1].split() == files
         assert re.findall(r" --network (\S+)", command) == asked[name][len(files) :]
         config, threads = re.search(r"--config '(.*?)' --threads (\d+)", command).groups()
-        expected = {key: json.loads(networks[1])[key] for key in ("latency", "size", "device")}
+        expected = {key: json.loads(networks[1])[key] for key in ("latency", "size", "device", "looks")}
         assert json.loads(config) == {**expected, "system": named[name]}, "as networks are timed"
         assert threads == networks[2]
     told = re.search(r"tables/efficiency.py .* --systems (.*?) --latencies (.*?) --paper", plan)

@@ -108,7 +108,7 @@ def problem(name: str) -> str | None:
     if not _timm():
         return f"{name!r} is none of {', '.join(ours)}; for another network, {extras.missing('timm', 'it')}"
     near = difflib.get_close_matches(name, known(), n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(ours)}, or of timm's"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(ours)}, or of timm's;"
     return f"no network is called {name!r}; {hint} docs/networks.md says which there are"
 
 

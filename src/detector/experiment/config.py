@@ -226,6 +226,8 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
     found = json.dumps(error.instance, default=str)
     found = found if len(found) <= 60 else found[:57] + "…"
     rule, value = error.validator, error.validator_value
+    if rule == "oneOf" and (meant := _meant(error)):
+        return [line for wrong in meant for line in _explain(wrong, schema)]
     if rule == "additionalProperties" and value is False:
         known = list(error.schema.get("properties", {}))
         prefix = "" if where == "(top level)" else where + "."
@@ -262,6 +264,19 @@ def _explain(error: jsonschema.ValidationError, schema: Mapping) -> list[str]:
     if isinstance(error.instance, int) and rule == "enum" and any(":" in str(one) for one in value):
         expected += " (in quotes: YAML reads 4:2:0 as a number, counted in sixties)"
     return [f"{where}: found {found}, {expected}"]
+
+
+def _meant(error: jsonschema.ValidationError) -> list[jsonschema.ValidationError]:
+    """What is wrong by the one of several alternatives that what was found is of the type of; [] where none is."""
+    of: dict[int, list[jsonschema.ValidationError]] = {}
+    for wrong in error.context or ():
+        of.setdefault(wrong.schema_path[0], []).append(wrong)
+    typed = [
+        found
+        for found in of.values()
+        if not any(wrong.validator in ("type", "enum", "const") and not wrong.relative_path for wrong in found)
+    ]
+    return typed[0] if len(typed) == 1 else []
 
 
 def _nested(key: str) -> str:

@@ -16,6 +16,12 @@ def auc(label: np.ndarray, logit: np.ndarray) -> float:
     fakes, reals = int(fake.sum()), int((~fake).sum())
     if not fakes or not reals:
         return float("nan")
-    _, place, counts = np.unique(np.asarray(logit, dtype=np.float64), return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # of equal logits the mean of theirs; halves are exact
-    return float((ranks[~fake].sum() - reals * (reals + 1) / 2) / (fakes * reals))
+    of_reals = ranks(np.asarray(logit, dtype=np.float64))[~fake]
+    return float((of_reals.sum() - reals * (reals + 1) / 2) / (fakes * reals))
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 1 on, float (n,); of equal values the mean of theirs, which is a whole number or a half."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    found: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return found

@@ -20,10 +20,13 @@ def temperature(label: np.ndarray, logit: np.ndarray) -> float:
     """Temperature that scales logits so that probabilities fit the labels best (Guo et al. 2017).
 
     `label` int (n,), 1 = real; `logit` float (n,), above 0 = real, to be divided by the result. Minimises the log
-    loss between 0.05 and 20: without errors the best temperature would be 0. It changes no verdict.
+    loss between 0.05 and 20: without errors the best temperature would be 0. It changes no verdict. NaN where
+    there are no images, or a logit is NaN.
     """
     sign = np.where(np.asarray(label) == 1, 1.0, -1.0)
     margin = sign * np.asarray(logit, dtype=np.float64)
+    if not len(margin) or np.isnan(margin).any():
+        return float("nan")
     found = minimize_scalar(
         lambda power: np.logaddexp(0, -margin / np.exp(power)).mean(),
         bounds=(np.log(LOWEST), np.log(HIGHEST)),
@@ -97,12 +100,22 @@ def reliability(label: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.nd
     fake, logit = np.asarray(label) == FAKE, np.asarray(logit, dtype=np.float64)
     order = np.argsort(logit, kind="stable")
     bins = [part for part in np.array_split(order, BINS) if len(part)]
-    chance = expit(-logit)
+    chance, share = expit(-logit), _shared(logit, fake)
     return (
         np.array([chance[part].mean() for part in bins]),
-        np.array([fake[part].mean() for part in bins]),
+        np.array([share[part].mean() for part in bins]),
         np.array([len(part) for part in bins], dtype=int),
     )
+
+
+def _shared(logit: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values of images, float (n,), in place of each the mean over all images of its logit.
+
+    Which of these come before an edge of bins would hang on the order in which the images are listed.
+    """
+    _, place, counts = np.unique(logit, return_inverse=True, return_counts=True)
+    means: np.ndarray = np.bincount(place, weights=values) / counts
+    return means[place]
 
 
 def probabilities(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
@@ -110,13 +123,14 @@ def probabilities(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
 
     `label` int (n,), 1 = real; `logit` float (n,). Brier 1950; the expected calibration error is the mean distance
     of probability and frequency of fakes over 15 bins with equally many images, by rank of the logit (Naeini et
-    al. 2015; equal mass as in Nixon et al. 2019).
+    al. 2015; equal mass as in Nixon et al. 2019). Where an edge of bins cuts through images of equal logits, both
+    bins have their mean.
     """
     fake, logit = np.asarray(label) == FAKE, np.asarray(logit, dtype=np.float64)
     if not len(logit):
         return dict.fromkeys(("brier", "log_loss", "ece"), float("nan"))
     gap = expit(-logit) - fake
-    bins = np.array_split(gap[np.argsort(logit, kind="stable")], BINS)
+    bins = np.array_split(_shared(logit, gap)[np.argsort(logit, kind="stable")], BINS)
     return {
         "brier": float((gap**2).mean()),
         "log_loss": float(np.logaddexp(0, np.where(fake, logit, -logit)).mean()),

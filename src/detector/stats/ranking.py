@@ -11,7 +11,7 @@ from scipy.special import expit, ndtr
 from scipy.special import logit as logodds
 
 from detector.core.labels import FAKE
-from detector.stats.auc import auc
+from detector.stats.auc import auc, ranks
 
 ROUNDS = 1000  # resamples of a bootstrap
 _CHUNK = 2**15  # numbers of a bootstrap held at a time: what fits into a cache is faster
@@ -104,10 +104,11 @@ def best_cut(label: np.ndarray, logit: np.ndarray) -> float:
     """Logit below which to call an image fake for the best balanced accuracy, halfway between two images.
 
     `label` int (n,), 1 = real; `logit` float (n,). Of equally good ones that closest to 0. Rounded to the six
-    digits that a table shows, so that the written cut gives the written results. NaN where one class is missing.
+    digits that a table shows, so that the written cut gives the written results. NaN where one class is missing or
+    all logits are the same: no cut tells such images apart.
     """
     false, true, values = roc(label, logit)
-    if not false[-1] or not true[-1]:
+    if not false[-1] or not true[-1] or len(values) == 1:
         return float("nan")
     cuts = np.concatenate([[values[0] - 1], (values[1:] + values[:-1]) / 2, [values[-1] + 1]])
     gain = true * false[-1] - false * true[-1]  # whole numbers: ties are exact
@@ -144,14 +145,7 @@ def delong(label: np.ndarray, first: np.ndarray, second: np.ndarray) -> dict[str
 def placements(fake: np.ndarray, logit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Share of real images that score below each fake, and of fakes above each real one; ties one half."""
     score = -np.asarray(logit, dtype=np.float64)
-    among_all, among_fakes, among_reals = map(_ranks, (score, score[fake], score[~fake]))
+    among_all, among_fakes, among_reals = map(ranks, (score, score[fake], score[~fake]))
     of_fakes: np.ndarray = (among_all[fake] - among_fakes) / (~fake).sum()
     of_reals: np.ndarray = 1 - (among_all[~fake] - among_reals) / fake.sum()
     return of_fakes, of_reals
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1 on; of equal values the mean of theirs."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    ranks: np.ndarray = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return ranks

@@ -69,12 +69,13 @@ def images_needed(n: int, gained: int, lost: int, margin: float) -> float:
 def holm(p: Sequence[float]) -> np.ndarray:
     """P-values adjusted for several tests (Holm 1979), float (k,), in the order given.
 
-    One wrong rejection among all tests then stays as rare as the level.
+    One wrong rejection among all tests then stays as rare as the level. NaN is no test: it stays, and counts for
+    nothing.
     """
-    values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values)
-    adjusted = np.empty_like(values)
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1)))
+    adjusted = np.array(p, dtype=np.float64)
+    tests = np.flatnonzero(~np.isnan(adjusted))
+    order = tests[np.argsort(adjusted[tests])]
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(adjusted[order] * np.arange(len(order), 0, -1)))
     return adjusted
 
 

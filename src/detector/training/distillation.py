@@ -10,7 +10,6 @@ T² keeps the size of the second gradient, which falls with T², beside that of 
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import nn
@@ -20,7 +19,7 @@ from detector.core import progress
 from detector.imaging.normalisation import Normalisation
 from detector.models.batches import Batches, affine
 from detector.models.devices import Plan
-from detector.models.networks import Passes, evaluation_batch
+from detector.models.networks import Passes
 from detector.training import distributed
 from detector.training.recipe import Recipe
 
@@ -91,13 +90,9 @@ class Teacher:
     def _judged(self, train: Batches, recipe: Recipe, plan: Plan, title: str) -> torch.Tensor:
         """Logits of all images as they are and mirrored, float32 (2, count); each process computes its part."""
         team = distributed.team()
-        share = plan.memory // (team.size if plan.device == "cpu" else 1)
-        batch = evaluation_batch(self._model, train.size, replace(plan, memory=share))
         table = torch.zeros((2, len(train)), device=plan.torch_device)
-        starts = range(team.rank * batch, len(train), team.size * batch)
-        batches = train.evaluate(batch, rank=team.rank, ranks=team.size)
         with progress.bar(len(train), f"{title} teacher", shown=team.rank == 0) as bar:
-            for start, (images, labels) in zip(starts, batches, strict=True):
+            for start, images, labels in distributed.own_part(self._model, train, plan):
                 stop = start + len(labels)
                 if recipe.flip < 1:
                     table[0, start:stop] = self._see(images)

@@ -10,8 +10,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 import torch.distributed as dist
@@ -21,6 +21,8 @@ from torch.nn.parallel import DistributedDataParallel
 from detector.core import signals
 from detector.core.errors import DetectorError
 from detector.models import gpus, networks
+from detector.models.batches import Batches
+from detector.models.devices import Plan
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +50,21 @@ class Team:
         if self.size > 1:
             for tensor in tensors:
                 dist.all_reduce(tensor)
+
+
+def own_part(model: nn.Module, images: Batches, plan: Plan) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+    """Batches of this process's part of all images, for passes that learn nothing: (first image, images, labels).
+
+    As `Batches.evaluate` gives them. Processes on one CPU share the memory that the plan allows.
+    """
+    found = team()
+    share = plan.memory // (found.size if plan.device == "cpu" else 1)
+    batch = networks.evaluation_batch(model, images.size, replace(plan, memory=share))
+    starts = range(found.rank * batch, len(images), found.size * batch)
+    for start, (seen, labels) in zip(
+        starts, images.evaluate(batch, rank=found.rank, ranks=found.size), strict=True
+    ):
+        yield start, seen, labels
 
 
 def launch(processes: int, command: Sequence[str] = tuple(sys.argv)) -> bool:

@@ -17,7 +17,7 @@ from detector.core.errors import DetectorError, DivergedError
 from detector.core.labels import CLASSES, FAKE, REAL
 from detector.models.batches import Batches
 from detector.models.devices import Plan
-from detector.models.networks import Passes, evaluation_batch, head, prunable, prunable_layers
+from detector.models.networks import Passes, head, prunable, prunable_layers
 from detector.pruning import masks as pruning
 from detector.stats import decisions
 from detector.stats.auc import auc
@@ -451,11 +451,8 @@ def _evaluate(
     loss_sum = torch.zeros((), device=plan.torch_device)
     # Logits; those of images of other processes are 0 until they are summed.
     found = torch.zeros(len(valid), device=plan.torch_device)
-    share = plan.memory // (team.size if plan.device == "cpu" else 1)
-    passes, batch = Passes(model), evaluation_batch(model, valid.size, replace(plan, memory=share))
-    starts = range(team.rank * batch, len(valid), team.size * batch)
-    batches = valid.evaluate(batch, rank=team.rank, ranks=team.size)
-    for start, (images, labels) in zip(starts, batches, strict=True):
+    passes = Passes(model)
+    for start, images, labels in distributed.own_part(model, valid, plan):
         with plan.autocast():
             logits = passes(images).squeeze(1).float()
         loss_sum += binary_cross_entropy_with_logits(logits, labels, reduction="sum")

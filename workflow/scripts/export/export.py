@@ -125,7 +125,8 @@ def frames(train: pd.DataFrame) -> dict[str, float]:
 
     Where it saw several of one, also how many, `frames`: the most.
     """
-    video = train["path"].map(file_of)
+    # Names of files are a source's own: two sources may have the same.
+    video = train["source"] + "/" + train["path"].map(file_of)
     if (count := int(video.value_counts().max())) > 1:
         return {"frame": 0.5, "frames": count}
     positions = train["frame"].dropna()
