@@ -289,7 +289,7 @@ def test_nobody_is_told_to_delete_what_is_theirs(pictures, tmp_path, name):
     model = pictures / name if (pictures / name).exists() else tmp_path / name
     done = ask(pictures / "000.png", "--model", model, cwd=tmp_path)
     assert done.returncode == 2
-    assert "make it again: snakemake" in done.stderr
+    assert "found a file that is not .onnx, expected a bundle or an ONNX file in one" in done.stderr
     assert not re.search("delete|remove", done.stderr.replace(str(tmp_path), ""), re.IGNORECASE)
 
 
@@ -528,6 +528,7 @@ def test_the_doctor_survives_whatever_it_finds(project, monkeypatch, tmp_path):
     assert "Next" in doctor.text(root=project)
     (project / "config.yaml").write_text("data: {use: [x]}")
     assert "the configuration has 1 error" in doctor.text(root=project)
+    assert "make a bundle" not in doctor.text(root=project), "with what?"
     monkeypatch.setattr(doctor.machine, "cpu_flags", lambda: 1 / 0)
     assert "could not look: ZeroDivisionError" in doctor.text(root=project)
 

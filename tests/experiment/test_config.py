@@ -665,6 +665,29 @@ def test_what_is_said_on_the_command_line_is_what_it_would_be_in_a_file(study, e
     assert config.complete(merge(study, given), SCHEMA, given) == config.complete(merge(study, expected), SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "found a twice, in lines 1 and 3; write it once"),
+        ("a: {b: 1,\n c: 2, b: 3}\n", "found b twice, in lines 1 and 2"),
+        ("a: [1\nb: 2\n", "it cannot be read as YAML: .*line 2"),
+        ("# no more\n", "found nothing in it, expected keys and values"),
+        ("- a\n", "found list in it, expected keys and values"),
+    ],
+)
+def test_a_file_that_says_no_configuration_is_named(tmp_path, text, expected):
+    file = tmp_path / "mine.yaml"
+    file.write_text(text)
+    with pytest.raises(DetectorError, match=re.compile(f"{file}: {expected}", re.DOTALL)):
+        config.read(file)
+
+
+def test_of_maps_that_share_an_anchor_each_may_say_it_otherwise(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text("a: &one {x: 1, y: 2}\nb: {<<: *one, x: 3}\nc: {x: 1}\n")
+    assert config.read(file) == {"a": {"x": 1, "y": 2}, "b": {"x": 3, "y": 2}, "c": {"x": 1}}
+
+
 def test_text_stays_text_where_it_was_written_so(study):
     """In a file `epochs: "2"` is a mistake, also beside something that was said on the command line."""
     with pytest.raises(DetectorError, match='train.epochs: found "2", expected integer'):

@@ -123,6 +123,23 @@ def test_the_answers_are_those_of_the_pipeline(precision, most, fast, made):
         assert answer.error == ""
 
 
+def test_an_image_that_is_enlarged_as_none_was_in_training_is_unsure(made, tmp_path):
+    model = dataclasses.replace(Model.open(made / "bundle"), band=None, shortest=40)
+    for side, unsure in ((1, True), (39, True), (40, False), (200, False)):
+        samples.write_picture(tmp_path / f"{side}.png", 1, (2 * side, side))
+        answer = model.judge(tmp_path / f"{side}.png", fast=True)
+        assert (answer.verdict == "unsure") == unsure, side
+        said = f"its {2 * side} × {side} pixels are enlarged to {model.preprocessing.size}"
+        assert (said in answer.why) == unsure
+    large = dataclasses.replace(model, shortest=1000)
+    edge = large.preprocessing.size
+    for side, unsure in ((edge - 1, True), (edge, False)):
+        samples.write_picture(tmp_path / f"{side}.png", 1, (2 * side, side))
+        assert (large.judge(tmp_path / f"{side}.png", fast=True).verdict == "unsure") == unsure, "enlarged or not"
+    unknown = dataclasses.replace(model, shortest=0)
+    assert unknown.judge(tmp_path / "1.png", fast=True).verdict != "unsure"
+
+
 def test_the_bytes_of_a_file_are_judged_like_the_file(made):
     model = Model.open(made / "bundle")
     for path in sorted((made / "pictures").rglob("*.png")):
@@ -438,6 +455,9 @@ def test_a_bundle_in_a_folder_whose_name_is_no_text_is_refused_for_that(bundle, 
 
 def test_what_is_no_bundle_is_refused_with_what_to_do(bundle, tmp_path):
     with pytest.raises(DetectorError, match=r"model\.onnx: found no such file, expected a bundle"):
+        Model.open(tmp_path)
+    (tmp_path / "bundle").mkdir()
+    with pytest.raises(DetectorError, match=f"did you mean {tmp_path}/bundle"):
         Model.open(tmp_path)
     (tmp_path / "model.onnx").write_text("no model")
     with pytest.raises(DetectorError, match="not a model that ONNX Runtime can load"):

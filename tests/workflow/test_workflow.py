@@ -675,6 +675,13 @@ def test_a_wrong_config_is_one_readable_error(finished):
     assert done.returncode != 0
     assert "train.epoch: unknown key; did you mean 'epochs'?" in done.stdout
     assert "Traceback" not in done.stdout
+    twice = finished.folder / "twice.yaml"
+    twice.write_text("train: {epochs: 3}\nseeds: [0]\ntrain: {patience: 2}\n")
+    done = finished.snakemake("--dry-run", "--configfile", "configs/tiny.yaml", str(twice), config="")
+    twice.unlink()
+    assert done.returncode != 0
+    assert f"{twice}: found train twice, in lines 1 and 3; write it once" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_sections_can_be_said_on_the_command_line(tmp_path):

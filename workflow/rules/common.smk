@@ -42,6 +42,7 @@ from detector.experiment.config import (
     preprocessing,
     used_sources,
 )
+from detector.experiment.config import read as read_config
 from detector.experiment.formats import EXPORTED, FILES, INT8, exported
 from detector.experiment.recipes import degradations, pareto, recipe, space
 from detector.experiment.variants import SHARED
@@ -60,6 +61,9 @@ os.environ.update(
 
 ROOT = Path(workflow.basedir)
 try:
+    # Snakemake, which has read them, takes the last of two values of a key.
+    for file in (ROOT / "config.yaml", *workflow.config_settings.configfiles):
+        read_config(Path(file))
     CONFIG = complete(
         config,
         SCHEMA,

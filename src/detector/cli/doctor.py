@@ -41,7 +41,7 @@ OLD = "never unsure for a close call"
 def text(overlays: Sequence[Path] = (), root: Path = Path()) -> str:
     """Report on the project's folder `root`, with these overlays on its config.yaml."""
     steps: list[str] = []
-    parts = [("Versions", _versions), ("Machine", _machine)]
+    parts, wrong = [("Versions", _versions), ("Machine", _machine)], ""
     try:
         config = config_of(root, overlays)
     except (DetectorError, OSError, ValueError, yaml.YAMLError) as error:
@@ -58,7 +58,8 @@ def text(overlays: Sequence[Path] = (), root: Path = Path()) -> str:
     else:
         parts.append(("Data", lambda: _data(config, root, steps)))
         results = root / config["results"]
-    parts.append((f"Bundles below {results}", lambda: _bundles(results, steps)))
+    # A run of a config that is wrong, or not there, would be another one than was asked for.
+    parts.append((f"Bundles below {results}", lambda: _bundles(results, [] if wrong else steps)))
     lines = []
     for title, look in parts:
         lines += [title, *_indented(_safely(look)), ""]

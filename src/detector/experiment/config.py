@@ -78,19 +78,39 @@ def config_of(root: Path, overlays: Sequence[Path | Mapping]) -> dict:
     """
     config: dict = {}
     for overlay in (root / "config.yaml", *overlays):
-        _merge(config, overlay if isinstance(overlay, Mapping) else _read(overlay))
+        _merge(config, overlay if isinstance(overlay, Mapping) else read(overlay))
     return complete(config)
 
 
-def _read(file: Path) -> Mapping:
+class _Loader(yaml.SafeLoader):
+    """YAML in which no key stands twice in a map: of two values, others take the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        first: dict[str, int] = {}
+        for key, _ in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in first and key.tag != "tag:yaml.org,2002:merge":
+                raise DetectorError(f"found {name} twice, in lines {first[name]} and {line}; write it once")
+            first[name] = line
+        return super().construct_mapping(node, deep)
+
+
+def read(file: Path) -> Mapping:
+    """Contents of a file of the configuration.
+
+    Raises `DetectorError` where it is missing, is no YAML, holds no map, or a key twice.
+    """
     if not file.is_file():
         raise DetectorError(f"{file}: found no such file, expected a configuration")
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+        found = yaml.load(file.read_text(encoding="utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DetectorError(f"{file}: it cannot be read as YAML: {error}") from None
+    except DetectorError as error:
+        raise DetectorError(f"{file}: {error}") from None
     if not isinstance(found, Mapping):
-        raise DetectorError(f"{file}: found {type(found).__name__} in it, expected keys and values")
+        what = "nothing" if found is None else type(found).__name__
+        raise DetectorError(f"{file}: found {what} in it, expected keys and values")
     return found
 
 

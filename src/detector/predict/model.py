@@ -54,6 +54,7 @@ class Model:
     preprocessing: Preprocessing
     frame: float  # which frame of a video, where it is one: 0 = first, 1 = last
     frames: int  # of a video, spread evenly over it; its logit is their mean
+    shortest: int  # side in pixels of all that training saw; 0 in a bundle from before that was noted
     threads: int
     facts: Mapping[str, str]  # all that the file says of itself
     session: onnxruntime.InferenceSession
@@ -80,9 +81,13 @@ class Model:
         if whole := path.is_dir():
             path = path / (file or FILES["onnx-fp32"])
         if not path.is_file():
+            below = Path(bundle) / "bundle"
+            hint = f"did you mean {below}?" if below.is_dir() else "see what there is with `detector doctor`"
+            raise DetectorError(f"{path}: found no such file, expected a bundle or an ONNX file in one; {hint}")
+        if path.suffix != ".onnx":
             raise DetectorError(
-                f"{path}: found no such file, expected a bundle or an ONNX file in one; "
-                "see what there is with `detector doctor`"
+                f"{path}: found a file that is not .onnx, expected a bundle or an ONNX file in one; the other "
+                "files of a bundle are to keep or send, not to judge by"
             )
         check(path, whole)
         threads = threads or cores()
@@ -98,6 +103,7 @@ class Model:
                 preprocessing=_way(path, json.loads(facts["preprocessing"]), source),
                 frame=float(facts.get("frame", FRAME)),
                 frames=frames or int(facts.get("frames", 1)),
+                shortest=int(facts.get("shortest_side", 0)),
                 threads=threads,
                 facts=facts,
                 session=session,
@@ -237,13 +243,23 @@ class Model:
     def _views(self, item: Item, fast: bool, explain: bool) -> "_Seen":
         """What is seen of an item, which is decoded once."""
         how, digest = self.preprocessing, self._hash(item)
-        parts, middles = [], []
+        parts, middles, small = [], [], ""
         for image in self._images(item):
+            small = self._small(image)
             copies = [image] if fast else [image, *(change(image) for change in verdicts.CHANGES.values())]
             parts.append(np.stack([how.views(copy, digest) for copy in copies]))
             if explain:
                 middles.append(parts[-1][0, 0] if how.looks is None else how.apply(image, digest))
-        return _Seen(np.concatenate(parts, axis=1), middles[len(middles) // 2] if explain else None)
+        return _Seen(np.concatenate(parts, axis=1), middles[len(middles) // 2] if explain else None, small)
+
+    def _small(self, image: Image.Image) -> str:
+        """Why an image has too few pixels: it is enlarged as no training image was. "" where it has enough."""
+        if min(image.size) >= min(self.preprocessing.size, self.shortest):
+            return ""
+        return (
+            f"its {' × '.join(map(str, image.size))} pixels are enlarged to {self.preprocessing.size}, and the "
+            f"smallest image that it learned from has {self.shortest} on its shorter side"
+        )
 
     def _try_views(self, item: Item, fast: bool, explain: bool) -> "_Seen | str":
         """As `_views`; or what is wrong with the item."""
@@ -265,21 +281,21 @@ class Model:
                 continue
             views = seen.views.shape[1]
             own = looks.mean(found[at : at + len(seen.pictures)], views).tolist()
-            answers.append(self._answer(name, own, views // self.looks, seen.middle))
+            answers.append(self._answer(name, own, views // self.looks, seen))
             at += len(seen.pictures)
         return answers
 
-    def _answer(self, name: str, logits: list[float], frames: int, middle: np.ndarray | None) -> Answer:
+    def _answer(self, name: str, logits: list[float], frames: int, seen: "_Seen") -> Answer:
         """`logits`: of the item, and of its changed copies if any; `frames`: that they are means of."""
         logit, *changed = logits
         if not all(map(math.isfinite, logits)):
             return Answer(name, None, None, None, error="the model gives no number for it")
-        verdict, why = verdicts.decide(logit, changed, self.band)
+        verdict, why = verdicts.decide(logit, changed, self.band, seen.small)
         map_ = None
-        if middle is not None:
+        if seen.middle is not None:
             from detector.predict import explanation  # imported here: it needs onnx, which takes a while
 
-            map_ = explanation.overlay(self, middle, logit)
+            map_ = explanation.overlay(self, seen.middle, logit)
         return Answer(
             *(name, verdict, self.probability_fake(logit), logit, why),
             frames=frames if frames > 1 else None,
@@ -293,6 +309,7 @@ class _Seen:
 
     views: np.ndarray  # uint8 (copies, n, size, size, 3), itself first: n looks at each copy
     middle: np.ndarray | None  # uint8 (size, size, 3), where it is to be explained: of frames and looks the middle
+    small: str  # why it has too few pixels; "" where it has enough
 
     @property
     def pictures(self) -> np.ndarray:

@@ -72,15 +72,18 @@ class Band:
         )
 
 
-def decide(logit: float, changed: Sequence[float], band: Band | None) -> tuple[Verdict, str]:
+def decide(logit: float, changed: Sequence[float], band: Band | None, small: str = "") -> tuple[Verdict, str]:
     """Decide the verdict on an image; also the reason of an unsure one, else "".
 
-    `logit`: of the image; `changed`: of its copies in the order of `CHANGES`, empty where none was made.
+    `logit`: of the image; `changed`: of its copies in the order of `CHANGES`, empty where none was made; `small`:
+    why it has too few pixels to be judged, "" where it has enough.
     """
     verdict = Verdict.REAL if decisions.real(logit) else Verdict.FAKE
     turned = [
         how for how, other in zip(CHANGES, changed, strict=False) if decisions.real(other) != decisions.real(logit)
     ]
+    if small:
+        return Verdict.UNSURE, f"{small}; rather {verdict}"
     if band is not None and band.fake < logit < band.real:
         return Verdict.UNSURE, f"too close a call; rather {verdict}"
     if turned:

@@ -60,6 +60,7 @@ def main(args: argparse.Namespace) -> None:
         "temperature": scale,
         "band": calibration.band(label, logit, settings["sure_error"]),
         **frames(images.part("train")),
+        "shortest_side": int(images.part("train")[["width", "height"]].min(axis=None)),
         "trained_at": meta["git_commit"],
         "trained_dirty": meta.get("dirty"),  # None: trained before this was noted
         "data_fingerprint": meta["data_fingerprint"],
