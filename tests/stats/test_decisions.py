@@ -16,7 +16,7 @@ from detector.experiment.formats import KEY, LATENCY_COLUMNS, TRAINED
 from detector.experiment.variants import Variant
 from detector.figures import confusion, reliability, roc
 from detector.models import inference
-from detector.predict.model import Model
+from detector.predict.model import Model, _Seen
 from detector.stats import classification, predictions
 from detector.stats.decisions import doubt, real
 from detector.tables import (
@@ -166,7 +166,7 @@ def test_a_logit_of_zero_is_called_real_by_all():
     model = Model.__new__(Model)
     object.__setattr__(model, "band", None)
     object.__setattr__(model, "temperature", 1.0)
-    assert model._answer("x", [0.0, -0.0], 1, None).verdict == "real"
+    assert model._answer("x", [0.0, -0.0], 1, _Seen(np.empty(0), None, "")).verdict == "real"
 
 
 def decisions(path: Path) -> list[str]:
