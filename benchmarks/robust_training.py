@@ -43,9 +43,13 @@ def paired(plain: dict[str, pd.DataFrame], robust: dict[str, pd.DataFrame], name
 
 
 def compare(plain: dict[str, pd.DataFrame], robust: dict[str, pd.DataFrame]) -> list[dict]:
-    """Rows of the table: one for the images as they are, one for each perturbation."""
-    if set(plain) != set(robust) or not plain:
-        sys.exit(f"the runs differ: {', '.join(plain) or 'none'} against {', '.join(robust) or 'none'}")
+    """Rows of the table, of the runs that both have: one for the images as they are, one for each perturbation."""
+    both = [run for run in plain if run in robust]
+    if not both:
+        sys.exit(f"no run is in both: {', '.join(plain) or 'none'} against {', '.join(robust) or 'none'}")
+    for run in set(plain) ^ set(robust):
+        print(f"{run}: left out, it is in one alone", file=sys.stderr)
+    plain, robust = ({run: side[run] for run in both} for side in (plain, robust))
     for run in plain:
         require_same_images(plain[run], f"{run}, plain", robust[run], f"{run}, degraded")
     names = [name for name in next(iter(plain.values())).columns if name not in NOT_PERTURBATIONS]

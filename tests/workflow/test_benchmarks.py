@@ -129,9 +129,11 @@ def test_what_training_on_degraded_images_recovers_is_a_share_of_what_was_lost(t
             folder.mkdir(parents=True)
             other = rows.assign(branch="l1-40", **{name: -rows[name] for name in columns})
             parquet.write(pd.concat([rows, other], ignore_index=True), folder / "perturbed.parquet")
-    clean, shrunk = robust_training.compare(
-        *(robust_training.of_runs(tmp_path / name, "baseline") for name in right)
-    )
+    first, second = (robust_training.of_runs(tmp_path / name, "baseline") for name in right)
+    clean, shrunk = robust_training.compare({"a system": first["resnet18/seed0"], **first}, second)
+    assert clean["seeds"] == 2, "what one has alone does not count"
+    with pytest.raises(SystemExit, match="no run is in both"):
+        robust_training.compare(first, {})
     assert clean["difference"] == pytest.approx(-0.02)
     assert np.isnan(clean["recovered_share"])
     assert shrunk["lost_without"] == pytest.approx(0.30)

@@ -290,6 +290,8 @@ def test_temperature_and_band_are_of_videos_where_several_frames_of_each_are_ima
     assert facts["band"]["fake"]["called"] == facts["band"]["real"]["called"] == 1
     assert facts["valid_accuracy"] == facts["int8"]["valid_accuracy"] == 1
     assert Model.open(tmp_path).frames == 1, "training saw one frame of each video"
+    sides = table.loc[table["split"] == "train", ["width", "height"]]
+    assert Model.open(tmp_path).shortest == sides.min(axis=None) > 0
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, {"frame": 0.25}), (3, {"frame": 0.5, "frames": 3})])
