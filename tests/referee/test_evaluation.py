@@ -179,6 +179,59 @@ def test_dates_of_a_list_are_years_or_months_of_one_year(data, tmp_path, dates, 
     assert not (out / "tables/per_date.csv").exists(), "not that of the run before"
 
 
+def test_images_of_a_group_count_as_one_draw(data, tmp_path):
+    """Images that a list has three times over, and says so, are no more evidence than once."""
+    models = [
+        "python:mine:level,threshold=0.27",
+        "python:mine:fine,threshold=0.27",
+        "python:mine:dim,threshold=0.2",
+    ]
+    with open(tmp_path / "mine.py", "a") as file:
+        file.write("def dim(path): return level(path) * (0.7 if path[-5] in '135' else 1)\n")
+        file.write("def fine(path): return level(path) + (0.1 if path[-5] in '024' else 0)\n")
+    lines = ["path,label,generator,group"]
+    for copy in range(3):
+        for folder in ("real", "fake/a", "fake/b"):
+            for number in range(12):
+                new = data / folder / f"{copy}-{number:02d}.png"
+                Image.open(data / folder / f"{number:02d}.png").save(new)
+                lines.append(f"{folder}/{new.name},{folder[:4]},{folder[5:]},{folder}-{number}")
+    out = {}
+    for name, kept in (("copies", 36 * 3), ("once", 36)):
+        chosen = [line if name == "copies" else line.rpartition(",")[0] for line in lines[: kept + 1]]
+        (data / f"{name}.csv").write_text("\n".join(chosen))
+        out[name] = tmp_path / name
+        assert evaluate(str(data / f"{name}.csv"), models, out=out[name], perturb=["noise=90"]) == 0
+    for table, columns in {
+        "metrics": {"grouped": "accuracy", "auc_grouped": "auc"},
+        "per_generator": {"grouped": "accuracy", "auc_grouped": "auc"},
+        "comparisons": {"grouped": "accuracy", "auc_grouped": "auc"},
+        "robustness": {"grouped": "accuracy", "auc_grouped": "auc", "auc_change_grouped": "auc_change"},
+    }.items():
+        found, single = ([row for row in rows(out[name], table) if row["threshold"] == "own"] for name in out)
+        for row, alone in zip(found, single, strict=True):
+            for grouped, plain in columns.items():
+                assert not alone[f"{grouped}_low"], "no groups, no interval by them"
+                if row[f"{grouped}_low"]:
+                    by_groups, by_images, once = (
+                        float(of[f"{key}_high"]) - float(of[f"{key}_low"])
+                        for of, key in ((row, grouped), (row, plain), (alone, plain))
+                    )
+                    assert by_groups > by_images, (table, grouped)
+                    if table != "robustness":  # each copy has noise of its own
+                        assert 0.75 * once < by_groups < 1.6 * once, (table, grouped, by_groups, once)
+    copied, once = ([r for r in rows(out[name], "comparisons") if r["threshold"] == "own"] for name in out)
+    for row, alone in zip(copied, once, strict=True):
+        assert float(row["p_accuracy_grouped"]) == pytest.approx(float(alone["p_mcnemar"]), abs=1e-5)
+        assert float(row["p_mcnemar"]) < float(row["p_accuracy_grouped"]), "copies are taken for evidence"
+        assert float(row["p_delong"]) < float(row["p_auc_grouped"])
+    page = (out["copies"] / "report.html").read_text()
+    assert "of 36 groups, each one draw" in page
+    worst = min(rows(out["copies"], "metrics"), key=lambda row: float(row["auc"]))
+    assert f"{float(worst['auc_grouped_low']):.3f} to {float(worst['auc_grouped_high']):.3f}" in page
+    assert "groups, each one draw" not in (out["once"] / "report.html").read_text()
+
+
 def test_nobody_is_asked_twice(data, tmp_path):
     asked, out = tmp_path / "asked", tmp_path / "out"
     evaluate(str(data), ["python:mine:level"], out=out)

@@ -2,6 +2,7 @@
 wrong no more often than they say, also where models rarely differ, and a verdict says what both tests say."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -12,8 +13,8 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from detector.stats import significance
-from detector.stats.intervals import paired_interval
-from detector.stats.significance import equivalence, holm, images_needed, mcnemar, verdict
+from detector.stats.intervals import independent, paired_interval, paired_interval_grouped
+from detector.stats.significance import equivalence, holm, images_needed, mcnemar, mcnemar_grouped, verdict
 
 
 def test_a_worked_example():
@@ -175,3 +176,59 @@ def test_as_many_images_as_are_needed_show_equivalence_in_four_of_five_cases(sha
 )
 def test_verdicts(difference, p_different, p_equivalent, enough, expected):
     assert verdict(difference, p_different, p_equivalent, enough) == expected
+
+
+def brute(change: np.ndarray, group: np.ndarray) -> float:
+    """The p of flips of whole groups by trying all of them."""
+    sums = np.bincount(group, change)
+    flips = np.array(list(product((-1, 1), repeat=len(sums))))
+    return float(np.mean(np.abs(flips @ sums) >= abs(sums.sum())))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_flips_of_groups_are_all_of_them(seed):
+    rng = np.random.default_rng(seed)
+    first, second, group = rng.random(30) < 0.5, rng.random(30) < 0.75, np.arange(30) % 9
+    expected = brute(second.astype(int) - first.astype(int), group)
+    assert mcnemar_grouped(first, second, group) == pytest.approx(expected, abs=1e-12)
+    assert mcnemar_grouped(second, first, group * 7 + 3) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(("n", "more"), [(1, 1), (6, 1), (40, 0.8), (3000, 0.52), (50000, 0.7)])
+def test_groups_of_one_image_are_mcnemar_s(n, more):
+    rng = np.random.default_rng(n)
+    first, second = rng.random(n) < 0.5, rng.random(n) < more
+    expected = mcnemar(int((second & ~first).sum()), int((first & ~second).sum()))
+    assert mcnemar_grouped(first, second, np.arange(n)) == pytest.approx(expected, abs=1e-10)
+
+
+def test_images_of_a_group_that_turn_together_are_one_draw():
+    """Twenty videos of ten frames, as many right by either network: flips keep the level, images do not."""
+    rng = np.random.default_rng(5)
+    group, rejected, rounds = np.repeat(np.arange(20), 10), np.zeros(2), 400
+    for _ in range(rounds):
+        turned = rng.choice((-1, 0, 1), 20, p=(0.3, 0.4, 0.3))[group]
+        first, second = turned <= 0, turned >= 0
+        alone = mcnemar(int((second & ~first).sum()), int((first & ~second).sum()))
+        rejected += [mcnemar_grouped(first, second, group) < 0.05, alone < 0.05]
+        low, high = paired_interval_grouped(first, second, group)
+        assert (low > 0 or high < 0) <= (alone < 0.05)
+    by_groups, by_images = rejected / rounds
+    assert by_groups <= 0.06
+    assert by_images > 0.3
+    assert mcnemar_grouped(first, second, np.zeros(200, int)) == 1.0, "one group says nothing"
+
+
+def test_images_that_belong_together_are_not_called_equivalent_too_often():
+    """Groups of five that turn together; what a network loses is just the margin, in truth."""
+    rng, margin, rounds = np.random.default_rng(6), 0.02, 400
+    group, called = np.repeat(np.arange(1000), 5), np.zeros(2)
+    for _ in range(rounds):
+        change = rng.choice((-1, 0, 1), 1000, p=(0.06, 0.90, 0.04))[group]
+        count = independent(change, group)
+        for at, n in enumerate((count, len(group))):
+            gained, lost = (n * float((change == sign).mean()) for sign in (1, -1))
+            called[at] += equivalence(n, gained, lost, margin) < 0.05
+    by_groups, by_images = called / rounds
+    assert by_groups <= 0.07
+    assert by_images > 0.15

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from detector.stats.intervals import paired_interval
-from detector.stats.transfer import EVERYTHING, Images, Part, matrix, mean_of_parts
+from detector.stats.intervals import mean_of_parts, paired_interval
+from detector.stats.transfer import EVERYTHING, Images, Part, matrix
 
 ROUNDS = 400
 

@@ -44,6 +44,25 @@ def test_metrics(predictions, tmp_path):
     assert made[["accuracy", "recall", "brier", "ece", "temperature"]].notna().all(axis=None)
 
 
+def test_intervals_by_groups_are_there_where_groups_are_known(predictions, tmp_path):
+    """Each image four times over, and known to be: the intervals of the images as they were."""
+
+    def copied(table):
+        return pd.concat([table.assign(group=table["path"], path=str(at) + table["path"]) for at in range(4)])
+
+    four = {v: {name: copied(table) for name, table in sets.items()} for v, sets in predictions.items()}
+    once, grouped = (written(metrics.metrics(p), metrics.columns(), tmp_path) for p in (predictions, four))
+    assert (grouped["groups"] == once["n"]).all()
+    for end in ("low", "high"):
+        for name, plain in (("grouped", "accuracy"), ("auc_grouped", "auc")):
+            assert once[f"{name}_{end}"].isna().all()
+            assert grouped[f"{name}_{end}"].tolist() == pytest.approx(
+                once[f"{plain}_{end}"].tolist(), abs=0.01, nan_ok=True
+            )
+    half = grouped["grouped_high"] - grouped["grouped_low"], grouped["accuracy_high"] - grouped["accuracy_low"]
+    assert (half[0] > 1.8 * half[1]).all(), "not those of four times as many images"
+
+
 def test_temperature_scaling_is_that_of_the_validation_images():
     """Logits three times as bold as they should be: scaled, they cost less."""
     rng = np.random.default_rng(0)

@@ -4,8 +4,9 @@ import pandas as pd
 import pytest
 
 from detector.experiment.variants import Variant
+from detector.stats.groups import apart
 from detector.stats.intervals import wilson
-from detector.tables.per_generator import COLUMNS, apart, per_generator
+from detector.tables.per_generator import COLUMNS, per_generator
 from tests.support.tables import images, written
 
 

@@ -125,3 +125,36 @@ def test_a_set_without_images_is_undecided_and_empty(nothing, tmp_path):
     got = written(significance(nothing, 0.01), COLUMNS, tmp_path)
     assert (got["verdict"] == "undecided: n too small").all()
     assert got[["accuracy", "difference", "mcnemar_p", "equivalence_p_holm", "n_needed"]].isna().all(axis=None)
+
+
+def test_images_of_a_group_are_no_more_evidence_than_one(predictions, tmp_path):
+    """Each image four times over, and known to be: about the rows of the images as they were, and no firmer."""
+
+    def copied(table):
+        return pd.concat([table.assign(group=table["path"], path=str(at) + table["path"]) for at in range(4)])
+
+    four = {v: {name: copied(table) for name, table in sets.items()} for v, sets in predictions.items()}
+    blind = {v: {name: table.assign(group="") for name, table in sets.items()} for v, sets in four.items()}
+    once, grouped, single = (
+        written(significance(given, 0.03), COLUMNS, tmp_path).set_index(["testset", "reference", "branch"])
+        for given in (predictions, four, blind)
+    )
+    assert (grouped["groups"] == once["n"]).all()
+    assert (grouped["n"] == 4 * once["n"]).all()
+    assert grouped["mcnemar_p"].tolist() == pytest.approx(once["mcnemar_p"].tolist(), rel=1e-4)
+    assert grouped["equivalence_p"].tolist() == pytest.approx(once["equivalence_p"].tolist(), abs=0.03)
+    assert grouped["n_independent"].tolist() == pytest.approx(once["n"].tolist(), rel=0.05)
+    for end in ("low", "high"):
+        assert grouped[f"grouped_{end}"].tolist() == pytest.approx(once[f"difference_{end}"].tolist(), abs=0.004)
+    assert grouped["verdict"].tolist() == once["verdict"].tolist()
+    assert (single["verdict"] != once["verdict"]).any(), "copies are taken for evidence"
+    for name in ("groups", "n_independent", "grouped_low", "grouped_high"):
+        assert once[name].isna().all(), "no groups are known"
+
+
+def test_of_one_group_nothing_is_shown(predictions):
+    one = {v: {name: table.assign(group="a") for name, table in sets.items()} for v, sets in predictions.items()}
+    for row in significance(one, 0.5):
+        if row["testset"] != "combined":  # groups of two sources have nothing in common
+            assert row["verdict"] == "undecided: n too small"
+            assert row["mcnemar_p"] == 1

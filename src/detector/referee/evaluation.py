@@ -24,7 +24,7 @@ from detector.imaging.perturbations import CLEAN, Steps
 from detector.referee import contenders, inspection, perturbed, remarks, report, results, scoring
 from detector.referee.contenders import Contender
 from detector.referee.images import Data
-from detector.referee.results import CALIBRATION, OWN, TEST, Judged
+from detector.referee.judged import CALIBRATION, OWN, TEST, Judged, folds, judge, parts
 from detector.referee.scoring import Limits
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ def evaluate(
     ]
     images = images[fine].reset_index(drop=True)
     hashes = Hashes(hashes.pixels[fine], hashes.phash[fine], hashes.thumbnails[fine])
-    images["part"] = results.parts(images, calibrate)
+    images["part"] = parts(images, calibrate)
     log.info("%s: %d images, %d of them cannot be read", data.name, len(fine), len(bad))
     variants: dict[str, Steps] = {CLEAN: (), **(perturb or {})}
     judged: dict[str, dict[str, Judged]] = {}
@@ -139,7 +139,7 @@ def _ask(
             scores = scoring.score(
                 asker, pairs, located, files[-1], f"{contender.name}{f', {name}' * bool(steps)}"
             )
-            found[name] = results.judged(contender, images, scores)
+            found[name] = judge(contender, images, scores)
         asker.close()
     except DetectorError:
         for file in files:
@@ -203,7 +203,7 @@ def _audit(images: pd.DataFrame, hashes: Hashes, name: str) -> tuple[list[dict],
     if across := int((found["split"] != found["of_split"]).sum()):
         parts.append(f"{across} are in an earlier split too")
     verdict = "leak" if len(found) else "clean" if whole else "unknown"
-    rows = shortcuts.crossed(table, {name: images}, results.folds(images), name)
+    rows = shortcuts.crossed(table, {name: images}, folds(images), name)
     verdicts = [{"check": "duplicates", "verdict": verdict, "sentence": f"{name}: {'; '.join(parts)}"}]
     return pairs.to_dict("records"), rows, [*verdicts, *shortcuts.verdicts(rows)]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from detector.core.labels import CLASSES, FAKE, REAL
-from detector.referee.results import CALIBRATED, CALIBRATION, TEST, Judged
+from detector.referee.judged import CALIBRATED, CALIBRATION, TEST, Judged
 from detector.stats.calibration import HIGHEST, at_highest, at_lowest
 
 OTHER = {REAL: FAKE, FAKE: REAL}

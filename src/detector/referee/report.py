@@ -11,7 +11,8 @@ import pandas as pd
 
 from detector.core.files import write_text
 from detector.core.labels import FAKE, REAL
-from detector.referee.results import CALIBRATED, EVERY, OWN, SCORED
+from detector.referee.judged import CALIBRATED, EVERY, OWN, SCORED
+from detector.stats.groups import apart, known
 
 TEMPLATE = Path(__file__).with_name("templates") / "report.html"
 SHOWN = 50  # rows of errors
@@ -21,6 +22,7 @@ FAILED = (
     "images looks better there than it is. “Failed as wrong” is on all images, with the worst score for "
     "those: compare models by that, and look at the reasons below.</p>"
 )
+GROUPED = {"accuracy": "grouped", "auc": "auc_grouped"}  # what columns of intervals by groups begin with
 NAMES = {OWN: "own", CALIBRATED: "chosen"}
 
 
@@ -40,6 +42,8 @@ def write(
     counts = {word: int((images["label"] == label).sum()) for word, label in (("real", REAL), ("fake", FAKE))}
     chosen = int((images["part"] == "calibration").sum())
     text = f"{counts['real']:,} real and {counts['fake']:,} fake images"
+    if known(images["group"]):
+        text += f" of {apart(images['group']).max() + 1:,} groups, each one draw in all intervals and tests"
     text += (
         f"; thresholds were chosen on {chosen:,} of them, and all else was measured on the others"
         if chosen
@@ -73,8 +77,11 @@ def _number(value: object, digits: int = 3, sign: str = "") -> str:
 
 
 def _interval(row: Mapping, key: str, sign: str = "") -> str:
-    shown = _number(row.get(key), sign=sign)
-    low, high = row.get(f"{key}_low", math.nan), row.get(f"{key}_high", math.nan)
+    """A number, or with `sign` the difference of two, with its interval: by groups where these are known."""
+    name, value = (GROUPED[key], f"{key}_difference") if sign else (GROUPED[key], key)
+    name = name if f"{name}_low" in row else key
+    shown = _number(row.get(value), sign=sign)
+    low, high = row.get(f"{name}_low", math.nan), row.get(f"{name}_high", math.nan)
     if math.isnan(low):
         return shown
     return f"{shown} <small>{_number(low, sign=sign)} to {_number(high, sign=sign)}</small>"
@@ -175,24 +182,25 @@ def _pairs(rows: Sequence[Mapping]) -> str:
     cells = [
         (
             html.escape(f"{row['second']} against {row['first']}"),
-            _difference(row, "auc"),
-            _p(row.get("p_delong_holm")),
-            *(cell for at in (row, other) for cell in (_difference(at, "accuracy"), _p(at.get("p_mcnemar_holm")))),
+            _interval(row, "auc", "+"),
+            _p(row, "p_auc_grouped_holm", "p_delong_holm"),
+            *(cell for at in (row, other) for cell in _calls(at)),
             f"{row['n']:,}" + (f"<small>{row['left_out']:,} left out</small>" if row["left_out"] else ""),
         )
         for row, other in zip(own, chosen, strict=True)
     ]
     calls = [f"{word}{NAMES[at]} threshold" for at in (OWN, CALIBRATED) for word in ("accuracy, ", "p, ")]
-    return _table(("models", "AUC", "p (DeLong)", *calls, "images"), cells)
+    return _table(("models", "AUC", "p, AUC", *calls, "images"), cells)
 
 
-def _difference(row: Mapping, key: str) -> str:
-    bounds = {f"d_{end}": row.get(f"{key}_{end}", math.nan) for end in ("low", "high")}
-    return _interval({"d": row.get(f"{key}_difference"), **bounds}, "d", "+")
+def _calls(row: Mapping) -> tuple[str, str]:
+    return _interval(row, "accuracy", "+"), _p(row, "p_accuracy_grouped_holm", "p_mcnemar_holm")
 
 
-def _p(value: float | None) -> str:
-    if value is None or math.isnan(value):
+def _p(row: Mapping, *names: str) -> str:
+    """The p of the first of these columns that there is."""
+    value = next((row[name] for name in names if name in row), math.nan)
+    if math.isnan(value):
         return "–"
     return "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
 

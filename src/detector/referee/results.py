@@ -2,36 +2,32 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit as logodds
 
 from detector.core.labels import CLASSES, REAL
-from detector.data import splits
-from detector.referee.contenders import COMMAND, SCORES, Contender
-from detector.referee.scoring import Score
-from detector.stats import decisions, metric_modules
+from detector.referee.contenders import COMMAND, SCORES
+from detector.referee.judged import CALIBRATED, EVERY, OWN, SCORED, TEST, Judged, counted
+from detector.stats import areas, decisions, metric_modules
 from detector.stats.auc import auc
-from detector.stats.calibration import at_lowest, probabilities, temperature
+from detector.stats.calibration import probabilities
 from detector.stats.classification import POSITIVE, measure
-from detector.stats.intervals import paired_interval
-from detector.stats.ranking import auc_interval, best_cut, delong, ranking
-from detector.stats.significance import holm, mcnemar
-from detector.tables.per_generator import ALL, REALS, apart, share_right, shown
+from detector.stats.groups import apart, known
+from detector.stats.intervals import paired_interval, paired_interval_grouped
+from detector.stats.ranking import auc_interval, delong, ranking
+from detector.stats.significance import holm, mcnemar, mcnemar_grouped
+from detector.tables.per_generator import ALL, REALS, share_right, shown
 
-CALIBRATION, TEST = "calibration", "test"  # parts
-OWN, CALIBRATED = "own", CALIBRATION  # thresholds: stated with the model, chosen on the calibration part
-SCORED, EVERY = "scored", "all"  # images that count: those with a score, or all, a failure being a wrong call
-FOLDS = 5
+_GROUPS = ("groups", "grouped_low", "grouped_high")  # of an accuracy, or a difference of two
+_AREA = ("auc", "auc_low", "auc_high", "auc_grouped_low", "auc_grouped_high")
 RANKING = (
-    *("auc", "auc_low", "auc_high", "average_precision", "eer", "tpr_at_1_percent_fpr"),
+    *(*_AREA, "average_precision", "eer", "tpr_at_1_percent_fpr"),
     *("brier", "brier_scaled", "log_loss", "log_loss_scaled", "ece", "ece_scaled", "temperature"),
 )
 AT_CUT = (
-    *("accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "precision", "recall", "f1"),
+    *("accuracy", "accuracy_low", "accuracy_high", *_GROUPS, "balanced_accuracy", "precision", "recall", "f1"),
     *("tp", "fp", "tn", "fn"),
 )
 METRICS = (
@@ -40,160 +36,27 @@ METRICS = (
 )
 PER_GENERATOR = (
     *("model", "threshold", "images", "generator", "n", "failed", "accuracy", "accuracy_low", "accuracy_high"),
-    *("groups", "grouped_low", "grouped_high", "auc", "auc_low", "auc_high"),
+    *(*_GROUPS, *_AREA),
 )
 _SHARE = ("n", "n_real", "n_fake", "failed", "accuracy", "accuracy_low", "accuracy_high")
 PER_GROUP = ("model", "threshold", "images", "group", *_SHARE)
-PER_DATE = ("model", "threshold", "images", "date", *_SHARE, "auc", "auc_low", "auc_high")
+PER_DATE = ("model", "threshold", "images", "date", *_SHARE, *_GROUPS, *_AREA)
 COMPARISONS = (
-    *(
-        "first",
-        "second",
-        "images",
-        "n",
-        "left_out",
-        "auc_first",
-        "auc_second",
-        "auc_difference",
-        "auc_low",
-        "auc_high",
-    ),
-    *("p_delong", "p_delong_holm", "threshold", "only_first_right", "only_second_right"),
+    *("first", "second", "images", "n", "left_out", "groups", "auc_first", "auc_second"),
+    *("auc_difference", "auc_low", "auc_high", "p_delong", "p_delong_holm"),
+    *("auc_grouped_low", "auc_grouped_high", "p_auc_grouped", "p_auc_grouped_holm"),
+    *("threshold", "only_first_right", "only_second_right"),
     *("accuracy_difference", "accuracy_low", "accuracy_high", "p_mcnemar", "p_mcnemar_holm"),
+    *("grouped_low", "grouped_high", "p_accuracy_grouped", "p_accuracy_grouped_holm"),
 )
 COST = ("model", "images", "ms_per_image", "ms_median", "files", "megabytes")
 ERRORS = ("model", "perturbation", "path", "reason")
 ROBUSTNESS = (
-    *("model", "perturbation", "n", "failed", "auc", "auc_low", "auc_high"),
+    *("model", "perturbation", "n", "failed", *_AREA),
     *("auc_change", "auc_change_low", "auc_change_high", "p_delong", "p_delong_holm"),
-    *("threshold", "accuracy", "accuracy_low", "accuracy_high"),
+    *("auc_change_grouped_low", "auc_change_grouped_high", "p_auc_grouped", "p_auc_grouped_holm"),
+    *("threshold", "accuracy", "accuracy_low", "accuracy_high", *_GROUPS),
 )
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Scores of one contender on all images, in their order; NaN where there is none."""
-
-    contender: Contender
-    score: np.ndarray  # float64 (n,)
-    seconds: np.ndarray
-    error: list[str]
-    cuts: Mapping[str, float]  # by threshold; NaN where there is none
-    temperature: float  # NaN where scores are no probabilities or there is no calibration part
-
-    @property
-    def name(self) -> str:
-        """Its name in tables."""
-        return self.contender.name
-
-    @property
-    def scored(self) -> np.ndarray:
-        """Which images have a score, bool (n,)."""
-        return np.isfinite(self.score)
-
-    @property
-    def failed(self) -> np.ndarray:
-        """Which images it gave no score for, bool (n,); also where failures were given the worst score."""
-        return np.array([bool(error) for error in self.error], dtype=bool)
-
-    @property
-    def are_probabilities(self) -> bool:
-        """Whether all scores can be read as probabilities of a fake."""
-        found = self.score[self.scored]
-        return len(found) > 0 and bool((found >= 0).all() and (found <= 1).all())
-
-    @property
-    def scales(self) -> bool:
-        """Whether the calibration part gave a temperature of use: one without an error gives none."""
-        return not math.isnan(self.temperature) and not at_lowest(self.temperature)
-
-    def logits(self, cut: float) -> np.ndarray:
-        """Scores as this project's logits: below 0 where they are above the cut, which means fake."""
-        return cut - self.score
-
-    @property
-    def odds(self) -> np.ndarray:
-        """Scores that are probabilities as logits: log odds of real. 0 and 1 are taken as next to them."""
-        tiny = np.finfo(np.float64).eps
-        return -logodds(np.clip(self.score, tiny, 1 - tiny))
-
-
-def judged(contender: Contender, images: pd.DataFrame, scores: Mapping[str, Score]) -> Judged:
-    """Bring scores by path into the order of `images`, and fit on the calibration part what is fitted there."""
-    none = Score(None, math.nan, "not asked")
-    rows = [scores.get(path, none) for path in images["path"]]
-    score = np.array([math.nan if row.score is None else row.score for row in rows])
-    plain = Judged(
-        contender, score, np.array([row.seconds for row in rows]), [row.error for row in rows], {}, math.nan
-    )
-    own = math.nan if contender.threshold is None else contender.threshold
-    part = plain.scored & (images["part"] == CALIBRATION).to_numpy()
-    label = images["label"].to_numpy()[part]
-    scale, cut = math.nan, math.nan
-    if len(np.unique(label)) == 2:
-        # Of equally good cuts the nearest to 0: here, to the contender's own threshold, or to where it may be.
-        middle = own if not math.isnan(own) else 0.5 if plain.are_probabilities else float(np.median(score[part]))
-        cut = middle - best_cut(label, middle - score[part])
-        if plain.are_probabilities:
-            scale = temperature(label, plain.odds[part])
-    return Judged(contender, score, plain.seconds, plain.error, {OWN: own, CALIBRATED: cut}, scale)
-
-
-def worst_for_failed(model: Judged, label: np.ndarray) -> Judged:
-    """The same with the worst score of all where it failed: a fake below every real image, and the reverse."""
-    worst = np.where(label == REAL, 1.0, -1.0) * np.finfo(np.float64).max
-    return replace(model, score=np.where(model.failed, worst, model.score))
-
-
-def counted(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[tuple[str, Sequence[Judged]]]:
-    """Ways to count images without a score: left out, and, where any model failed on a test image, as wrong calls.
-
-    Who fails on hard images alone is flattered by the first, and who fails for another reason (a format that it
-    does not read) is blamed by the second, so both are told, of each model.
-    """
-    yield SCORED, found
-    if any(model.failed[(images["part"] == TEST).to_numpy()].any() for model in found):
-        label = images["label"].to_numpy()
-        yield EVERY, [worst_for_failed(model, label) for model in found]
-
-
-def components(images: pd.DataFrame) -> np.ndarray:
-    """Number the sets of images that must not be torn apart, int (n,): a group, or equal pixels."""
-    same = "=" + images["pixels"].map("{:016x}".format)
-    return apart(images["group"].where(images["group"] == "", images["group"] + "|") + same)
-
-
-def _strata(images: pd.DataFrame, number: np.ndarray) -> tuple[list[str], list[tuple]]:
-    """For each component its first path and what it is of."""
-    table = images[["path", "label", "generator"]].assign(number=number).sort_values("path")
-    first = table.groupby("number").first()
-    mixed = table.groupby("number")["label"].nunique() > 1
-    strata = [
-        ("mixed",) if both else (label, generator)
-        for label, generator, both in zip(first["label"], first["generator"], mixed, strict=True)
-    ]
-    return first["path"].tolist(), strata
-
-
-def parts(images: pd.DataFrame, share: float, seed: int = 0) -> list[str]:
-    """Part of each image, `calibration` or `test`: a share of the components of each class and generator."""
-    if not share:
-        return [TEST] * len(images)
-    number = components(images)
-    keys, strata = _strata(images, number)
-    names = splits.stratified(strata, keys, (0.0, share, 1 - share), seed)
-    return [CALIBRATION if names[keys[at]] == "valid" else TEST for at in number]
-
-
-def folds(images: pd.DataFrame, seed: int = 0) -> np.ndarray:
-    """Fold of each image, int (n,), 0 to FOLDS - 1: components of each class and generator in turn."""
-    number = components(images)
-    keys, strata = _strata(images, number)
-    of: dict[str, int] = {}
-    for stratum in set(strata):
-        members = [key for key, own in zip(keys, strata, strict=True) if own == stratum]
-        of |= {key: place % FOLDS for place, key in enumerate(splits.ordered(members, seed))}
-    return np.array([of[keys[at]] for at in number])
 
 
 def metrics(found: Sequence[Judged], images: pd.DataFrame, unreadable: int = 0) -> Iterator[dict]:
@@ -201,7 +64,7 @@ def metrics(found: Sequence[Judged], images: pd.DataFrame, unreadable: int = 0) 
 
     `unreadable`: images that no model was asked about.
     """
-    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    test, label, group = _tested(images)
     for way, models in counted(found, images):
         for model in models:
             kept = test & model.scored
@@ -209,7 +72,7 @@ def metrics(found: Sequence[Judged], images: pd.DataFrame, unreadable: int = 0) 
             same: dict = {"model": model.name, "images": way, "n": len(own)}
             same |= {"failed": int((test & model.failed).sum()), "unreadable": unreadable, "positive": POSITIVE}
             same |= {f"n_{word}": int((own == kind).sum()) for kind, word in CLASSES.items()}
-            same |= {"auc": auc(own, -model.score[kept]), **ranking(own, -model.score[kept])}
+            same |= {**_area(own, -model.score[kept], _of(group, kept)), **ranking(own, -model.score[kept])}
             if model.are_probabilities:
                 same |= probabilities(own, model.odds[kept])
                 if model.scales:
@@ -220,13 +83,15 @@ def metrics(found: Sequence[Judged], images: pd.DataFrame, unreadable: int = 0) 
                 row = {**same, "threshold": threshold}
                 if not math.isnan(cut):
                     logit = model.logits(cut)[kept]
+                    if len(own):
+                        row |= share_right(decisions.right(own, logit), images["group"][kept])
                     row |= {"cut": repr(float(cut)), **measure(own, logit), **metric_modules.measure(own, logit)}
                 yield row
 
 
 def per_generator(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
     """Rows of per_generator.csv: right calls on all, real images and each generator's; areas."""
-    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    test, label, group = _tested(images)
     real, maker = label == REAL, images["generator"].to_numpy()
     kinds = [(ALL, np.ones(len(images), bool)), (REALS, real)]
     kinds += [(shown(name), ~real & (maker == name)) for name in sorted(set(maker[~real]))]
@@ -239,7 +104,7 @@ def per_generator(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dic
                 against = test & model.scored & (chosen | real) if kind != REALS else kept
                 same: dict = {"model": model.name, "images": way, "generator": kind}
                 same |= {"n": int(kept.sum()), "failed": int((test & model.failed & chosen).sum())}
-                same |= _area(label[against], -model.score[against])
+                same |= _area(label[against], -model.score[against], _of(group, against))
                 for threshold, cut in model.cuts.items():
                     row = {**same, "threshold": threshold}
                     if not math.isnan(cut) and kept.any():
@@ -248,9 +113,23 @@ def per_generator(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dic
                     yield row
 
 
-def _area(label: np.ndarray, logit: np.ndarray) -> dict[str, float]:
+def _tested(images: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Which images are tests, bool (n,), the labels, and the numbers of groups, int (n,), where one is known."""
+    group = apart(images["group"]) if known(images["group"]) else None
+    return (images["part"] == TEST).to_numpy(), images["label"].to_numpy(), group
+
+
+def _of(group: np.ndarray | None, kept: np.ndarray) -> np.ndarray | None:
+    return None if group is None else group[kept]
+
+
+def _area(label: np.ndarray, logit: np.ndarray, group: np.ndarray | None) -> dict[str, float]:
+    """Columns `_AREA`; those by groups only where groups are known."""
     low, high = auc_interval(label, logit)
-    return {"auc": auc(label, logit), "auc_low": low, "auc_high": high}
+    row = {"auc": auc(label, logit), "auc_low": low, "auc_high": high}
+    if group is not None:
+        row["auc_grouped_low"], row["auc_grouped_high"] = areas.area(label, logit, group)[1:]
+    return row
 
 
 def per_group(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
@@ -260,7 +139,8 @@ def per_group(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
         for model in models:
             for threshold, cut in model.cuts.items():
                 if not math.isnan(cut):
-                    yield from _shares(model, images, places, way, threshold)
+                    for row in _shares(model, images.assign(group=""), places, way, threshold):
+                        yield {"group": row.pop("place"), **row}
 
 
 def per_date(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
@@ -270,18 +150,18 @@ def per_date(found: Sequence[Judged], images: pd.DataFrame) -> Iterator[dict]:
     """
     years = images["date"].str[:4]
     period = years if len(set(years) - {""}) > 1 else images["date"].str[:7]
-    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    test, label, group = _tested(images)
     places = _places(period.map(lambda name: [name]))
     for way, models in counted(found, images):
         for model in models:
-            areas = {}
+            found_areas = {}
             for name, at in places.items():
                 kept = at[(test & model.scored)[at]]
-                areas[name] = _area(label[kept], -model.score[kept])
+                found_areas[name] = _area(label[kept], -model.score[kept], _of(group, kept))
             for threshold in model.cuts:
                 for row in _shares(model, images, places, way, threshold):
-                    date = row.pop("group")
-                    yield {**row, "date": date, **areas[date]}
+                    date = row.pop("place")
+                    yield {**row, "date": date, **found_areas[date]}
 
 
 def _places(names: pd.Series) -> dict[str, np.ndarray]:
@@ -294,7 +174,7 @@ def _places(names: pd.Series) -> dict[str, np.ndarray]:
 def _shares(
     model: Judged, images: pd.DataFrame, places: Mapping[str, np.ndarray], way: str, threshold: str
 ) -> Iterator[dict]:
-    """Shares of right calls of each group of test images; only counts where there is no such threshold."""
+    """Shares of right calls of test images, a row for each of `places`; only counts without a threshold."""
     test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
     cut, failed = model.cuts[threshold], model.failed
     right = decisions.right(label, model.logits(cut))
@@ -303,11 +183,11 @@ def _shares(
         kept = of[model.scored[of]]
         if not len(of):
             continue
-        row = {"model": model.name, "threshold": threshold, "images": way, "group": name, "n": len(kept)}
+        row = {"model": model.name, "threshold": threshold, "images": way, "place": name, "n": len(kept)}
         row |= {f"n_{word}": int((label[kept] == kind).sum()) for kind, word in CLASSES.items()}
         row |= {"failed": int(failed[of].sum())}
         if len(kept) and not math.isnan(cut):
-            row |= share_right(right[kept], pd.Series([""] * len(kept)))
+            row |= share_right(right[kept], images["group"].iloc[kept])
         yield row
 
 
@@ -315,14 +195,16 @@ def comparisons(found: Sequence[Judged], images: pd.DataFrame) -> list[dict]:
     """Rows of comparisons.csv: each two models on the test images that both scored, and on all.
 
     DeLong's test of the areas and McNemar's exact test of the right calls, each adjusted over all pairs (Holm).
-    Areas need no threshold, and stand in the row of either. `left_out`: test images that are not counted.
+    Where groups are known, both again with groups in place of images; `groups` is how many sets of images share
+    none. Areas need no threshold, and stand in the row of either. `left_out`: test images that are not counted.
     """
-    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    test, label, group = _tested(images)
     rows = []
     for way, models in counted(found, images):
         for first, second in combinations(models, 2):
             kept = test & first.scored & second.scored
             own, scores = label[kept], [model.score[kept] for model in (first, second)]
+            numbers = _of(group, kept)
             area = delong(own, -scores[0], -scores[1])
             same = {
                 **{"first": first.name, "second": second.name, "images": way, "n": int(kept.sum())},
@@ -331,28 +213,37 @@ def comparisons(found: Sequence[Judged], images: pd.DataFrame) -> list[dict]:
                 **{"auc_difference": area["difference"], "auc_low": area["low"], "auc_high": area["high"]},
                 "p_delong": area["p"],
             }
+            if numbers is not None:
+                low, high, p = areas.difference(own, -scores[0], -scores[1], numbers)
+                same |= {"groups": len(np.unique(numbers)), "auc_grouped_low": low, "auc_grouped_high": high}
+                same |= {"p_auc_grouped": p}
             for threshold in (OWN, CALIBRATED):
                 row: dict = {**same, "threshold": threshold}
                 cuts = [model.cuts[threshold] for model in (first, second)]
                 if not any(map(math.isnan, cuts)) and len(own):
                     one, other = (decisions.right(own, cut - each) for cut, each in zip(cuts, scores, strict=True))
-                    row |= _calls(one, other)
+                    row |= _calls(one, other, numbers)
                 rows.append(row)
     for way in (SCORED, EVERY):
         for threshold in (OWN, CALIBRATED):
             alike = [row for row in rows if (row["images"], row["threshold"]) == (way, threshold)]
-            _adjust(alike, "p_delong")
-            _adjust(alike, "p_mcnemar")
+            for name in ("p_delong", "p_mcnemar", "p_auc_grouped", "p_accuracy_grouped"):
+                _adjust(alike, name)
     return rows
 
 
-def _calls(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Comparison of the right calls of two models."""
+def _calls(one: np.ndarray, other: np.ndarray, group: np.ndarray | None) -> dict[str, float]:
+    """Comparison of the right calls of two models, by images and, where they are known, by groups."""
     lost, gained = int((one & ~other).sum()), int((other & ~one).sum())
     low, high = paired_interval(one, other)
+    by_groups: dict[str, float] = {}
+    if group is not None:
+        bounds = zip(_GROUPS[1:], paired_interval_grouped(one, other, group), strict=True)
+        by_groups = {**dict(bounds), "p_accuracy_grouped": mcnemar_grouped(one, other, group)}
     return {
         **{"only_first_right": lost, "only_second_right": gained, "p_mcnemar": mcnemar(gained, lost)},
         **{"accuracy_difference": float(other.mean() - one.mean()), "accuracy_low": low, "accuracy_high": high},
+        **by_groups,
     }
 
 
@@ -393,26 +284,30 @@ def robustness(
     clean: Judged, changed: Mapping[str, Judged], images: pd.DataFrame, perturbation_of_none: str
 ) -> Iterator[dict]:
     """Rows of robustness.csv: a model on perturbed test images, at its thresholds of the clean ones."""
-    test, label = (images["part"] == TEST).to_numpy(), images["label"].to_numpy()
+    test, label, group = _tested(images)
     for name, model in {perturbation_of_none: clean, **changed}.items():
         kept = test & clean.scored & model.scored
         own = label[kept]
         same: dict = {"model": clean.name, "perturbation": name, "n": len(own)}
-        same |= {"failed": int((test & ~kept).sum()), **_area(own, -model.score[kept])}
+        same |= {"failed": int((test & ~kept).sum()), **_area(own, -model.score[kept], _of(group, kept))}
         if name != perturbation_of_none:
             area = delong(own, -clean.score[kept], -model.score[kept])
             same |= {"auc_change": area["difference"], "auc_change_low": area["low"]}
             same |= {"auc_change_high": area["high"], "p_delong": area["p"]}
+            if group is not None:
+                low, high, p = areas.difference(own, -clean.score[kept], -model.score[kept], group[kept])
+                same |= {"auc_change_grouped_low": low, "auc_change_grouped_high": high, "p_auc_grouped": p}
         for threshold, cut in clean.cuts.items():
             row = {**same, "threshold": threshold}
             if not math.isnan(cut) and len(own):
                 right = decisions.right(own, cut - model.score[kept])
-                row |= share_right(right, pd.Series([""] * len(own)))
+                row |= share_right(right, images["group"][kept])
             yield row
 
 
 def adjusted(rows: Sequence[dict]) -> list[dict]:
     """The rows of robustness.csv with Holm's adjustment over all models and perturbations."""
     for threshold in (OWN, CALIBRATED):
-        _adjust([row for row in rows if row["threshold"] == threshold], "p_delong")
+        for name in ("p_delong", "p_auc_grouped"):
+            _adjust([row for row in rows if row["threshold"] == threshold], name)
     return list(rows)

@@ -4,21 +4,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from detector.core.labels import REAL
 from detector.experiment.variants import COMBINED
-from detector.stats import predictions, transfer
-from detector.stats.intervals import paired_interval
+from detector.stats import predictions
+from detector.stats.groups import groups
+from detector.stats.intervals import paired_interval, paired_interval_grouped
 from detector.stats.predictions import right
-from detector.stats.significance import LEVEL, holm, mcnemar
-from detector.tables.generator_matrix import groups
+from detector.stats.significance import LEVEL, holm, mcnemar, mcnemar_grouped
 from detector.tables.per_generator import ALL, REALS, shown
 
 NEW, OLD = "new", "old"
 BETTER, WORSE, UNDECIDED = "better", "worse", "undecided"
-FEWEST = 6  # images that must all turn for McNemar's test to reject: 2 · 0.5^6 < LEVEL <= 2 · 0.5^5
+FEWEST = 6  # images, or groups, that must all turn for McNemar's test to reject: 2 · 0.5^6 < LEVEL <= 2 · 0.5^5
 COLUMNS = (
     *("part", "source", "generator", "n", "before", "after", "gained", "lost"),
     *("difference", "difference_low", "difference_high", "groups", "grouped_low", "grouped_high"),
@@ -79,9 +78,10 @@ def _row(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, Any]:
         "mcnemar_p": mcnemar(gained, lost),
     }
     if (first["group"] != "").any():
-        number, change = groups(first), other.astype(float) - one.astype(float)
-        low, high = transfer.mean_of_parts(change, np.zeros(len(one), int), number, differences=True)
+        number = groups(first)
+        low, high = paired_interval_grouped(one, other, number)
         row |= {"groups": len(set(number)), "grouped_low": low, "grouped_high": high}
+        row["mcnemar_p"] = mcnemar_grouped(one, other, number)
     return row
 
 
@@ -134,8 +134,9 @@ def _of_generator(row: dict[str, Any]) -> str:
         return f"{name}. It is found less often than before."
     if row["before"] == 1:
         return f"{name}. It was found before already."
-    if row["n"] < FEWEST:
-        return f"{name}. With {row['n']} held-out images nothing can be shown, whatever they say."
+    if row["n"] < FEWEST or row["groups"] < FEWEST:  # NaN, where no groups are known, is not
+        of_groups = f" of {row['groups']:.0f} groups" if row["groups"] < row["n"] else ""
+        return f"{name}. With {row['n']} held-out images{of_groups} nothing can be shown, whatever they say."
     return f"{name}. A gain is not shown."
 
 

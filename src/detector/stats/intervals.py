@@ -19,25 +19,39 @@ def wilson(accuracy: float, n: float) -> tuple[float, float]:
     return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
 
 
+def quantile(free: float) -> float:
+    """Two-sided 95 % point of Student's t with `free` degrees of freedom; of the normal distribution with inf."""
+    return Z95 if math.isinf(free) else float(stdtrit(free, 0.975))
+
+
 def wilson_grouped(right: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     """95 % score interval of a proportion where the results of a group's images (a person, a prompt) correlate.
 
-    `right`: bool (n,). `group`: int (n,), numbers from 0 without gaps. Wilson's interval at the effective number
-    of images: n over the design effect (Rao & Scott 1992; not below 1), times (t with n − 1 over t with groups − 1
-    degrees of freedom)² for few groups (Korn & Graubard 1998). Where all are right, or none, the correlation
-    within groups cannot be estimated, and each group counts as one image. NaN with fewer than two groups.
+    `right`: bool (n,); `group`: int (n,). Wilson's interval for `independent` images. NaN with fewer than two
+    groups.
     """
-    n, groups = len(right), int(group.max(initial=-1)) + 1
+    count = independent(right, group)
+    return (math.nan, math.nan) if math.isnan(count) else wilson(float(np.mean(right)), count)
+
+
+def independent(values: np.ndarray, group: np.ndarray) -> float:
+    """Number of images drawn one by one that would say as much of a mean as these, which belong to groups.
+
+    `values`: bool or float (n,); `group`: int (n,). n over the design effect (Rao & Scott 1992; not below 1),
+    times (t with n − 1 over t with groups − 1 degrees of freedom)² for few groups (Korn & Graubard 1998). If all
+    values are the same the correlation within groups cannot be estimated, and each group counts as one image. NaN
+    with fewer than two groups.
+    """
+    number = np.unique(group, return_inverse=True)[1]
+    n, groups = len(values), int(number.max(initial=-1)) + 1
     if groups < 2:
-        return math.nan, math.nan
-    share = float(np.mean(right))
+        return math.nan
     if groups == n:
-        return wilson(share, n)
-    sums = np.bincount(group, right - share)
+        return n
+    sums, single = np.bincount(number, values - np.mean(values)), float(np.var(values)) / n
     spread = groups / (groups - 1) * (sums**2).sum() / n**2
-    effect = spread / (share * (1 - share) / n) if 0 < share < 1 else n / groups
-    few = (stdtrit(n - 1, 0.975) / stdtrit(groups - 1, 0.975)) ** 2
-    return wilson(share, n / max(effect, 1.0) * few)
+    effect = spread / single if single > 0 else n / groups
+    return float(n / max(effect, 1.0) * (quantile(n - 1) / quantile(groups - 1)) ** 2)
 
 
 def error_bound(errors: int, count: int, alpha: float) -> float:
@@ -63,3 +77,47 @@ def paired_interval(first: np.ndarray, second: np.ndarray, level: float = 0.95) 
         (gained + lost - (gained - lost) ** 2) / (len(first) + 2)
     )
     return gained - lost - half, gained - lost + half
+
+
+def paired_interval_grouped(first: np.ndarray, second: np.ndarray, group: np.ndarray) -> tuple[float, float]:
+    """`paired_interval` where images of one group are no independent draws: `mean_of_parts` of one part.
+
+    `first`, `second`: bool (n,); `group`: int (n,). NaN with fewer than two groups.
+    """
+    change = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    return mean_of_parts(change, np.zeros(len(change), int), group, differences=True)
+
+
+def mean_of_parts(
+    values: np.ndarray, part: np.ndarray, group: np.ndarray | None, *, differences: bool = False
+) -> tuple[float, float]:
+    """95 % interval of the mean over parts of the means of `values`, float (n,), in each; parts weigh the same.
+
+    `part`: int (n,), from 0 without gaps. `values` are from 0 to 1, or with `differences` from -1 to 1. The
+    adjusted Wald interval of a linear function of proportions (Price & Bonett 2004; of paired differences Bonett &
+    Price 2012): each of m parts gets 2/m images more of either kind, with `differences` 1/m. `group`, int (n,):
+    images of a group, in whichever parts, are one draw: the variance is that of the sums of groups, with Student's
+    t of one less than their number; what is added then counts as groups of mean size, and the interval is not
+    narrower than that of single images. NaN with fewer than two groups.
+    """
+    single = group is None
+    number = np.arange(len(values)) if group is None else np.unique(group, return_inverse=True)[1]
+    count = int(number.max(initial=-1)) + 1
+    if count < 2:
+        return math.nan, math.nan
+    many, images = int(part.max()) + 1, np.bincount(part)
+    pairs = np.unique(np.stack([part, number]), axis=1)
+    size = images / np.bincount(pairs[0], minlength=many)
+    added, kinds = (1 / many, (-1, 1)) if differences else (2 / many, (0, 1))
+    weight = images + 2 * added * size
+    centre = (np.bincount(part, values) + added * size * sum(kinds)) / weight
+    sums = np.bincount(number, (values - centre[part]) / (many * weight[part]))
+    variance = (sums**2).sum() * (1 if count == len(values) else count / (count - 1))
+    variance += sum((added * (size * (kind - centre) / (many * weight)) ** 2).sum() for kind in kinds)
+    half = quantile(math.inf if single or count == len(values) else count - 1) * math.sqrt(variance)
+    if not single:
+        low, high = mean_of_parts(values, part, None, differences=differences)
+        half = max(half, (high - low) / 2)
+    mean = float(np.mean(np.bincount(part, values) / images))
+    middle = float(centre.mean())
+    return max(float(kinds[0]), min(middle - half, mean)), min(1.0, max(middle + half, mean))

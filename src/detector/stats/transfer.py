@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, stdtrit
-from scipy.special import logit as logodds
 
-from detector.core.labels import FAKE
-from detector.stats import decisions, intervals, ranking
+from detector.stats import areas, decisions, intervals
 
 EVERYTHING = ""  # the network that was trained with all parts
 COLUMNS = (
@@ -92,28 +89,6 @@ def matrix(
     return rows
 
 
-def area(label: np.ndarray, logit: np.ndarray, group: np.ndarray | None = None) -> tuple[float, float, float]:
-    """Area under the ROC curve with its 95 % interval, by the influence of each image or group of images.
-
-    `label` int (n,), 1 = real; `logit` float (n,); `group` int (n,): images of one group are no independent draws.
-    NaN where a class is missing; the interval also where classes do not overlap, or there is one group.
-    """
-    if len(np.unique(label)) < 2:
-        return math.nan, math.nan, math.nan
-    found, influence = _influence(label, logit)
-    return found, *_area(found, influence, group)
-
-
-def _influence(label: np.ndarray, logit: np.ndarray) -> tuple[float, np.ndarray]:
-    """Area under the ROC curve, and what each image has to do with its error, float (n,) (DeLong et al. 1988)."""
-    fake = label == FAKE
-    of_fakes, of_reals = ranking.placements(fake, logit)
-    found, influence = float(of_fakes.mean()), np.zeros(len(logit))
-    influence[fake] = (of_fakes - found) / len(of_fakes)
-    influence[~fake] = (of_reals - found) / len(of_reals)
-    return found, influence
-
-
 @dataclass(frozen=True)
 class _Cell:
     """One network on one part: which fakes are called fake, bool (k,), the share of real images called real.
@@ -135,7 +110,7 @@ class _Cell:
         if part.reals.any():
             specificity = float(called[part.reals].mean())
             chosen = part.fakes | part.reals
-            area, influence[chosen] = _influence(images.label[chosen], logit[chosen])
+            area, influence[chosen] = areas.influence(images.label[chosen], logit[chosen])
         return cls(part, called[part.fakes], specificity, area, influence)
 
 
@@ -148,7 +123,7 @@ def _columns(
     """
     masks = [cells[0].part.fakes for cells in chosen.values()]
     rights = [np.mean([cell.right for cell in cells], axis=0) for cells in chosen.values()]
-    areas = [float(np.mean([cell.area for cell in cells])) for cells in chosen.values()]
+    each = [float(np.mean([cell.area for cell in cells])) for cells in chosen.values()]
     influence = np.mean([np.mean([cell.influence for cell in cells], axis=0) for cells in chosen.values()], axis=0)
     place = np.repeat(np.arange(len(masks)), [int(mask.sum()) for mask in masks])
     group = np.concatenate([images.group[mask] for mask in masks])
@@ -156,16 +131,16 @@ def _columns(
     real = np.any([cells[0].part.reals for cells in chosen.values()], axis=0)
     shown = real | np.any(masks, axis=0)
     influence, of_shown = influence[shown], images.group[shown]
-    right, area = np.concatenate(rights), float(np.mean(areas))
+    right, area = np.concatenate(rights), float(np.mean(each))
     share = float(np.mean([one.mean() for one in rights]))
     specificity = float(np.mean([cell.specificity for cells in chosen.values() for cell in cells]))
     row = {"n": len(right), "reals": int(real.sum()), "specificity": specificity}
     row |= {"balanced_accuracy": (share + specificity) / 2, "accuracy": share, "auc": area}
-    row |= _pair("accuracy", _share(right, place, None)) | _pair("auc", _area(area, influence, None))
+    row |= _pair("accuracy", _share(right, place, None)) | _pair("auc", areas.interval(area, influence, None))
     if grouped:
         row["groups"] = len(np.unique(group))
         row |= _pair("grouped", _share(right, place, group))
-        row |= _pair("auc_grouped", _area(area, influence, of_shown))
+        row |= _pair("auc_grouped", areas.interval(area, influence, of_shown))
     if not compared:
         return row
     lost = np.concatenate([cell.right for cell in whole.values()]) - right
@@ -173,11 +148,11 @@ def _columns(
     more = np.mean([cell.influence for cell in whole.values()], axis=0)[shown] - influence
     drop = float(np.mean([lost[place == at].mean() for at in range(len(masks))]))
     row |= {"drop": drop, "auc_drop": other - area}
-    row |= _pair("drop", mean_of_parts(lost, place, None, differences=True))
-    row |= _pair("auc_drop", _around(other - area, more, None))
+    row |= _pair("drop", intervals.mean_of_parts(lost, place, None, differences=True))
+    row |= _pair("auc_drop", areas.around(other - area, more, None)[:2])
     if grouped:
-        row |= _pair("drop_grouped", mean_of_parts(lost, place, group, differences=True))
-        row |= _pair("auc_drop_grouped", _around(other - area, more, of_shown))
+        row |= _pair("drop_grouped", intervals.mean_of_parts(lost, place, group, differences=True))
+        row |= _pair("auc_drop_grouped", areas.around(other - area, more, of_shown)[:2])
     return row
 
 
@@ -188,71 +163,7 @@ def _pair(name: str, bounds: tuple[float, float]) -> dict[str, float]:
 def _share(right: np.ndarray, part: np.ndarray, group: np.ndarray | None) -> tuple[float, float]:
     """Interval of a mean share: of one part that of `per_generator.csv`."""
     if part.max() > 0 or not np.isin(right, (0, 1)).all():
-        return mean_of_parts(right, part, group)
+        return intervals.mean_of_parts(right, part, group)
     if group is None:
         return intervals.wilson(float(right.mean()), len(right))
     return intervals.wilson_grouped(right.astype(bool), np.unique(group, return_inverse=True)[1])
-
-
-def mean_of_parts(
-    values: np.ndarray, part: np.ndarray, group: np.ndarray | None, *, differences: bool = False
-) -> tuple[float, float]:
-    """95 % interval of the mean over parts of the means of `values`, float (n,), in each; parts weigh the same.
-
-    `part`: int (n,), from 0 without gaps. `values` are from 0 to 1, or with `differences` from -1 to 1. The
-    adjusted Wald interval of a linear function of proportions (Price & Bonett 2004; of paired differences Bonett &
-    Price 2012): each of m parts gets 2/m images more of either kind, with `differences` 1/m. `group`, int (n,):
-    images of a group, in whichever parts, are one draw: the variance is that of the sums of groups, with Student's
-    t of one less than their number; what is added then counts as groups of mean size, and the interval is not
-    narrower than that of single images. NaN with fewer than two groups.
-    """
-    single = group is None
-    number = np.arange(len(values)) if group is None else np.unique(group, return_inverse=True)[1]
-    count = int(number.max(initial=-1)) + 1
-    if count < 2:
-        return math.nan, math.nan
-    many, images = int(part.max()) + 1, np.bincount(part)
-    pairs = np.unique(np.stack([part, number]), axis=1)
-    size = images / np.bincount(pairs[0], minlength=many)
-    added, kinds = (1 / many, (-1, 1)) if differences else (2 / many, (0, 1))
-    weight = images + 2 * added * size
-    centre = (np.bincount(part, values) + added * size * sum(kinds)) / weight
-    sums = np.bincount(number, (values - centre[part]) / (many * weight[part]))
-    variance = (sums**2).sum() * (1 if count == len(values) else count / (count - 1))
-    variance += sum((added * (size * (kind - centre) / (many * weight)) ** 2).sum() for kind in kinds)
-    half = _quantile(count, single or count == len(values)) * math.sqrt(variance)
-    if not single:
-        low, high = mean_of_parts(values, part, None, differences=differences)
-        half = max(half, (high - low) / 2)
-    mean = float(np.mean(np.bincount(part, values) / images))
-    middle = float(centre.mean())
-    return max(float(kinds[0]), min(middle - half, mean)), min(1.0, max(middle + half, mean))
-
-
-def _around(value: float, influence: np.ndarray, group: np.ndarray | None) -> tuple[float, float]:
-    """95 % interval of a difference of areas by the influence of images (DeLong et al. 1988), or of groups."""
-    spread = _spread(influence, group)
-    return (value - spread, value + spread) if spread > 0 or value == 0 else (math.nan, math.nan)
-
-
-def _area(value: float, influence: np.ndarray, group: np.ndarray | None) -> tuple[float, float]:
-    """The same of an area, on the scale of log odds (Pepe 2003); NaN where classes do not overlap."""
-    spread = _spread(influence, group)
-    if not spread > 0 or not 0 < value < 1:
-        return math.nan, math.nan
-    odds, half = logodds(value), spread / (value * (1 - value))
-    return float(expit(odds - half)), float(expit(odds + half))
-
-
-def _spread(influence: np.ndarray, group: np.ndarray | None) -> float:
-    """Half the width of a 95 % interval by the influence of each image, or of each group of images."""
-    if group is None:
-        return _quantile(0, True) * math.sqrt((influence**2).sum())
-    sums = np.bincount(np.unique(group, return_inverse=True)[1], influence)
-    grouped = math.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) if len(sums) > 1 else math.nan
-    return max(_quantile(len(sums), len(sums) == len(influence)) * grouped, _spread(influence, None))
-
-
-def _quantile(groups: int, single: bool) -> float:
-    """The 97.5 % point: of the normal distribution for single images, of Student's t for so many groups."""
-    return intervals.Z95 if single else float(stdtrit(groups - 1, 0.975))

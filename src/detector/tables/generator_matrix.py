@@ -3,13 +3,12 @@
 from collections.abc import Collection, Mapping
 
 import numpy as np
-import pandas as pd
 
 from detector.core.labels import REAL
 from detector.experiment.variants import COMBINED, names
 from detector.stats import transfer
+from detector.stats.groups import groups
 from detector.stats.predictions import Predictions, check, with_combined
-from detector.tables.per_generator import apart
 
 COLUMNS = (
     *("arch", "seed", "branch", "held_out", "generator"),
@@ -49,12 +48,3 @@ def generator_matrix(networks: Mapping[str, Predictions], hold_out: Collection[s
 
 def _who(name: str, variant: object) -> str:
     return f"{variant}, without {name}" if name else str(variant)
-
-
-def groups(images: pd.DataFrame) -> np.ndarray:
-    """Numbers of groups, int (n,), as of `per_generator.apart`; groups of two sources have nothing in common."""
-    numbers, first = np.empty(len(images), int), 0
-    for _, rows in images.reset_index(drop=True).groupby("source", sort=False):
-        numbers[rows.index] = first + apart(rows["group"])
-        first = int(numbers[rows.index].max()) + 1
-    return numbers

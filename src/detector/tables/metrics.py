@@ -3,9 +3,12 @@
 import numpy as np
 
 from detector.experiment.variants import VALID, names
-from detector.stats import metric_modules
+from detector.stats import decisions, metric_modules
+from detector.stats.areas import area
 from detector.stats.calibration import probabilities, temperature
 from detector.stats.classification import POSITIVE, measure
+from detector.stats.groups import groups, known
+from detector.stats.intervals import wilson_grouped
 from detector.stats.predictions import Predictions, check, with_combined
 from detector.stats.ranking import best_cut, ranking
 
@@ -14,6 +17,7 @@ COLUMNS = (
     *("accuracy", "accuracy_low", "accuracy_high", "balanced_accuracy", "precision", "recall", "f1"),
     *("auc", "auc_low", "auc_high", "average_precision", "eer", "tpr_at_1_percent_fpr", "temperature"),
     *("brier", "brier_scaled", "log_loss", "log_loss_scaled", "ece", "ece_scaled", "positive"),
+    *("groups", "grouped_low", "grouped_high", "auc_grouped_low", "auc_grouped_high"),
 )
 FROM_MODULES = ("balanced_accuracy",)  # of these: modules of `stats.metrics` give them
 
@@ -31,8 +35,8 @@ def metrics(predictions: Predictions) -> list[dict]:
     """Rows of metrics.csv: each variant on each test set, at probability one half and at the cut of `valid`.
 
     An image is called fake where its logit is below `cut_logit`. Cut and temperature come from the validation
-    images alone. Where these hold one class, there is no cut, and what depends on it is empty. Raises
-    `DetectorError` where a logit is no number.
+    images alone. Where these hold one class, there is no cut, and what depends on it is empty. Intervals by groups
+    of images are empty where none are known. Raises `DetectorError` where a logit is no number.
     """
     check(predictions)
     rows = []
@@ -54,10 +58,17 @@ def metrics(predictions: Predictions) -> list[dict]:
                 **probabilities(label, logit),
                 **{f"{key}_scaled": value for key, value in scaled.items()},
             }
+            group = groups(table) if known(table["group"]) else None
+            if group is not None:
+                low, high = area(label, logit, group)[1:]
+                same |= {"groups": len(np.unique(group)), "auc_grouped_low": low, "auc_grouped_high": high}
             whole = measure(label, logit)
             for threshold, cut in cuts.items():
                 at_cut = {key: whole[key] for key in ("n", "auc")}
                 if not np.isnan(cut):
                     at_cut = measure(label, logit - cut) | metric_modules.measure(label, logit - cut)
+                    if group is not None:
+                        right = decisions.right(label, logit - cut)
+                        at_cut["grouped_low"], at_cut["grouped_high"] = wilson_grouped(right, group)
                 rows.append({**same, **at_cut, "threshold": threshold, "cut_logit": cut})
     return rows

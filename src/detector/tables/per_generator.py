@@ -4,11 +4,10 @@ from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from detector.core.labels import CLASSES, FAKE, REAL
 from detector.experiment.variants import VALID, names
+from detector.stats.groups import apart, known
 from detector.stats.intervals import wilson, wilson_grouped
 from detector.stats.predictions import Predictions, check, right
 
@@ -56,22 +55,8 @@ def share_right(correct: np.ndarray, group: pd.Series) -> dict:
     """Columns from `n` on: the share of `correct`, bool (n,), n > 0, by image and by group, "" where unknown."""
     low, high = wilson(share := float(correct.mean()), len(correct))
     row = {"n": len(correct), "accuracy": share, "accuracy_low": low, "accuracy_high": high}
-    if (group == "").all():
+    if not known(group):
         return row
     members = apart(group)
     low, high = wilson_grouped(correct, members)
     return row | {"groups": int(members.max()) + 1, "grouped_low": low, "grouped_high": high}
-
-
-def apart(groups: pd.Series) -> np.ndarray:
-    """Number the groups: int (n,); images that share a group, directly or through others, have one number.
-
-    `groups`: names joined by |, such as the two people of a swap; an image without one is a group by itself.
-    Numbers begin at 0, and none is left out.
-    """
-    names = groups.reset_index(drop=True).str.split("|").explode()
-    names = names[names != ""]
-    image, name = names.index.to_numpy(), pd.factorize(names)[0] + len(groups)
-    size = len(groups) + names.nunique()
-    edges = coo_array((np.ones(len(names), bool), (image, name)), shape=(size, size))
-    return np.unique(connected_components(edges, directed=False)[1][: len(groups)], return_inverse=True)[1]

@@ -5,14 +5,16 @@ label and logit, and gives the rows of one table. It raises `DetectorError` wher
 saw other images. Selection looks at `valid` alone; test images are only counted.
 """
 
+import math
 from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Variant, names
-from detector.stats.intervals import paired_interval
+from detector.stats.groups import groups, known
+from detector.stats.intervals import independent, paired_interval, paired_interval_grouped
 from detector.stats.predictions import Predictions, check, right, with_combined
-from detector.stats.significance import equivalence, holm, images_needed, mcnemar, verdict
+from detector.stats.significance import equivalence, holm, images_needed, mcnemar, mcnemar_grouped, verdict
 
 COLUMNS = (
     *("arch", "seed", "branch", "testset", "reference", "n", "accuracy", "reference_accuracy"),
@@ -25,6 +27,7 @@ COLUMNS = (
         "only_reference_wrong",
     ),
     *("mcnemar_p", "mcnemar_p_holm", "margin", "equivalence_p", "equivalence_p_holm", "n_needed", "verdict"),
+    *("groups", "n_independent", "grouped_low", "grouped_high"),
 )
 
 
@@ -34,7 +37,9 @@ def significance(predictions: Predictions, margin: float, systems: Collection[st
     `margin`: the difference of accuracies, as a fraction, from which on it matters. `systems`: names that stand in
     place of an architecture but have a baseline alone, which is compared with the baseline of each network of the
     same seed; `reference` is that network's name. p are corrected over the branches of one run, test set and
-    reference, and over the systems of one seed, test set and reference.
+    reference, and over the systems of one seed, test set and reference. Where it is known which images belong
+    together, p and verdict are of groups, and `groups`, `n_independent` (images drawn one by one that would say as
+    much) and `grouped_…` are not empty.
     """
     check(predictions)
     families: dict[tuple, list[dict]] = {}
@@ -44,6 +49,8 @@ def significance(predictions: Predictions, margin: float, systems: Collection[st
             for name, table in with_combined(sets).items():
                 if name != VALID:
                     row = _comparison(right(theirs[name]), right(table), margin)
+                    if known(table["group"]):
+                        row |= _of_groups(right(theirs[name]), right(table), groups(table), row)
                     row |= {**names(variant), "testset": name, "reference": reference}
                     of = variant.run if variant.arch not in systems else ("", variant.seed)
                     families.setdefault((*of, name, reference), []).append(row)
@@ -52,7 +59,7 @@ def significance(predictions: Predictions, margin: float, systems: Collection[st
             for row, p in zip(family, holm([row[column] for row in family]), strict=True):
                 row[f"{column}_holm"] = p
         for row in family:
-            enough = row["n"] >= row["n_needed"]
+            enough = row.get("n_independent", row["n"]) >= row["n_needed"]
             p = row["mcnemar_p_holm"], row["equivalence_p_holm"]
             row["verdict"] = verdict(row["difference"], *p, enough)
     return [row for family in families.values() for row in family]
@@ -90,4 +97,19 @@ def _comparison(reference: np.ndarray, branch: np.ndarray, margin: float) -> dic
         "margin": margin,
         "equivalence_p": equivalence(n, gained, lost, margin),
         "n_needed": images_needed(n, gained, lost, margin),
+    }
+
+
+def _of_groups(reference: np.ndarray, branch: np.ndarray, group: np.ndarray, row: dict) -> dict:
+    """What of a row, of single images, is another where images of a group are no independent draws."""
+    count = independent(branch.astype(float) - reference, group)
+    gained, lost = (row[key] * count / row["n"] for key in ("only_reference_wrong", "only_branch_wrong"))
+    low, high = paired_interval_grouped(reference, branch, group)
+    return {
+        "mcnemar_p": mcnemar_grouped(reference, branch, group),
+        "equivalence_p": math.nan if math.isnan(count) else equivalence(count, gained, lost, row["margin"]),
+        "groups": len(np.unique(group)),
+        "n_independent": count,
+        "grouped_low": low,
+        "grouped_high": high,
     }

@@ -6,10 +6,11 @@ import pandas as pd
 from detector.core.labels import CLASSES
 from detector.data.records import FRAME, file_of
 from detector.experiment.variants import VALID, names
-from detector.stats import transfer
+from detector.stats import areas
+from detector.stats.groups import apart
 from detector.stats.intervals import paired_interval, wilson_grouped
 from detector.stats.predictions import Predictions, by_video, check, right
-from detector.tables.per_generator import apart, share_right
+from detector.tables.per_generator import share_right
 
 EACH, ONE, ALL = "each frame", "one frame", "all frames"
 COLUMNS = (
@@ -59,7 +60,7 @@ def _measured(part: pd.DataFrame, video: np.ndarray | None) -> dict:
         row["accuracy_low"], row["accuracy_high"] = wilson_grouped(correct, video)
     of_class = [correct[label == kind] for kind in CLASSES]
     row["balanced_accuracy"] = np.mean([own.mean() for own in of_class]) if all(map(len, of_class)) else np.nan
-    row["auc"], row["auc_low"], row["auc_high"] = transfer.area(label, logit, video)
+    row["auc"], row["auc_low"], row["auc_high"] = areas.area(label, logit, video)
     if "groups" in row:
-        row["auc_grouped_low"], row["auc_grouped_high"] = transfer.area(label, logit, apart(part["group"]))[1:]
+        row["auc_grouped_low"], row["auc_grouped_high"] = areas.area(label, logit, apart(part["group"]))[1:]
     return row

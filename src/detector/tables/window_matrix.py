@@ -9,8 +9,8 @@ from detector.core.labels import REAL
 from detector.data import periods
 from detector.experiment.variants import COMBINED, names
 from detector.stats import transfer
+from detector.stats.groups import groups
 from detector.stats.predictions import Predictions, check, with_combined
-from detector.tables.generator_matrix import groups
 
 COLUMNS = (
     *("arch", "seed", "branch", "trained_until", "window"),

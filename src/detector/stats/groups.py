@@ -1,0 +1,34 @@
+"""Groups of images that are no independent draws: which belong together, by names of groups. No torch."""
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+
+def known(names: pd.Series) -> bool:
+    """Whether a group is known of any image; "" is none."""
+    return bool((names != "").any())
+
+
+def apart(groups: pd.Series) -> np.ndarray:
+    """Number the groups: int (n,); images that share a group, directly or through others, have one number.
+
+    `groups`: names joined by |, such as the two people of a swap; an image without one is a group by itself.
+    Numbers begin at 0, and none is left out.
+    """
+    names = groups.reset_index(drop=True).str.split("|").explode()
+    names = names[names != ""]
+    image, name = names.index.to_numpy(), pd.factorize(names)[0] + len(groups)
+    size = len(groups) + names.nunique()
+    edges = coo_array((np.ones(len(names), bool), (image, name)), shape=(size, size))
+    return np.unique(connected_components(edges, directed=False)[1][: len(groups)], return_inverse=True)[1]
+
+
+def groups(images: pd.DataFrame) -> np.ndarray:
+    """Numbers of groups, int (n,), as of `apart`; groups of two sources have nothing in common."""
+    numbers, first = np.empty(len(images), int), 0
+    for _, rows in images.reset_index(drop=True).groupby("source", sort=False):
+        numbers[rows.index] = first + apart(rows["group"])
+        first = int(numbers[rows.index].max()) + 1
+    return numbers
