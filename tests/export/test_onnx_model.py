@@ -60,6 +60,20 @@ def test_the_logits_are_torch_s_for_any_number_of_images(exported, runtime):
         np.testing.assert_allclose(found, logits(trained(), images), atol=1e-5, rtol=0)
 
 
+def test_the_file_computes_what_the_network_does_and_nothing_about_indices(exported):
+    """Of images in channels last, torch's exporter ends pooling in a dozen nodes that say where its values lie."""
+    nodes = [node.op_type for node in onnx.load(exported).graph.node]
+    first = nodes.index("Conv")
+    assert nodes[:first] == ["Reshape", "Cast", "Mul", "Add", "Reshape", "Transpose"]
+    assert set(nodes[first:]) <= {"Conv", "Relu", "MaxPool", "Add", "ReduceMean", "Reshape", "Gemm", "Squeeze"}
+
+
+def test_pixels_are_scaled_by_whole_rows(exported):
+    """A factor a channel, as the innermost dimension, is slow where a runtime keeps channels last (int8)."""
+    factors = {t.name: t.dims for t in onnx.load(exported).graph.initializer if t.name in ("scale", "shift")}
+    assert factors == {"scale": [3 * SIZE], "shift": [3 * SIZE]}
+
+
 def test_another_normalisation_is_part_of_the_file(tmp_path):
     """The same pixels and weights give other logits, those that torch has with batches normalised so."""
     other = Normalisation((0.5, 0.4, 0.3), (0.5, 0.25, 0.2), "bicubic")

@@ -127,6 +127,27 @@ def test_no_sum_of_two_products_is_cut_off_on_a_processor_that_adds_in_16_bits(s
     assert min(np.abs(array).max() for array in weights) > 32, "they use the bits that are left"
 
 
+def test_the_logit_and_the_pixels_are_not_rounded(source, tmp_path):
+    """Of 256 values, as a logit in int8 has, many images would share one, and no cut could come between them."""
+    path = tmp_path / "int8.onnx"
+    quantization.save_int8(path, source, pictures(32), lambda path: 1.0, 0.0)
+    graph = onnx.load(path).graph
+    from_ = {name: node for node in graph.node for name in node.output}
+    node = from_["logit"]
+    while node.op_type != "Gemm":
+        node = from_[node.input[0]]
+        assert node.op_type in {"Gemm", "Squeeze", "Add"}, "from the last layer on it is in fp32"
+    assert node.input[1] in {tensor.name for tensor in graph.initializer if tensor.data_type == tensor.FLOAT}
+    first = next(node for node in graph.node if node.op_type == "QuantizeLinear")
+    before = set()
+    while first is not None:
+        before.add(first.op_type)
+        first = from_.get(first.input[0])
+    assert before == {"QuantizeLinear", "Transpose", "Reshape", "Add", "Mul", "Cast"}
+    found = runtimes.load(path, "onnxruntime", 1)(pictures(1500))
+    assert len(np.unique(found)) > 1000
+
+
 def test_weights_have_a_scale_a_channel_and_methods_differ(source, tmp_path):
     ranges = []
     for method in quantization.METHODS:

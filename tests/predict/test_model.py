@@ -208,7 +208,7 @@ def test_what_is_odd_about_a_file_is_so_to_training_and_to_a_bundle(made):
 def test_the_map_is_grad_cam_by_automatic_differentiation(made, network):
     model = Model.open(made / "bundle")
     path = made / "pictures/real/plain.png"
-    whole, kept = FromBytes(network[0]).eval(), []
+    whole, kept = FromBytes(network[0], SIZE).eval(), []
 
     def keep(module, inputs, output):
         output.retain_grad()

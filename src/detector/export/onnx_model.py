@@ -21,19 +21,25 @@ SMALL = 1024  # values; smaller tensors are not worth a rounding
 
 
 class FromBytes(nn.Module):
-    """The network with the last step of its preprocessing in front: uint8 (n, size, size, 3) to float32 (n,)."""
+    """The network with the last step of its preprocessing in front: uint8 (n, size, size, 3) to float32 (n,).
 
-    def __init__(self, network: nn.Module, normalisation: Normalisation = IMAGENET):
+    Pixels are scaled by rows, each a vector of 3 · size values with a factor for each. Where the first convolution
+    is in int8, ONNX Runtime moves the change of layout behind the scaling; with a factor for each of 3 channels,
+    the innermost dimension then, that took a fifth of EfficientNet-Lite0's time at 224 px.
+    """
+
+    def __init__(self, network: nn.Module, image_size: int, normalisation: Normalisation = IMAGENET):
         super().__init__()
         self.network = network
-        scale, shift = affine(normalisation)
-        self.register_buffer("scale", scale)
-        self.register_buffer("shift", shift)
+        for name, values in zip(("scale", "shift"), affine(normalisation), strict=True):
+            self.register_buffer(name, values.flatten().repeat(image_size))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits float32 (n,) of images uint8 (n, size, size, 3)."""
-        pixels = images.permute(0, 3, 1, 2).to(torch.float32)
-        return self.network(pixels * self.scale + self.shift).squeeze(1)
+        rows = images.flatten(2).to(torch.float32) * self.scale + self.shift
+        # Contiguous: of channels last, exported pooling ends in a dozen nodes that compute where its values lie.
+        pixels = rows.unflatten(2, images.shape[2:]).permute(0, 3, 1, 2).contiguous()
+        return self.network(pixels).squeeze(1)
 
 
 def save_onnx(path: Path, network: nn.Module, image_size: int, facts: Mapping) -> None:
@@ -47,7 +53,7 @@ def save_onnx(path: Path, network: nn.Module, image_size: int, facts: Mapping) -
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about its own code
         program = torch.onnx.export(
-            *(FromBytes(network, Normalisation.of(facts)).eval(), (example,)),
+            *(FromBytes(network, image_size, Normalisation.of(facts)).eval(), (example,)),
             input_names=[INPUT],
             output_names=[OUTPUT],
             dynamic_shapes=({0: torch.export.Dim("batch")},),

@@ -146,8 +146,9 @@ def _scratch(path: Path) -> Iterator[Path]:
 
 
 def layers(source: Path) -> list[str]:
-    """Names of the layers with weights, in order."""
-    return [node.name for node in onnx.load(source).graph.node if node.op_type in LAYERS]
+    """Names of the layers with weights that are to be in int8, in order."""
+    kept = _ends(source)
+    return [node.name for node in onnx.load(source).graph.node if node.op_type in LAYERS and node.name not in kept]
 
 
 def _plans(
@@ -204,17 +205,23 @@ def _quantize(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             reduce_range=True,
-            nodes_to_exclude=[*exclude, *_before_first_layer(source)],
+            nodes_to_exclude=[*exclude, *_ends(source)],
             nodes_to_quantize=[*only],
             **options,
         )
 
 
-def _before_first_layer(source: Path) -> list[str]:
-    """The preprocessing: pixels scaled in int8 would be rounded twice."""
-    names = []
-    for node in onnx.load(source).graph.node:
-        if node.op_type in LAYERS:
-            break
-        names.append(node.name)
-    return names
+def _ends(source: Path) -> list[str]:
+    """Nodes that stay in fp32: the preprocessing, and the layer of the logit with what comes after it.
+
+    Pixels scaled in int8 would be rounded twice, and the logit would have 256 values. That layer is one product a
+    feature, next to nothing of a network's.
+    """
+    graph = onnx.load(source).graph
+    nodes = [node.name for node in graph.node]
+    places = [place for place, node in enumerate(graph.node) if node.op_type in LAYERS]
+    if not places:
+        return nodes
+    outputs = {tensor.name: tensor.dims[0] for tensor in graph.initializer if tensor.dims}
+    last = places[-1] if outputs.get(graph.node[places[-1]].input[1]) == 1 else len(nodes)  # else not the logit's
+    return [*nodes[: places[0]], *nodes[last:]]
