@@ -44,7 +44,7 @@ from detector.experiment.variants import BASELINE
 from detector.starter import adaptation, run
 from detector.stats import predictions
 from detector.stats.auc import auc
-from detector.stats.transfer import mean_of_parts
+from detector.stats.intervals import mean_of_parts
 
 BEFORE, ADAPTED, RETRAINED = "before", "adapted", "retrained"
 PAIRS = ((BEFORE, ""), (ADAPTED, BEFORE), (RETRAINED, BEFORE), (ADAPTED, RETRAINED))

@@ -226,10 +226,10 @@ def test_images_of_a_group_count_as_one_draw(data, tmp_path):
         assert float(row["p_mcnemar"]) < float(row["p_accuracy_grouped"]), "copies are taken for evidence"
         assert float(row["p_delong"]) < float(row["p_auc_grouped"])
     page = (out["copies"] / "report.html").read_text()
-    assert "of 36 groups, each one draw" in page
+    assert "of 36 groups, each one draw to the tables" in page
     worst = min(rows(out["copies"], "metrics"), key=lambda row: float(row["auc"]))
     assert f"{float(worst['auc_grouped_low']):.3f} to {float(worst['auc_grouped_high']):.3f}" in page
-    assert "groups, each one draw" not in (out["once"] / "report.html").read_text()
+    assert "groups, each one draw to the tables" not in (out["once"] / "report.html").read_text()
 
 
 def test_nobody_is_asked_twice(data, tmp_path):

@@ -6,8 +6,9 @@ import pytest
 
 from detector.core.errors import DetectorError
 from detector.experiment.variants import Variant
+from detector.stats.groups import groups
 from detector.stats.ranking import delong
-from detector.tables.generator_matrix import COLUMNS, generator_matrix, groups
+from detector.tables.generator_matrix import COLUMNS, generator_matrix
 from detector.tables.per_generator import per_generator
 from tests.support.tables import written
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 
-from benchmarks import adaptation, common, deployed, first_run, naive, robust_training, two_runs
+from benchmarks import adaptation, common, deployed, first_run, naive, robust_training, two_files, two_runs
 from benchmarks import run as run_all
 from detector.core import parquet
 from detector.experiment.formats import file
@@ -319,3 +319,16 @@ def test_files_are_laid_beside_those_of_the_network_that_they_replace(tmp_path):
         found = timed[column] * timed["latency_ms_median"]
         assert found.to_numpy() == pytest.approx(other.loc[against, "latency_ms_median"])
     assert ours.loc[list(deployed.SPARSE), "latency_ms_median"].isna().all(), "no file that computes"
+
+
+def test_two_files_of_a_network_take_turns_and_are_asked_the_same(tmp_path):
+    network = networks.build("small_cnn", size=32).eval()
+    for name, turn in (("first", 1.0), ("second", -1.0)):
+        with torch.no_grad():
+            network.fc.bias.fill_(turn)
+        save_onnx(tmp_path / f"{name}.onnx", network, 32, {"image_size": 32})
+    row = two_files.compare(tmp_path / "first.onnx", tmp_path / "second.onnx", threads=1, warmup=0, rounds=3)
+    name, size, first, second, faster, apart = row
+    assert (name, size) == ("`second.onnx`", 32)
+    assert float(faster) == pytest.approx(float(first) / float(second), rel=0.2)
+    assert float(apart) == pytest.approx(2, abs=0.01), "their biases are so far apart"

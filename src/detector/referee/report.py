@@ -43,7 +43,7 @@ def write(
     chosen = int((images["part"] == "calibration").sum())
     text = f"{counts['real']:,} real and {counts['fake']:,} fake images"
     if known(images["group"]):
-        text += f" of {apart(images['group']).max() + 1:,} groups, each one draw in all intervals and tests"
+        text += f" of {apart(images['group']).max() + 1:,} groups, each one draw to the tables below"
     text += (
         f"; thresholds were chosen on {chosen:,} of them, and all else was measured on the others"
         if chosen
