@@ -551,3 +551,18 @@ def test_a_new_generator_is_found_after_and_of_an_old_one_nothing_is_claimed(tmp
     report = (results / "report.md").read_text()
     assert "New generator bars" in report
     assert "No forgetting was shown" in report
+
+
+def test_frames_of_one_video_show_nothing_and_of_six_videos_something():
+    """All frames turn; how many videos they are of says whether that is evidence."""
+    for videos, verdict in ((1, "undecided"), (5, "undecided"), (6, "better")):
+        group = [f"v{n % videos}" for n in range(60)]
+        new = logits("new", NO * 60, YES * 60, "n", group)
+        found = gains.table(sets(new=[new], old=[logits("old", YES * 60, NO * 60, "a", group)]), "new")
+        assert list(found.loc[found["part"] == "new", "verdict"]) == [verdict]
+        first, *_, last = gains.words(found, {"n": 120})
+        assert ("nothing can be shown" in first) == (videos < 6)
+        assert (f"60 held-out images of {videos} groups" in first) == (videos < 6)
+        assert ("all of one group" in last) == ("Of others nothing can be said" in last) == (videos == 1)
+        assert ("That is forgetting" in last) == (videos == 6)
+        assert "nan" not in first + last

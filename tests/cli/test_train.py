@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -247,17 +248,25 @@ def test_an_estimate_grows_with_what_is_asked_for(images):
 
 
 def test_the_best_bundle_is_chosen_by_validation_alone_and_of_equal_ones_the_smaller(tmp_path):
+    """Both classes weigh the same in it: with nine of ten images real, to call all real is no merit."""
     rows = []
-    for branch, valid, weights, test in (
-        ("baseline", 0.9, 100, 0.7),
-        ("l1-40", 0.9, 60, 0.6),
-        ("l1-10", 0.8, 9, 1.0),
+    for branch, missed, false, weights, test in (
+        ("baseline", 1, 9, 100, 0.7),
+        ("l1-40", 1, 9, 60, 0.6),
+        ("l1-10", 10, 0, 9, 1.0),  # 90 % of the 100 validation images called right, and no fake
+        ("l1-20", 2, 0, 70, 1.0),
     ):
         variant = tmp_path / "runs/resnet18@start/seed3" / branch
-        write_json(variant / "meta.json", {"valid_accuracy": valid, "nonzero_weights": weights})
+        write_json(variant / "meta.json", {"nonzero_weights": weights})
+        label = np.repeat([0, 1], [10, 90])
+        called = np.where(label == 1, np.arange(100) >= 10 + false, np.arange(100) < missed)
+        (variant / "predictions").mkdir()
+        valid = pd.DataFrame({"label": label, "logit": np.where(called, 1.0, -1.0)})
+        valid.to_parquet(variant / "predictions/valid.parquet")
         (variant / "bundle").mkdir()
         (variant / "bundle/SHA256SUMS").touch()
         row = {"arch": "resnet18@start", "seed": 3, "branch": branch, "n": 50, "accuracy": test}
+        row |= {"tp": 3, "fn": 2, "tn": 40, "fp": 5}
         rows += [
             {**row, "testset": t, "accuracy_low": test - 0.1, "accuracy_high": 1.0} for t in ("real", "combined")
         ]
@@ -266,6 +275,7 @@ def test_the_best_bundle_is_chosen_by_validation_alone_and_of_equal_ones_the_sma
     best = outcome.best(tmp_path)
     assert best.bundle == tmp_path / "runs/resnet18@start/seed3/l1-40/bundle"
     assert (best.images, best.accuracy, best.low, best.high) == (50, 0.6, 0.5, 1.0)
+    assert (best.fakes, best.reals) == ((3, 5), (40, 45))
     with pytest.raises(DetectorError, match="found no bundle"):
         outcome.best(tmp_path / "tables")
 
@@ -353,5 +363,6 @@ def test_two_folders_become_a_bundle_also_when_it_is_stopped_on_the_way(tmp_path
     best = outcome.best(results)
     assert f"detector predict PICTURE --model {best.bundle.relative_to(workspace.folder)}" in said
     assert f"{best.accuracy:.1%} of {best.images} test images called right" in said
+    assert f"{best.fakes[0]} of {best.fakes[1]} fakes" in " ".join(said.split())
     assert "  clean  " in said or "unknown  " in said, "the audit's verdict"
     assert " left" in said

@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from torch import nn
 
 from detector.core.errors import DetectorError
 from detector.export import onnx_model, runtimes
@@ -131,6 +132,16 @@ def test_half_the_bytes_and_almost_the_same_logits(exported, tmp_path):
         np.testing.assert_allclose(found, expected, atol=0.02 * expected.std() + 1e-3)
     assert runtimes.facts(tmp_path / "half.onnx")["precision"] == "fp16"
     assert runtimes.facts(exported)["precision"] == "fp32"
+
+
+def test_what_pixels_are_scaled_by_stays_in_fp32(tmp_path):
+    """Of images of 342 px and more it has as many values as what is rounded."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 16, 16), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1)).eval()
+    onnx_model.save_onnx(tmp_path / "model.onnx", network, 352, FACTS)
+    onnx_model.save_half(tmp_path / "half.onnx", tmp_path / "model.onnx")
+    kinds = {tensor.name: tensor.data_type for tensor in onnx.load(tmp_path / "half.onnx").graph.initializer}
+    assert {kinds[name] for name in onnx_model.SCALING} == {onnx.TensorProto.FLOAT}
+    assert onnx.TensorProto.FLOAT16 in kinds.values(), "the weights are rounded"
 
 
 def test_a_weight_beyond_fp16_stays_in_fp32(exported, tmp_path):

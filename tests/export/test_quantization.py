@@ -148,6 +148,42 @@ def test_the_logit_and_the_pixels_are_not_rounded(source, tmp_path):
     assert len(np.unique(found)) > 1000
 
 
+class TwoHeads(nn.Module):
+    """Features with two layers of one logit each, whose mean is the logit, as of distilled transformers."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.one, self.other = small_net()[:-1], nn.Linear(56, 1), nn.Linear(56, 1)
+
+    def forward(self, images):
+        features = self.body(images)
+        return (self.one(features) + self.other(features)) / 2
+
+
+class Products(nn.Module):
+    """A logit by a product of matrices, and a product of as many outputs before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = small_net()[:-1]
+        self.mixed, self.last = nn.Parameter(torch.randn(56, 56)), nn.Parameter(torch.randn(56, 1))
+
+    def forward(self, images):
+        return self.body(images) @ self.mixed @ self.last
+
+
+@pytest.mark.parametrize(("network", "ends"), [(TwoHeads, 2), (Products, 1)])
+def test_every_layer_of_the_logit_is_in_fp32_and_no_other(network, ends, tmp_path):
+    torch.manual_seed(1)
+    onnx_model.save_onnx(tmp_path / "model.onnx", network().eval(), SIZE, FACTS)
+    quantization._prepare(tmp_path / "prepared.onnx", tmp_path / "model.onnx")
+    nodes = {node.name: node.op_type for node in onnx.load(tmp_path / "prepared.onnx").graph.node}
+    kept = [nodes[name] for name in quantization._ends(tmp_path / "prepared.onnx")]
+    assert sum(kind in {"Gemm", "MatMul"} for kind in kept) == ends
+    assert "Conv" not in kept
+    assert sum(kind in {"Gemm", "MatMul"} for kind in nodes.values()) == 2
+
+
 def test_weights_have_a_scale_a_channel_and_methods_differ(source, tmp_path):
     ranges = []
     for method in quantization.METHODS:

@@ -2,6 +2,7 @@
 and an evaluation that goes on asks nobody twice."""
 
 import csv
+import re
 import shutil
 import subprocess
 import sys
@@ -230,6 +231,22 @@ def test_images_of_a_group_count_as_one_draw(data, tmp_path):
     worst = min(rows(out["copies"], "metrics"), key=lambda row: float(row["auc"]))
     assert f"{float(worst['auc_grouped_low']):.3f} to {float(worst['auc_grouped_high']):.3f}" in page
     assert "groups, each one draw to the tables" not in (out["once"] / "report.html").read_text()
+
+
+def test_of_one_group_the_page_shows_no_p_of_single_images(data, tmp_path):
+    with open(tmp_path / "mine.py", "a") as file:
+        file.write("def dim(path): return level(path) * (0.7 if path[-5] in '135' else 1)\n")
+    names = [f"{folder}/{number:02d}.png" for folder in ("real", "fake/a") for number in range(12)]
+    lines = [f"{name},{name[:4]},one" for name in names]
+    (data / "one.csv").write_text("\n".join(["path,label,group", *lines]))
+    evaluate(str(data / "one.csv"), ["python:mine:level", "python:mine:dim"], out=tmp_path / "out")
+    assert float(rows(tmp_path / "out", "comparisons")[0]["p_delong_holm"]) < 0.05
+    page = (tmp_path / "out/report.html").read_text()
+    pairs = page.partition("<h2>Pairs</h2>")[2].partition("<h2>")[0]
+    cells = re.findall("<td>(.*?)</td>", pairs)
+    assert cells[0].startswith("−")
+    assert "to" not in cells[0], "no interval"
+    assert cells[1] == "–", "and no p"
 
 
 def test_nobody_is_asked_twice(data, tmp_path):

@@ -13,7 +13,7 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from detector.stats import significance
-from detector.stats.intervals import independent, paired_interval, paired_interval_grouped
+from detector.stats.intervals import independent, paired_interval, paired_interval_grouped, wilson_grouped
 from detector.stats.significance import equivalence, holm, images_needed, mcnemar, mcnemar_grouped, verdict
 
 
@@ -200,6 +200,39 @@ def test_groups_of_one_image_are_mcnemar_s(n, more):
     first, second = rng.random(n) < 0.5, rng.random(n) < more
     expected = mcnemar(int((second & ~first).sum()), int((first & ~second).sum()))
     assert mcnemar_grouped(first, second, np.arange(n)) == pytest.approx(expected, abs=1e-10)
+
+
+def test_no_p_is_smaller_than_the_rounding_of_its_sum():
+    first, second, group = np.zeros(4400, bool), np.ones(4400, bool), np.arange(4400) // 4
+    second[:40] = False
+    second[40:44:2] = False
+    assert mcnemar_grouped(first, second, group) == 1e-13
+    assert mcnemar_grouped(first[:40], second[:40], group[:40]) == 1.0
+
+
+def test_one_image_that_turned_is_no_evidence_on_all_others():
+    """Of 300 groups of ten, of which none turned, each is worth an image; one that turned changes little."""
+    group, found = np.repeat(np.arange(300), 10), []
+    for turned in (0, 1, 3):
+        change = np.zeros(3000)
+        change[: 10 * turned : 10] = 1
+        found.append(independent(change, group, differences=True))
+    assert found[0] == pytest.approx(300, rel=0.02)
+    assert found[0] < found[1] < found[2] < 1.2 * found[0]
+
+
+def test_many_small_groups_do_not_make_a_large_one_certain():
+    """Half of all images are of one group: about its share nothing is known, and so not about the mean."""
+    rng, held, rounds = np.random.default_rng(7), np.zeros(2), 200
+    group = np.concatenate([np.zeros(300, int), 1 + np.arange(300)])
+    for _ in range(rounds):
+        drawn = np.where(rng.random((2, 600)) < 0.7, rng.random((2, 301))[:, group], rng.random((2, 600)))
+        first, second = drawn < 0.7
+        low, high = wilson_grouped(first, group)
+        held[0] += low <= 0.7 <= high
+        low, high = paired_interval_grouped(first, second, group)
+        held[1] += low <= 0 <= high
+    assert (held / rounds >= 0.93).all()
 
 
 def test_images_of_a_group_that_turn_together_are_one_draw():

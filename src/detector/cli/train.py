@@ -79,7 +79,8 @@ def ended(out: Path) -> str:
     lines = {
         "Bundle": f"{best.bundle}",
         "Accuracy": f"{best.accuracy:.1%} of {best.images:,} test images called right "
-        f"(95 % interval {best.low:.1%} to {best.high:.1%})",
+        f"(95 % interval {best.low:.1%} to {best.high:.1%}): {best.fakes[0]:,} of {best.fakes[1]:,} fakes and "
+        f"{best.reals[0]:,} of {best.reals[1]:,} real ones",
     }
     parts = [doubts, "\n".join(_paragraph(title, said) for title, said in lines.items()), audit]
     parts.append(

@@ -18,6 +18,7 @@ from detector.models.batches import affine
 INPUT, OUTPUT = "image", "logit"
 OPSET = 20
 SMALL = 1024  # values; smaller tensors are not worth a rounding
+SCALING = ("scale", "shift")  # of pixels
 
 
 class FromBytes(nn.Module):
@@ -31,7 +32,7 @@ class FromBytes(nn.Module):
     def __init__(self, network: nn.Module, image_size: int, normalisation: Normalisation = IMAGENET):
         super().__init__()
         self.network = network
-        for name, values in zip(("scale", "shift"), affine(normalisation), strict=True):
+        for name, values in zip(SCALING, affine(normalisation), strict=True):
             self.register_buffer(name, values.flatten().repeat(image_size))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -71,6 +72,8 @@ def save_onnx(path: Path, network: nn.Module, image_size: int, facts: Mapping) -
 def save_half(path: Path, source: Path) -> None:
     """Write the model `source` with its weights in fp16, half the bytes; a weight beyond fp16's range stays fp32.
 
+    So does what pixels are scaled by.
+
     A runtime casts them back when it loads the file and computes in fp32, since CPUs have no kernels for fp16: as
     fast as `source`, and as accurate but for the rounding.
     """
@@ -81,6 +84,8 @@ def save_half(path: Path, source: Path) -> None:
         values = numpy_helper.to_array(tensor)
         limit = np.finfo(np.float16).max
         if values.dtype != np.float32 or values.size < SMALL or np.abs(values).max() > limit:
+            continue
+        if tensor.name in SCALING:
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 BATCH = 8  # images
 STRIDE = 2  # batches whose activations are held at a time: 1.7 GB for resnet50 at 224 px
 LAYERS = ("Conv", "Gemm")
+JOINING = ("Add", "Div", "Flatten", "Mul", "ReduceMean", "Reshape", "Squeeze", "Sub")  # from layers to the logit
 # How the range of a layer's activations is found. One that leaves rare large values out rounds the others less.
 METHODS: Mapping[str, Mapping] = {
     "minmax": {"calibrate_method": CalibrationMethod.MinMax},
@@ -212,16 +213,32 @@ def _quantize(
 
 
 def _ends(source: Path) -> list[str]:
-    """Nodes that stay in fp32: the preprocessing, and the layer of the logit with what comes after it.
+    """Nodes that stay in fp32: the preprocessing, and the layers of the logit with what comes after them.
 
-    Pixels scaled in int8 would be rounded twice, and the logit would have 256 values. That layer is one product a
-    feature, next to nothing of a network's.
+    Pixels scaled in int8 would be rounded twice, and the logit would have 256 values. Such a layer is one product
+    a feature, next to nothing of a network; one with two heads has two.
     """
     graph = onnx.load(source).graph
-    nodes = [node.name for node in graph.node]
-    places = [place for place, node in enumerate(graph.node) if node.op_type in LAYERS]
-    if not places:
-        return nodes
-    outputs = {tensor.name: tensor.dims[0] for tensor in graph.initializer if tensor.dims}
-    last = places[-1] if outputs.get(graph.node[places[-1]].input[1]) == 1 else len(nodes)  # else not the logit's
-    return [*nodes[: places[0]], *nodes[last:]]
+    kinds = [node.op_type in LAYERS for node in graph.node]
+    kept = {node.name for node in graph.node[: kinds.index(True) if any(kinds) else None]}
+    makers = {name: node for node in graph.node for name in node.output}
+    outputs = {tensor.name: tensor.dims for tensor in graph.initializer}
+    names = [graph.output[0].name]
+    while names:
+        node = makers.get(names.pop())
+        if node is None or node.name in kept:
+            continue
+        if node.op_type in JOINING:
+            kept.add(node.name)
+            names += node.input
+        elif len(node.input) > 1 and _outputs(node, outputs.get(node.input[1], ())) == 1:
+            kept.add(node.name)
+    return [node.name for node in graph.node if node.name in kept]
+
+
+def _outputs(node: onnx.NodeProto, shape: Sequence[int]) -> int | None:
+    """Number of outputs of a layer by the shape of its weights; None of what is no layer."""
+    if not shape or node.op_type not in (*LAYERS, "MatMul"):
+        return None
+    transposed = any(part.name == "transB" and part.i for part in node.attribute)
+    return shape[0] if node.op_type == "Conv" or transposed else shape[-1]

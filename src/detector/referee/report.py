@@ -183,7 +183,7 @@ def _pairs(rows: Sequence[Mapping]) -> str:
         (
             html.escape(f"{row['second']} against {row['first']}"),
             _interval(row, "auc", "+"),
-            _p(row, "p_auc_grouped_holm", "p_delong_holm"),
+            _p(row, "auc", "p_delong_holm"),
             *(cell for at in (row, other) for cell in _calls(at)),
             f"{row['n']:,}" + (f"<small>{row['left_out']:,} left out</small>" if row["left_out"] else ""),
         )
@@ -194,12 +194,12 @@ def _pairs(rows: Sequence[Mapping]) -> str:
 
 
 def _calls(row: Mapping) -> tuple[str, str]:
-    return _interval(row, "accuracy", "+"), _p(row, "p_accuracy_grouped_holm", "p_mcnemar_holm")
+    return _interval(row, "accuracy", "+"), _p(row, "accuracy", "p_mcnemar_holm")
 
 
-def _p(row: Mapping, *names: str) -> str:
-    """The p of the first of these columns that there is."""
-    value = next((row[name] for name in names if name in row), math.nan)
+def _p(row: Mapping, kind: str, of_images: str) -> str:
+    """The p of groups where these are known, else that of images."""
+    value = row.get(f"p_{kind}_grouped_holm" if f"p_{kind}_grouped" in row else of_images, math.nan)
     if math.isnan(value):
         return "–"
     return "&lt; 0.001" if value < 0.001 else f"{value:.3f}"

@@ -112,7 +112,9 @@ def words(found: pd.DataFrame, given: Mapping[str, int]) -> list[str]:
     for row in old[old["source"] == COMBINED].to_dict("records"):
         low, high = _interval(row)
         whole = f"All old test images together: {_change(row)}"
-        if row["verdict"] == WORSE:
+        if pd.isna(low):
+            said.append(f"{whole}. Of others nothing can be said.")
+        elif row["verdict"] == WORSE:
             said.append(f"{whole}. That is forgetting.")
         elif high < 0:  # an exact test and an interval that is not one can differ by a hair
             said.append(f"{whole}. The interval says that some was forgotten, the test does not show it.")
@@ -149,15 +151,16 @@ def _of_reals(row: dict[str, Any]) -> str:
 
 def _change(row: dict[str, Any]) -> str:
     low, high = _interval(row)
+    span = f"difference {100 * low:+.1f} to {100 * high:+.1f} points"
     return (
         f"{row['before']:.1%} called right before, {row['after']:.1%} after, of {row['n']} "
-        f"(difference {100 * low:+.1f} to {100 * high:+.1f} points, p = {row['mcnemar_p_holm']:.2g})"
+        f"({'all of one group' if pd.isna(low) else span}, p = {row['mcnemar_p_holm']:.2g})"
     )
 
 
 def _interval(row: dict[str, Any]) -> tuple[float, float]:
-    """That of groups, where there are some."""
-    kind = "grouped" if pd.notna(row["grouped_low"]) else "difference"
+    """That of groups, where they are known; NaN for one group."""
+    kind = "grouped" if pd.notna(row["groups"]) else "difference"
     return row[f"{kind}_low"], row[f"{kind}_high"]
 
 

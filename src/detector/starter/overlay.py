@@ -130,6 +130,8 @@ train:
   batch_size: {BATCH}
   epochs: {effort.epochs}
   patience: {effort.epochs}
+  balance: weights                # of ten photographs and one fake a network learns to say real
+  select: balanced_accuracy
 
 # One branch with zeros for weights beside the baseline; both are tested and bundled. The dense control is the
 # baseline trained further with nothing pruned: what pruning costs is the difference from it. With thousands of

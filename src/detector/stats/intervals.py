@@ -24,6 +24,15 @@ def quantile(free: float) -> float:
     return Z95 if math.isinf(free) else float(stdtrit(free, 0.975))
 
 
+def effective(sizes: np.ndarray) -> float:
+    """Number of groups of equal size that would vary as groups of these `sizes`, (k,), do: at most k.
+
+    The square of the sum over the sum of squares (Kish 1965). One group of half of all images is, to the mean and
+    to the error of its estimate, much of what there is, however many small ones there are beside it.
+    """
+    return float(sizes.sum() ** 2 / (sizes.astype(np.float64) ** 2).sum()) if len(sizes) else 0.0
+
+
 def wilson_grouped(right: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     """95 % score interval of a proportion where the results of a group's images (a person, a prompt) correlate.
 
@@ -34,23 +43,29 @@ def wilson_grouped(right: np.ndarray, group: np.ndarray) -> tuple[float, float]:
     return (math.nan, math.nan) if math.isnan(count) else wilson(float(np.mean(right)), count)
 
 
-def independent(values: np.ndarray, group: np.ndarray) -> float:
+def independent(values: np.ndarray, group: np.ndarray, *, differences: bool = False) -> float:
     """Number of images drawn one by one that would say as much of a mean as these, which belong to groups.
 
     `values`: bool or float (n,); `group`: int (n,). n over the design effect (Rao & Scott 1992; not below 1),
-    times (t with n − 1 over t with groups − 1 degrees of freedom)² for few groups (Korn & Graubard 1998). If all
-    values are the same the correlation within groups cannot be estimated, and each group counts as one image. NaN
-    with fewer than two groups.
+    times (t with n − 1 over t with groups − 1 degrees of freedom)² for few groups (Korn & Graubard 1998), of which
+    there are as many as `effective` says. If all values are the same the correlation within groups cannot be
+    estimated, and each group counts as one image. So that it does not jump from there, `differences`, which are
+    mostly 0, get one group of mean size that gained in all its images and one that lost. NaN with fewer than two
+    groups.
     """
     number = np.unique(group, return_inverse=True)[1]
-    n, groups = len(values), int(number.max(initial=-1)) + 1
-    if groups < 2:
+    n, counts = len(values), np.bincount(number)
+    if len(counts) < 2:
         return math.nan
-    if groups == n:
+    if len(counts) == n:
         return n
-    sums, single = np.bincount(number, values - np.mean(values)), float(np.var(values)) / n
-    spread = groups / (groups - 1) * (sums**2).sum() / n**2
-    effect = spread / single if single > 0 else n / groups
+    mean, groups, size = float(np.mean(values)), effective(counts), n / len(counts)
+    sums = np.bincount(number, values - mean)
+    of_groups, of_images = (sums**2).sum(), ((values - mean) ** 2).sum()
+    if differences:
+        of_groups += sum((size * (kind - mean)) ** 2 for kind in (-1, 1))
+        of_images += sum(size * (kind - mean) ** 2 for kind in (-1, 1))
+    effect = groups / (groups - 1) * of_groups / of_images if of_images > 0 else n / groups
     return float(n / max(effect, 1.0) * (quantile(n - 1) / quantile(groups - 1)) ** 2)
 
 
@@ -97,24 +112,25 @@ def mean_of_parts(
     adjusted Wald interval of a linear function of proportions (Price & Bonett 2004; of paired differences Bonett &
     Price 2012): each of m parts gets 2/m images more of either kind, with `differences` 1/m. `group`, int (n,):
     images of a group, in whichever parts, are one draw: the variance is that of the sums of groups, with Student's
-    t of one less than their number; what is added then counts as groups of mean size, and the interval is not
-    narrower than that of single images. NaN with fewer than two groups.
+    t of one less than their number (`effective`, by weight); what is added then counts as groups of mean size, and
+    the interval is not narrower than that of single images. NaN with fewer than two groups.
     """
     single = group is None
     number = np.arange(len(values)) if group is None else np.unique(group, return_inverse=True)[1]
-    count = int(number.max(initial=-1)) + 1
-    if count < 2:
+    if number.max(initial=-1) < 1:
         return math.nan, math.nan
+    alone = number.max() + 1 == len(values)
     many, images = int(part.max()) + 1, np.bincount(part)
+    count = effective(np.bincount(number, 1 / images[part]))
     pairs = np.unique(np.stack([part, number]), axis=1)
     size = images / np.bincount(pairs[0], minlength=many)
     added, kinds = (1 / many, (-1, 1)) if differences else (2 / many, (0, 1))
     weight = images + 2 * added * size
     centre = (np.bincount(part, values) + added * size * sum(kinds)) / weight
     sums = np.bincount(number, (values - centre[part]) / (many * weight[part]))
-    variance = (sums**2).sum() * (1 if count == len(values) else count / (count - 1))
+    variance = (sums**2).sum() * (1 if alone else count / (count - 1))
     variance += sum((added * (size * (kind - centre) / (many * weight)) ** 2).sum() for kind in kinds)
-    half = quantile(math.inf if single or count == len(values) else count - 1) * math.sqrt(variance)
+    half = quantile(math.inf if alone else count - 1) * math.sqrt(variance)
     if not single:
         low, high = mean_of_parts(values, part, None, differences=differences)
         half = max(half, (high - low) / 2)

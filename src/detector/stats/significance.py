@@ -9,6 +9,7 @@ from scipy.special import bdtr, ndtr
 
 LEVEL = 0.05  # chance of calling a difference that is none, or of calling equivalent what is not
 POWER = 0.8  # of `images_needed`
+ROUNDING = 1e-13  # of sums of shares
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -22,17 +23,16 @@ def mcnemar(gained: int, lost: int) -> float:
 def mcnemar_grouped(first: np.ndarray, second: np.ndarray, group: np.ndarray) -> float:
     """`mcnemar` where images of one group (a person, a video) are no independent draws.
 
-    `first`, `second`: whether each was right on the same images, bool (n,); `group`: int (n,). Had
-    neither model an edge, what a group's images have gained might as well be lost: the share of all ways to flip
-    whole groups (Fisher 1935) in which as much is gained or lost as was, exact but for rounding (1e-13). For
-    groups of one image it is McNemar's test.
+    `first`, `second`: whether each was right on the same images, bool (n,); `group`: int (n,). Had neither model
+    an edge, what a group's images have gained might as well be lost: the share of all ways to flip whole groups
+    (Fisher 1935) in which as much is gained or lost as was. Exact, but never below 1e-13, the rounding. For groups
+    of one image it is McNemar's test.
     """
     change = np.asarray(second, dtype=int) - np.asarray(first, dtype=int)
     sums = np.bincount(np.unique(group, return_inverse=True)[1], change).round().astype(int)
-    sums = sums[sums != 0]
-    if not len(sums):
-        return 1.0
-    sizes, counts = np.unique(np.abs(sums), return_counts=True)
+    sizes, counts = np.unique(np.abs(sums[sums != 0]), return_counts=True)
+    if len(sizes) < 2:
+        return mcnemar(int((sums > 0).sum()), int((sums < 0).sum()))
     whole = int(sizes @ counts)  # the most that flips can gain or lose
     # The sum of flipped groups has as its characteristic function the product of theirs, each a cosine.
     turns = np.arange(2 * whole + 1) * (2 * np.pi / (2 * whole + 1))
@@ -41,8 +41,7 @@ def mcnemar_grouped(first: np.ndarray, second: np.ndarray, group: np.ndarray) ->
         product *= np.cos(size * turns) ** count
     share = np.fft.fft(product).real / len(turns)  # of a sum s at the place s, of -s as far from the end
     far = abs(int(sums.sum()))
-    p = share[far : len(share) - far + 1].sum() if far else 1.0
-    return float(min(1.0, max(p, 2.0 ** (1 - min(len(sums), 1000)))))
+    return float(np.clip(share[far : len(share) - far + 1].sum(), ROUNDING, 1)) if far else 1.0
 
 
 def equivalence(n: float, gained: float, lost: float, margin: float) -> float:

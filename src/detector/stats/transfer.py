@@ -130,17 +130,19 @@ def _columns(
     grouped = any(images.known[mask].any() for mask in masks)
     real = np.any([cells[0].part.reals for cells in chosen.values()], axis=0)
     shown = real | np.any(masks, axis=0)
-    influence, of_shown = influence[shown], images.group[shown]
+    influence, of_shown, label = influence[shown], images.group[shown], images.label[shown]
     right, area = np.concatenate(rights), float(np.mean(each))
     share = float(np.mean([one.mean() for one in rights]))
     specificity = float(np.mean([cell.specificity for cells in chosen.values() for cell in cells]))
     row = {"n": len(right), "reals": int(real.sum()), "specificity": specificity}
     row |= {"balanced_accuracy": (share + specificity) / 2, "accuracy": share, "auc": area}
-    row |= _pair("accuracy", _share(right, place, None)) | _pair("auc", areas.interval(area, influence, None))
+    row |= _pair("accuracy", _share(right, place, None)) | _pair(
+        "auc", areas.interval(area, influence, label, None)
+    )
     if grouped:
         row["groups"] = len(np.unique(group))
         row |= _pair("grouped", _share(right, place, group))
-        row |= _pair("auc_grouped", areas.interval(area, influence, of_shown))
+        row |= _pair("auc_grouped", areas.interval(area, influence, label, of_shown))
     if not compared:
         return row
     lost = np.concatenate([cell.right for cell in whole.values()]) - right
@@ -149,10 +151,10 @@ def _columns(
     drop = float(np.mean([lost[place == at].mean() for at in range(len(masks))]))
     row |= {"drop": drop, "auc_drop": other - area}
     row |= _pair("drop", intervals.mean_of_parts(lost, place, None, differences=True))
-    row |= _pair("auc_drop", areas.around(other - area, more, None)[:2])
+    row |= _pair("auc_drop", areas.around(other - area, more, label, None)[:2])
     if grouped:
         row |= _pair("drop_grouped", intervals.mean_of_parts(lost, place, group, differences=True))
-        row |= _pair("auc_drop_grouped", areas.around(other - area, more, of_shown)[:2])
+        row |= _pair("auc_drop_grouped", areas.around(other - area, more, label, of_shown)[:2])
     return row
 
 

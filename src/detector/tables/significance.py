@@ -102,7 +102,7 @@ def _comparison(reference: np.ndarray, branch: np.ndarray, margin: float) -> dic
 
 def _of_groups(reference: np.ndarray, branch: np.ndarray, group: np.ndarray, row: dict) -> dict:
     """What of a row, of single images, is another where images of a group are no independent draws."""
-    count = independent(branch.astype(float) - reference, group)
+    count = independent(branch.astype(float) - reference, group, differences=True)
     gained, lost = (row[key] * count / row["n"] for key in ("only_reference_wrong", "only_branch_wrong"))
     low, high = paired_interval_grouped(reference, branch, group)
     return {
