@@ -88,8 +88,8 @@ def run_predictions(branches: Sequence[str]) -> dict[str, dict[str, pd.DataFrame
         for name, (real, fake) in counts.items():
             label, logit = scored(branch + name, real, fake)
             paths = [str(i) for i in range(len(label))]
-            images = {"source": name, "path": paths, "generator": "", "label": label, "logit": logit}
-            sets[name] = pd.DataFrame(images)
+            told = {"source": name, "path": paths, "generator": "", "group": ""}
+            sets[name] = pd.DataFrame({**told, "label": label, "logit": logit})
     return found
 
 

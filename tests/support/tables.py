@@ -33,7 +33,7 @@ def images(source, n, seed, generators=("gan", "diffusion"), real=True):
 def scored(label: Sequence[int], logit: Sequence[float]) -> pd.DataFrame:
     """Images with these labels and logits."""
     paths = [f"{i}.png" for i in range(len(label))]
-    return pd.DataFrame({"source": "some", "path": paths, "label": label, "logit": logit})
+    return pd.DataFrame({"source": "some", "path": paths, "group": "", "label": label, "logit": logit})
 
 
 def written(rows: Sequence[dict], columns: Sequence[str], folder: Path) -> pd.DataFrame:
