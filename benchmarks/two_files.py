@@ -27,7 +27,7 @@ def compare(first: Path, second: Path, threads: int, warmup: int, rounds: int) -
     times = latency.interleaved(passes, warmup, rounds)
     before, after = (times[at]["latency_ms_median"] for at in range(2))
     apart = np.abs(models[0](images) - models[1](images)).max()
-    return [f"`{second.name}`", size, f"{before:.2f}", f"{after:.2f}", f"{before / after:.2f}", f"{apart:.2g}"]
+    return [f"`{second.name}`", size, f"{before:.3f}", f"{after:.3f}", f"{before / after:.2f}", f"{apart:.2g}"]
 
 
 def main() -> None:

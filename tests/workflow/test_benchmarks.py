@@ -330,5 +330,5 @@ def test_two_files_of_a_network_take_turns_and_are_asked_the_same(tmp_path):
     row = two_files.compare(tmp_path / "first.onnx", tmp_path / "second.onnx", threads=1, warmup=0, rounds=3)
     name, size, first, second, faster, apart = row
     assert (name, size) == ("`second.onnx`", 32)
-    assert float(faster) == pytest.approx(float(first) / float(second), rel=0.2)
+    assert float(faster) == pytest.approx(float(first) / float(second), rel=0.1)
     assert float(apart) == pytest.approx(2, abs=0.01), "their biases are so far apart"

@@ -70,12 +70,11 @@ def save_onnx(path: Path, network: nn.Module, image_size: int, facts: Mapping) -
 
 
 def save_half(path: Path, source: Path) -> None:
-    """Write the model `source` with its weights in fp16, half the bytes; a weight beyond fp16's range stays fp32.
+    """Write the model `source` with its weights in fp16, half the bytes.
 
-    So does what pixels are scaled by.
-
-    A runtime casts them back when it loads the file and computes in fp32, since CPUs have no kernels for fp16: as
-    fast as `source`, and as accurate but for the rounding.
+    A weight beyond fp16's range stays in fp32, and so does what pixels are scaled by. A runtime casts the others
+    back when it loads the file and computes in fp32, since CPUs have no kernels for fp16: as fast as `source`, and
+    as accurate but for the rounding.
     """
     model = onnx.load(source)
     graph = model.graph
@@ -85,7 +84,7 @@ def save_half(path: Path, source: Path) -> None:
         limit = np.finfo(np.float16).max
         if values.dtype != np.float32 or values.size < SMALL or np.abs(values).max() > limit:
             continue
-        if tensor.name in SCALING:
+        if tensor.name in SCALING:  # from 342 px on it has as many values
             continue
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.fp16"))

@@ -138,9 +138,7 @@ class _Files:
     @torch.no_grad()
     def all_but_int8(self) -> None:
         """Make them. Raises where one cannot be made, or is not the network."""
-        expected = onnx_model.FromBytes(self._network, self._images.shape[1])(
-            torch.from_numpy(self._images)
-        ).numpy()
+        expected = onnx_model.FromBytes(self._network, self._size)(torch.from_numpy(self._images)).numpy()
         runtimes.parity(expected, self._logits(self._exact), self._exact, "random images")
         half = self._folder / "model.fp16.onnx"
         onnx_model.save_half(half, self._exact)

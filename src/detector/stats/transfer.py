@@ -136,9 +136,8 @@ def _columns(
     specificity = float(np.mean([cell.specificity for cells in chosen.values() for cell in cells]))
     row = {"n": len(right), "reals": int(real.sum()), "specificity": specificity}
     row |= {"balanced_accuracy": (share + specificity) / 2, "accuracy": share, "auc": area}
-    row |= _pair("accuracy", _share(right, place, None)) | _pair(
-        "auc", areas.interval(area, influence, label, None)
-    )
+    row |= _pair("accuracy", _share(right, place, None))
+    row |= _pair("auc", areas.interval(area, influence, label, None))
     if grouped:
         row["groups"] = len(np.unique(group))
         row |= _pair("grouped", _share(right, place, group))

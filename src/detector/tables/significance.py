@@ -48,9 +48,10 @@ def significance(predictions: Predictions, margin: float, systems: Collection[st
             theirs = with_combined(predictions[other])
             for name, table in with_combined(sets).items():
                 if name != VALID:
-                    row = _comparison(right(theirs[name]), right(table), margin)
+                    calls = right(theirs[name]), right(table)
+                    row = _comparison(*calls, margin)
                     if known(table["group"]):
-                        row |= _of_groups(right(theirs[name]), right(table), groups(table), row)
+                        row |= _of_groups(*calls, groups(table), row)
                     row |= {**names(variant), "testset": name, "reference": reference}
                     of = variant.run if variant.arch not in systems else ("", variant.seed)
                     families.setdefault((*of, name, reference), []).append(row)
@@ -101,7 +102,7 @@ def _comparison(reference: np.ndarray, branch: np.ndarray, margin: float) -> dic
 
 
 def _of_groups(reference: np.ndarray, branch: np.ndarray, group: np.ndarray, row: dict) -> dict:
-    """What of a row, of single images, is another where images of a group are no independent draws."""
+    """What is different in a row of single images where those of a group are no independent draws."""
     count = independent(branch.astype(float) - reference, group, differences=True)
     gained, lost = (row[key] * count / row["n"] for key in ("only_reference_wrong", "only_branch_wrong"))
     low, high = paired_interval_grouped(reference, branch, group)
