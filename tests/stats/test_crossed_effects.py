@@ -1,5 +1,5 @@
 """Intervals of a mean over seeds and images are the references', and hold the true mean as often as they say, each
-for the sources of chance that it is about and for no others."""
+for the sources of chance that it is about and for no others; images of one group are one draw."""
 
 import math
 
@@ -94,3 +94,60 @@ def test_what_cannot_be_said_is_nan():
     assert np.isnan(crossed_effects.over_seeds(same)).all(), "no spread among three seeds is no certainty"
     low, high = crossed_effects.over_both(np.zeros((3, 100)))
     assert low < 0 < high, "networks that never differed on 100 images may differ on others"
+
+
+def alike(rng, seeds, sizes, spread, share=0.6):
+    """Differences whose mean is TRUE; a `share` of each group's images turn together, in all seeds alike."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    shift = TRUE + rng.choice([-0.1, 0.1], len(sizes))[group] + rng.normal(0, spread, (seeds, 1))
+    chance = np.where(
+        rng.random(len(group)) < share, rng.random(len(sizes))[group], rng.random((seeds, len(group)))
+    )
+    return (chance < (0.2 + shift) / 2).astype(np.int8) - (chance > 1 - (0.2 - shift) / 2), group
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.02])
+@pytest.mark.parametrize("sizes", [[5] * 200, [20] * 20, [1] * 200 + [100] * 3], ids=["many", "few", "unequal"])
+def test_groups_hold_the_level_that_their_images_do_not(sizes, spread):
+    rng = np.random.default_rng(11)
+    held = []
+    for _ in range(300):
+        differences, group = alike(rng, 3, sizes, spread)
+        bounds = [
+            interval(differences, *by)
+            for interval in (crossed_effects.over_both, crossed_effects.over_images)
+            for by in ((group,), ())
+        ]
+        held.append([low <= TRUE <= high for low, high in bounds])
+    both, both_by_images, images, images_by_images = np.mean(held, axis=0)
+    assert both >= 0.93
+    assert both_by_images < 0.9
+    assert images_by_images < images
+    if not spread:
+        assert images >= 0.93
+
+
+def test_groups_of_one_image_each_are_images():
+    differences = draw(np.random.default_rng(4), 3, 400, 0.02)
+    one_each = np.random.default_rng(5).permutation(400)
+    assert crossed_effects.over_images(differences, one_each) == pytest.approx(
+        crossed_effects.over_images(differences)
+    )
+    low, high = crossed_effects.over_both(differences)
+    assert crossed_effects.over_both(differences, one_each) == pytest.approx((low, high), abs=0.02 * (high - low))
+
+
+def test_equal_groups_of_copies_are_one_image_each():
+    """Which of images that are copies are not: chance that repeats in them would be taken for that of seeds."""
+    differences = draw(np.random.default_rng(6), 3, 2000, 0.02)
+    group = np.tile(np.arange(2000), 4)
+    for interval in (crossed_effects.over_images, crossed_effects.over_both):
+        low, high = interval(differences)
+        assert interval(np.tile(differences, 4), group) == pytest.approx((low, high), abs=0.02 * (high - low))
+
+
+def test_one_group_says_nothing_of_others():
+    differences = draw(np.random.default_rng(8), 3, 50, 0.02)
+    one = np.zeros(50, int)
+    for interval in (crossed_effects.over_images, crossed_effects.over_both):
+        assert np.isnan(interval(differences, one)).all()

@@ -1,5 +1,5 @@
-"""A branch's gain is split into more training and pruning: the parts add up, each control is the right one, and
-seeds have an interval only where there are several."""
+"""A branch's gain is split into more training and pruning: the parts add up, each control is the right one,
+seeds have an interval only where there are several, and images that belong together are one draw."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,9 @@ def images(wrong, seed):
     label = np.arange(400) % 2
     logit = np.where(label == 1, 1.0, -1.0)
     logit[rng.choice(400, wrong + seed, replace=False)] *= -1
-    return pd.DataFrame({"path": [f"{i}" for i in range(400)], "source": "s", "label": label, "logit": logit})
+    return pd.DataFrame(
+        {"path": [f"{i}" for i in range(400)], "source": "s", "group": "", "label": label, "logit": logit}
+    )
 
 
 def study(seeds):
@@ -210,3 +212,55 @@ def test_a_start_is_compared_on_the_same_pixels(first, second, starts):
     ]
     rows = [row for row in ablation(*renamed, 0.005) if row["part"] == "start"]
     assert {row["control"] for row in rows} == starts
+
+
+def of_groups(predictions, name):
+    """The predictions with the groups that `name` gives: a function of the number of an image."""
+    return {
+        variant: {
+            which: table.assign(group=[name(at) for at in range(len(table))]) for which, table in sets.items()
+        }
+        for variant, sets in predictions.items()
+    }
+
+
+def test_images_that_belong_together_are_one_draw(tmp_path):
+    """Four copies of each image say no more than one, with groups; the columns of single images do not know."""
+    predictions, metas = study(3)
+    four = {
+        variant: {
+            name: pd.concat([table.assign(path=f"{at}" + table["path"]) for at in range(4)], ignore_index=True)
+            for name, table in sets.items()
+        }
+        for variant, sets in predictions.items()
+    }
+    once, grouped = (
+        pd.DataFrame(ablation(given, metas, 0.05), columns=COLUMNS)
+        for given in (predictions, of_groups(four, lambda at: f"{at % 400}"))
+    )
+    assert once[["groups", "both_grouped_low", "images_grouped_high"]].isna().all(axis=None), "none are known"
+    assert (grouped["groups"] == 400).all()
+    for end in ("low", "high"):
+        expected = once[f"images_{end}"]
+        assert grouped[f"images_grouped_{end}"].tolist() == pytest.approx(expected.tolist(), abs=0.004)
+        assert grouped[f"both_grouped_{end}"].tolist() == pytest.approx(
+            once[f"both_{end}"].tolist(), abs=0.004, nan_ok=True
+        )
+    width, alone = (grouped[f"images{kind}_high"] - grouped[f"images{kind}_low"] for kind in ("_grouped", ""))
+    assert (width > 1.5 * alone).all()
+
+
+def test_a_verdict_is_of_groups_where_they_are_known(tmp_path):
+    """Of ten groups, the branch gains all images of one and loses none: to groups that is chance."""
+    predictions, metas = study(2)
+    for variant, sets in predictions.items():
+        table = sets["faces"]
+        right_way = np.where(table["label"] == 1, 1.0, -1.0)
+        wrong = np.arange(400) < (0 if variant.branch == "l1-40" else 40) + variant.seed
+        sets["faces"] = table.assign(logit=np.where(wrong, -right_way, right_way))
+    for known, said in ((lambda at: "", "better"), (lambda at: f"{at // 40}", "undecided")):
+        rows = ablation(of_groups(predictions, known), metas, 0.005)
+        found = {
+            (row["seed"], row["verdict"]) for row in rows if (row["branch"], row["part"]) == ("l1-40", "total")
+        }
+        assert found == {("all", said), *((seed, f"{said} (one training run)") for seed in (0, 1))}

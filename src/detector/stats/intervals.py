@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.special import betaincinv, stdtrit
 
-Z95 = 1.959964  # two-sided 95 % point of the normal distribution
+Z95 = NormalDist().inv_cdf(0.975)  # two-sided 95 % point
 
 
 def wilson(accuracy: float, n: float) -> tuple[float, float]:

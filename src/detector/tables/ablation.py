@@ -8,6 +8,7 @@ import pandas as pd
 from detector.experiment import architectures
 from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Branch, Variant
 from detector.stats import crossed_effects
+from detector.stats.groups import groups, known
 from detector.stats.predictions import check, right, with_combined
 from detector.training.recipe import found
 
@@ -26,6 +27,7 @@ COLUMNS = (
         "difference",
     ),
     *("images_low", "images_high", "seeds_low", "seeds_high", "both_low", "both_high", "margin", "verdict"),
+    *("groups", "images_grouped_low", "images_grouped_high", "both_grouped_low", "both_grouped_high"),
 )
 ALL = "all"  # in place of a seed
 
@@ -43,8 +45,9 @@ def ablation(
     are the dense control and each matched one that had the branch's own settings, all that its search found and
     its teacher, in all seeds that the row is about. Rows of each seed, then of all together. A network that starts
     from weights (NETWORK@INIT), beside the same from scratch, has further rows: `start` is each branch less that
-    branch from scratch, whose network `control` names. Raises `DetectorError` where two models saw other images,
-    or a logit is no number.
+    branch from scratch, whose network `control` names. Where it is known which images belong together, the verdict
+    is of groups, and `groups` and `…_grouped_…` are not empty. Raises `DetectorError` where two models saw other
+    images, or a logit is no number.
     """
     check(predictions)
     right_of = {
@@ -52,6 +55,11 @@ def ablation(
         for variant, sets in predictions.items()
         for name, table in with_combined(sets).items()
         if name != VALID
+    }
+    group_of = {
+        name: groups(table) if known(table["group"]) else None
+        for sets in list(predictions.values())[:1]
+        for name, table in with_combined(sets).items()
     }
     rows = []
     for arch in dict.fromkeys(variant.arch for variant in predictions):
@@ -69,13 +77,17 @@ def ablation(
                         )
                         taught = _teacher([metas[Variant(arch, run, branch)] for run in runs])
                         how = {"control": control, "same_settings": same, "teacher": taught}
-                        rows.append({**row, **how, **_numbers(before, after, margin)})
-        rows += _starts(right_of, metas, arch, margin)
+                        rows.append({**row, **how, **_numbers(before, after, group_of[testset], margin)})
+        rows += _starts(right_of, group_of, metas, arch, margin)
     return rows
 
 
 def _starts(
-    right_of: Mapping[tuple[Variant, str], np.ndarray], metas: Mapping[Variant, Mapping], arch: str, margin: float
+    right_of: Mapping[tuple[Variant, str], np.ndarray],
+    group_of: Mapping[str, np.ndarray | None],
+    metas: Mapping[Variant, Mapping],
+    arch: str,
+    margin: float,
 ) -> Iterator[dict]:
     """Rows of what an architecture's start gains, for each branch and seed that there is from scratch too."""
     scratch = architectures.scratch(arch)
@@ -98,7 +110,7 @@ def _starts(
                     **{"arch": arch, "seed": seed, "branch": branch, "testset": testset, "part": "start"},
                     **{"control": scratch, "same_settings": same},
                     "teacher": _teacher([metas[one] for one in second]),
-                    **_numbers(before, after, margin),
+                    **_numbers(before, after, group_of[testset], margin),
                 }
 
 
@@ -128,26 +140,37 @@ def _teacher(metas: Sequence[Mapping]) -> str:
     return ", ".join(dict.fromkeys(taught["name"] for meta in metas if (taught := meta.get("teacher"))))
 
 
-def _numbers(first: Sequence[np.ndarray], second: Sequence[np.ndarray], margin: float) -> dict:
-    """Of one row; bool (n,) for each seed, whether each image was called right."""
+def _numbers(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], group: np.ndarray | None, margin: float
+) -> dict:
+    """Of one row; bool (n,) for each seed, whether each image was called right, and int (n,), its group."""
     differences = np.subtract(second, first, dtype=np.int8)
     seeds, n = differences.shape
-    images, other_seeds, both = (
-        interval(differences)
-        for interval in (crossed_effects.over_images, crossed_effects.over_seeds, crossed_effects.over_both)
-    )
-    verdict = _verdict(*(both if seeds > 1 else images), margin)
+    intervals = {
+        "images": crossed_effects.over_images(differences),
+        "seeds": crossed_effects.over_seeds(differences),
+        "both": crossed_effects.over_both(differences),
+    }
+    of_groups = {} if group is None else {"groups": len(np.unique(group))}
+    if group is not None:
+        intervals["images_grouped"] = crossed_effects.over_images(differences, group)
+        intervals["both_grouped"] = crossed_effects.over_both(differences, group)
+    decisive = ("both" if seeds > 1 else "images") + ("_grouped" if of_groups else "")
+    verdict = _verdict(*intervals[decisive], margin)
     if verdict and seeds == 1:
         verdict += " (one training run)"
     return {
         "n": n,
         "seeds": seeds,
         "difference": differences.mean() if n else np.nan,
-        **dict(zip(("images_low", "images_high"), images, strict=True)),
-        **dict(zip(("seeds_low", "seeds_high"), other_seeds, strict=True)),
-        **dict(zip(("both_low", "both_high"), both, strict=True)),
+        **{
+            f"{name}_{end}": at
+            for name, both in intervals.items()
+            for end, at in zip(("low", "high"), both, strict=True)
+        },
         "margin": margin,
         "verdict": verdict,
+        **of_groups,
     }
 
 
