@@ -1,9 +1,11 @@
-"""Brittleness fills what was shown, leaves its reference out, and is measured against the dense control first."""
+"""Brittleness fills what was shown, leaves its reference out, and is measured against the dense control first;
+where groups are known its bars are theirs."""
 
 import pandas as pd
 import pytest
 
 from detector.figures import brittleness, robustness
+from detector.tables.robustness import COLUMNS
 from detector.tables.robustness import robustness as robustness_table
 from tests.support.figures import texts, twice
 from tests.tables.test_robustness import SIZES, TABLE, logits
@@ -38,7 +40,7 @@ def test_the_dense_control_is_the_reference_where_there_is_one(perturbed, tmp_pa
 
 def test_a_system_is_drawn_against_each_network(tmp_path):
     runs = {(name, 0): logits(seed, branches=("baseline",)) for seed, name in enumerate(("waves", "one", "two"))}
-    table = pd.DataFrame(robustness_table(runs, TABLE, 0.02, SIZES, ["waves"]))
+    table = pd.DataFrame(robustness_table(runs, TABLE, 0.02, SIZES, ["waves"]), columns=COLUMNS)
     brittleness.draw(tmp_path / "x.svg", table, "waves", 0)
     words = texts(tmp_path / "x.svg")
     assert [words.count(name) for name in ("one", "two", "baseline", "that of the network (points)")] == [
@@ -49,3 +51,13 @@ def test_a_system_is_drawn_against_each_network(tmp_path):
     ]
     brittleness.draw(tmp_path / "x.svg", table, "one", 0)
     assert "there is nothing to compare" in texts(tmp_path / "x.svg")
+
+
+def test_bars_are_of_groups_where_they_are_known(perturbed):
+    rows = perturbed.assign(groups=9.0, grouped_low=0.1, extra_grouped_high=0.2)
+    rows.loc[rows["perturbation"] == "chat", "groups"] = float("nan")
+    shown = robustness.of_run(rows, "resnet18", 0)
+    for perturbation, known in (("jpeg-50", True), ("chat", False)):
+        part = shown[shown["perturbation"] == perturbation]
+        assert (part["accuracy_low"] == 0.1).all() == known
+        assert (part["extra_high"] == 0.2).all() == known

@@ -1,5 +1,5 @@
 """The difference of differences is counted as documented, its interval and tests hold their levels, also where
-models rarely differ, and robustness.csv says of each branch what its logits say."""
+models rarely differ, images of a group are one draw, and robustness.csv says of a branch what its logits say."""
 
 import argparse
 import json
@@ -14,7 +14,7 @@ from detector.core.errors import DetectorError
 from detector.data.records import of_frame
 from detector.stats.auc import auc
 from detector.stats.changes import extra_equivalence, extra_interval, extra_p
-from detector.stats.intervals import paired_interval, wilson
+from detector.stats.intervals import independent, paired_interval, wilson
 from detector.stats.significance import holm
 from detector.tables.robustness import COLUMNS, robustness
 from tests.support.samples import load_script
@@ -28,7 +28,7 @@ def logits(seed=0, n=300, branches=("baseline", "l1-00", "l1-40", "l1-90")):
     rng = np.random.default_rng(seed)
     names = pd.DataFrame({"source": ["faces"] * n + ["made"] * 60, "path": [f"{i}.png" for i in range(n + 60)]})
     names["label"] = np.concatenate([np.arange(n) % 2, np.zeros(60, int)])
-    names["generator"] = np.where(names["label"] == 1, "", "gan")
+    names["generator"], names["group"] = np.where(names["label"] == 1, "", "gan"), ""
     shared = rng.normal(np.where(names["label"] == 1, 2, -2), 1.2)
     parts = []
     for i, branch in enumerate(branches):
@@ -119,7 +119,7 @@ def test_without_images_there_is_nothing():
 def test_videos_count_as_one_with_all_their_frames(tmp_path):
     """The rule's script: one source has three frames of each; its rows are of the means, its size is in videos."""
     columns, offsets = ["clean", *TABLE], (-0.5, 0.0, 0.5)
-    whole = logits().assign(group="")
+    whole = logits()
     whole[columns] = whole[columns].astype(np.float32)
     frames = pd.concat([whole] * 3, ignore_index=True)
     frames[columns] += np.repeat(offsets, len(whole)).astype(np.float32)[:, None]
@@ -145,7 +145,9 @@ def test_videos_count_as_one_with_all_their_frames(tmp_path):
 @pytest.fixture
 def table(tmp_path):
     rows = robustness({("resnet18", 0): logits()}, TABLE, 0.02, SIZES)
-    assert {name for row in rows for name in row} == set(COLUMNS)
+    assert {name for row in rows for name in row} == {name for name in COLUMNS if "group" not in name} - {
+        "n_independent"
+    }
     tabular.write_csv(rows, COLUMNS, tmp_path / "table.csv")
     return pd.read_csv(tmp_path / "table.csv")
 
@@ -210,7 +212,9 @@ def drawn_from(big, small, seed=0, most=2000):
     another; what it would have said of all images, and how many there are of each source."""
     rng = np.random.default_rng(seed)
     label = np.concatenate([np.arange(big) % 2, np.zeros(small, int)])
-    names = pd.DataFrame({"source": ["faces"] * big + ["made"] * small, "label": label, "generator": ""})
+    names = pd.DataFrame(
+        {"source": ["faces"] * big + ["made"] * small, "label": label, "generator": "", "group": ""}
+    )
     names["path"] = [f"{i}.png" for i in range(big + small)]
     right = rng.random(big + small) < np.where(names["source"] == "faces", 0.95, 0.6)
     clean = np.where(right == (label == 1), 1.0, -1.0)
@@ -338,3 +342,53 @@ def test_other_images_are_refused():
 def test_no_images_give_an_empty_table():
     rows = robustness({("a", 0): logits().iloc[:0]}, TABLE, 0.02, SIZES)
     assert rows == []
+
+
+def test_images_that_belong_together_are_one_draw():
+    """Four copies of each image say no more than one, with groups; the columns of single images do not know."""
+    run = logits(n=600)
+    sizes = {"faces": 600, "made": 60}
+    once = pd.DataFrame(robustness({("resnet18", 0): run}, TABLE, 0.02, sizes), columns=COLUMNS)
+    four = pd.concat([run.assign(group=run["path"], path=f"{at}-" + run["path"]) for at in range(4)])
+    rows = robustness({("resnet18", 0): four}, TABLE, 0.02, {name: 4 * size for name, size in sizes.items()})
+    assert {name for row in rows for name in row} == set(COLUMNS)
+    grouped = pd.DataFrame(rows, columns=COLUMNS)
+    assert (grouped["n"] == 4 * once["n"]).all()
+    assert (grouped["groups"] == once["n"]).all()
+    compared = once["reference"].notna()
+    for end in ("low", "high"):
+        for name, kept in (("", once["testset"] != ""), ("change_", once["change"].notna()), ("extra_", compared)):
+            expected = once.loc[kept, f"{name or 'accuracy_'}{end}"].tolist()
+            assert grouped.loc[kept, f"{name}grouped_{end}"].tolist() == pytest.approx(expected, abs=0.01)
+    wide, narrow = (grouped[f"extra_{kind}high"] - grouped[f"extra_{kind}low"] for kind in ("grouped_", ""))
+    assert (wide[compared] > 1.8 * narrow[compared]).all()
+    assert grouped.loc[compared, "extra_p"].tolist() == pytest.approx(
+        once.loc[compared, "extra_p"].tolist(), abs=0.02
+    )
+    found, expected = (np.log(part.loc[compared, "equivalence_p"].clip(lower=1e-4)) for part in (grouped, once))
+    assert found.tolist() == pytest.approx(expected.tolist(), abs=0.5)
+    many = compared & (once["n"] > 100)
+    assert grouped.loc[many, "verdict"].equals(once.loc[many, "verdict"])
+    assert once.loc[many, "verdict"].nunique() > 1
+
+
+def test_of_one_group_nothing_is_shown():
+    rows = robustness({("resnet18", 0): logits().assign(group="a")}, TABLE, 0.02, SIZES)
+    compared = [row for row in rows if "reference" in row and row["testset"] != "combined"]
+    assert {row["verdict"] for row in compared} == {"undecided: n too small"}
+    assert all(math.isnan(row["extra_p"]) and math.isnan(row["equivalence_p"]) for row in compared)
+
+
+def test_groups_hold_the_level_that_their_images_do_not():
+    """40 groups of ten images, most of which turn together, of two models of which neither is more brittle."""
+    rng = np.random.default_rng(5)
+    group = np.repeat(np.arange(40), 10)
+    rejected = []
+    for _ in range(1000):
+        together, alone = rng.choice([-2, -1, 0, 1, 2], (2, 400), p=[0.02, 0.1, 0.76, 0.1, 0.02])
+        extra = np.where(rng.random(400) < 0.6, together[group], alone)
+        count = independent(extra.astype(float), group, differences=True)
+        rejected.append([extra_p(extra, count) < 0.05, extra_p(extra) < 0.05])
+    by_groups, by_images = np.mean(rejected, axis=0)
+    assert by_groups <= 0.07
+    assert by_images > 0.2

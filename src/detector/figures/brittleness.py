@@ -4,8 +4,9 @@ How much more each branch's accuracy changed under a perturbation than that of i
 below 0 it lost more. Of a system, which has a baseline alone, how much more its accuracy changed than that of each
 network. Filled markers have the verdict more or less brittle, corrected for all comparisons of the run, or of all
 systems of the seed; hollow ones are undecided or as brittle, and the table says which; the grey band is the
-margin. Bars are 95 % intervals of one comparison each, so some leave out 0 by chance. All of it is about these
-networks: to say that pruning as such makes brittle takes more seeds.
+margin. Bars are 95 % intervals of one comparison each, so some leave out 0 by chance; they are of groups where it
+is known which images belong together. All of it is about these networks: to say that pruning as such makes brittle
+takes more seeds.
 """
 
 from collections.abc import Mapping

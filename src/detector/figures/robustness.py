@@ -3,8 +3,9 @@
 Accuracy on perturbed test images, all test sets together: one panel for each kind of perturbation, stronger to
 the right, the images as they are at the left. Branches stand side by side, the more pruned the darker; the
 dashed line follows the baseline. A steep fall says that the detector reads what the perturbation destroys. Do
-not read from it that one branch falls deeper than another: their bars are for each branch alone (95 %, Wilson),
-and the next figure compares them on the same images. Near one half a network has nothing left to lose.
+not read from it that one branch falls deeper than another: their bars are for each branch alone (95 %, Wilson; by
+groups where it is known which images belong together), and the next figure compares them on the same images. Near
+one half a network has nothing left to lose.
 """
 
 import math
@@ -38,8 +39,15 @@ def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
 
 
 def of_run(table: pd.DataFrame, arch: str, seed: int) -> pd.DataFrame:
-    """Rows of robustness.csv for a run, on all its test images together."""
-    return table[(table["arch"] == arch) & (table["seed"] == seed) & (table["testset"] == COMBINED)]
+    """Rows of robustness.csv for a run, on all its test images together, with intervals of groups where known."""
+    rows = table[(table["arch"] == arch) & (table["seed"] == seed) & (table["testset"] == COMBINED)]
+    grouped = rows["groups"].notna()
+    bounds = {
+        f"{name}_{end}": rows[f"{of_groups}_{end}"].where(grouped, rows[f"{name}_{end}"])
+        for name, of_groups in (("accuracy", "grouped"), ("extra", "extra_grouped"))
+        for end in ("low", "high")
+    }
+    return rows.assign(**bounds)
 
 
 def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:

@@ -1,14 +1,19 @@
-"""Difference of differences: how much more one model changed than another, with intervals and tests."""
+"""Difference of differences: how much more one model changed than another, with intervals and tests.
+
+`extra`: int (n,) from -2 to 2 throughout, see `extra_interval`. `count`: of images of groups the number of
+`intervals.independent` ones, and the same shares; None for images drawn one by one.
+"""
 
 import math
-from statistics import NormalDist
 
 import numpy as np
 from scipy.special import ndtr
 
+from detector.stats.intervals import Z95
 
-def extra_interval(extra: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Interval of the mean of `extra`, int (n,) from -2 to 2: how much more one model changed than another.
+
+def extra_interval(extra: np.ndarray, count: float | None = None) -> tuple[float, float]:
+    """95 % interval of the mean of `extra`: how much more one model changed than another.
 
     An image's `extra` is (right after - right before) of the branch minus that of the reference, each right 0 or
     1. Their mean has the variance of any mean of n paired numbers; two images are added, one of +1 and one of -1,
@@ -18,39 +23,35 @@ def extra_interval(extra: np.ndarray, level: float = 0.95) -> tuple[float, float
     """
     if not len(extra):
         return math.nan, math.nan
-    mean, variance = _moments(extra)
-    half = NormalDist().inv_cdf((1 + level) / 2) * math.sqrt(variance)
-    return mean - half, mean + half
+    mean, deviation = _moments(extra, count)
+    return mean - Z95 * deviation, mean + Z95 * deviation
 
 
-def extra_p(extra: np.ndarray) -> float:
-    """Two-sided p-value of a mean of 0, with the interval's mean and variance.
-
-    `extra` int (n,) as in `extra_interval`. NaN where there is no image.
-    """
+def extra_p(extra: np.ndarray, count: float | None = None) -> float:
+    """Two-sided p-value of a mean of 0, with the interval's mean and variance. NaN where there is no image."""
     if not len(extra):
         return math.nan
-    mean, variance = _moments(extra)
-    return float(2 * ndtr(-abs(mean) / math.sqrt(variance)))
+    mean, deviation = _moments(extra, count)
+    return float(2 * ndtr(-abs(mean) / deviation))
 
 
-def extra_equivalence(extra: np.ndarray, margin: float) -> float:
+def extra_equivalence(extra: np.ndarray, margin: float, count: float | None = None) -> float:
     """P-value of two one-sided tests (Schuirmann 1987) of a mean of `margin` or more, in either direction.
 
-    `extra` int (n,) as in `extra_interval`. With a continuity correction of one half, and with a variance of no
+    With a continuity correction of one half, and with a variance of no
     less than a mean of `margin` implies for whole numbers, margin·(1 - margin): where the models hardly differ,
     the observed variance is too small. NaN where there is no image.
     """
-    n = len(extra)
-    if not n:
+    if not len(extra):
         return math.nan
-    _, variance = _moments(extra)
-    deviation = math.sqrt(n * max((n + 2) * variance, margin * (1 - margin)))
-    return float(ndtr(-(n * margin - abs(extra.sum()) - 0.5) / deviation))
+    n = len(extra) if count is None else count
+    deviation = math.sqrt(n * max((n + 2) * _moments(extra, count)[1] ** 2, margin * (1 - margin)))
+    return float(ndtr(-(n * (margin - abs(extra.mean())) - 0.5) / deviation))
 
 
-def _moments(extra: np.ndarray) -> tuple[float, float]:
-    """Mean and its variance, with one image of +1 and one of -1 added."""
-    n = len(extra) + 2
-    mean = float(extra.sum()) / n
-    return mean, (float((extra.astype(np.int64) ** 2).sum() + 2) / n - mean**2) / n
+def _moments(extra: np.ndarray, count: float | None) -> tuple[float, float]:
+    """Mean and its standard deviation, with one image of +1 and one of -1 added."""
+    n = len(extra) if count is None else count
+    mean = float(extra.mean()) * n / (n + 2)
+    square = (float((extra.astype(np.int64) ** 2).mean()) * n + 2) / (n + 2)
+    return mean, math.sqrt((square - mean**2) / (n + 2))

@@ -3,8 +3,8 @@
 The same test images are seen by the networks of every seed: two crossed random factors, as readers and cases in
 radiology, where this analysis comes from (Dorfman, Berbaum & Metz 1992). `differences`: (seeds, images)
 throughout, 1 where only the second model was right, -1 where only the first was, 0 where they agree. `group`: int
-(images,), where images of one group are no independent draws: groups are then what is drawn. Bounds are floats, NaN
-where there is nothing to count, or one seed or group says nothing of others.
+(images,), where images of one group are no independent draws: groups are then what is drawn. Bounds are floats,
+NaN where there is nothing to count, or one seed or group says nothing of others.
 """
 
 import math
@@ -23,7 +23,7 @@ def over_images(differences: np.ndarray, group: np.ndarray | None = None) -> tup
     if not np.size(differences):
         return math.nan, math.nan
     if group is not None:
-        means = np.mean(differences, axis=0, dtype=np.float64)
+        means = np.asarray(differences, dtype=np.float64).mean(axis=0)
         return mean_of_parts(means, np.zeros(len(means), int), group, differences=True)
     means = _adjusted(differences).mean(axis=0)
     return _around(means.mean(), Z95 * means.std() / math.sqrt(len(means)))

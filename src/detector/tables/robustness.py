@@ -17,7 +17,8 @@ from detector.experiment.variants import BASELINE, COMBINED, DENSE_CONTROL
 from detector.imaging.perturbations import CLEAN, Steps, kind, text, value
 from detector.stats.auc import auc
 from detector.stats.changes import extra_equivalence, extra_interval, extra_p
-from detector.stats.intervals import paired_interval, wilson
+from detector.stats.groups import groups, known
+from detector.stats.intervals import independent, paired_interval, paired_interval_grouped, wilson, wilson_grouped
 from detector.stats.predictions import require_numbers, require_same_images, right
 from detector.stats.significance import holm, images_needed, verdict
 
@@ -28,6 +29,8 @@ COLUMNS = (
     *("change", "change_low", "change_high", "auc_change", "reference", "reference_change"),
     *("extra", "extra_low", "extra_high", "extra_p", "extra_p_holm"),
     *("margin", "equivalence_p", "equivalence_p_holm", "n_needed", "verdict"),
+    *("groups", "n_independent", "grouped_low", "grouped_high"),
+    *("change_grouped_low", "change_grouped_high", "extra_grouped_low", "extra_grouped_high"),
 )
 
 
@@ -41,12 +44,14 @@ def robustness(
     """Rows of robustness.csv: each branch on each perturbation and test set, once for each reference it has.
 
     `runs`: by (architecture, seed) the logits of `probe`, a row for each branch and image, columns branch, source,
-    path, generator, label, `clean` and one for each perturbation of `table`. `margin`: the difference of changes,
-    as a fraction, from which on it matters. `sizes`: how many test images each source has, drawn or not.
+    path, generator, group, label, `clean` and one for each perturbation of `table`. `margin`: the difference of
+    changes, as a fraction, from which on it matters. `sizes`: how many test images each source has, drawn or not.
     `systems`: names that stand in place of an architecture but have a baseline alone, which is compared with the
     baseline of each network of the same seed; `reference` is that network's name. p are corrected over branches
     and perturbations of one run, test set and reference, and over systems and perturbations of one seed, test set
-    and reference. Raises `DetectorError` where what is compared saw other images, or a logit is no number.
+    and reference. Where it is known which images belong together, p and verdict are of groups, and `groups`,
+    `n_independent` (images drawn one by one that would say as much of `extra`) and `…grouped_…` are not empty.
+    Raises `DetectorError` where what is compared saw other images, or a logit is no number.
     """
     branches = {
         run: {branch: part.reset_index(drop=True) for branch, part in logits.groupby("branch", sort=False)}
@@ -84,7 +89,9 @@ def robustness(
                 row[f"{column}_holm"] = p
         for row in family:
             p = row["extra_p_holm"], row["equivalence_p_holm"]
-            row["verdict"] = _in_words(verdict(row["extra"], *p, row["n"] >= row["n_needed"]))
+            row["verdict"] = _in_words(
+                verdict(row["extra"], *p, row.get("n_independent", row["n"]) >= row["n_needed"])
+            )
     return rows
 
 
@@ -127,49 +134,60 @@ def _of_set(
         name: {change: right(part, change).astype(np.int64) - right(part, CLEAN) for change in table}
         for name, part in parts.items()
     }
+    group = next((groups(part) for part in parts.values() if known(part["group"])), None)
     rows = []
     for branch, others in references.items():
         for name in (CLEAN, *table):
-            row = {"branch": branch, **_measured(parts[branch], name, table)}
+            row = {"branch": branch, **_measured(parts[branch], name, table, group)}
             compared = others if name != CLEAN else []
-            rows += [row | _compared(changes, branch, other, name, margin) for other in compared] or [row]
+            rows += [
+                row | _compared(changes[branch][name], changes[other][name], margin, group) | {"reference": other}
+                for other in compared
+            ] or [row]
     return rows
 
 
-def _measured(part: pd.DataFrame, name: str, table: Mapping[str, Steps]) -> dict:
-    """The numbers of one branch and perturbation that need no reference."""
+def _measured(part: pd.DataFrame, name: str, table: Mapping[str, Steps], group: np.ndarray | None) -> dict:
+    """The numbers of one branch and perturbation that need no reference; `group` int (n,), of each image."""
     before, after, label = right(part, CLEAN), right(part, name), part["label"].to_numpy()
     accuracy = after.mean() if len(after) else math.nan
     row: dict[str, Any] = {"perturbation": name, "kind": CLEAN, "n": len(after), "accuracy": accuracy}
     row["accuracy_low"], row["accuracy_high"] = wilson(accuracy, len(after))
     for column, of_class in (("recall_fake", label == FAKE), ("recall_real", label != FAKE)):
         row[column] = after[of_class].mean() if of_class.any() else math.nan
+    if group is not None:
+        row["groups"] = len(np.unique(group))
+        row["grouped_low"], row["grouped_high"] = wilson_grouped(after, group)
     row["auc"] = auc(label, part[name])
     if name != CLEAN:
         steps = table[name]
         row |= {"kind": kind(steps), "value": value(steps), "steps": text(steps)}
         row["change"] = accuracy - before.mean() if len(before) else math.nan
         row["change_low"], row["change_high"] = paired_interval(before, after)
+        if group is not None:
+            both = paired_interval_grouped(before, after, group)
+            row["change_grouped_low"], row["change_grouped_high"] = both
         row["auc_change"] = row["auc"] - auc(label, part[CLEAN])
     return row
 
 
-def _compared(changes: Mapping, branch: str, reference: str, name: str, margin: float) -> dict:
-    ours, theirs = changes[branch][name], changes[reference][name]
+def _compared(ours: np.ndarray, theirs: np.ndarray, margin: float, group: np.ndarray | None) -> dict:
+    """The numbers that need a reference; int (n,) from -1 to 1, how each image's being right changed."""
     extra = ours - theirs
-    low, high = extra_interval(extra)
     n = len(extra)
-    return {
-        "reference": reference,
+    row: dict[str, Any] = {
         "reference_change": theirs.mean() if n else math.nan,
         "extra": extra.mean() if n else math.nan,
-        "extra_low": low,
-        "extra_high": high,
-        "extra_p": extra_p(extra),
         "margin": margin,
-        "equivalence_p": extra_equivalence(extra, margin),
         "n_needed": images_needed(n, int((extra**2).sum()), 0, margin),
     }
+    row["extra_low"], row["extra_high"] = extra_interval(extra)
+    count = None
+    if group is not None:
+        row["n_independent"] = count = independent(extra.astype(float), group, differences=True)
+        row["extra_grouped_low"], row["extra_grouped_high"] = extra_interval(extra, count)
+    row["extra_p"], row["equivalence_p"] = extra_p(extra, count), extra_equivalence(extra, margin, count)
+    return row
 
 
 def _in_words(found: str) -> str:
