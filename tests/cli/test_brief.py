@@ -90,3 +90,13 @@ def test_the_command_is_called_as_it_was(results, monkeypatch, capsys, called, s
     monkeypatch.setattr(sys, "argv", [called])
     main.summary(main.argparse.Namespace(results=results, brief=True))
     assert f": {shown} serve --model" in capsys.readouterr().out
+
+
+def test_intervals_are_of_groups_where_they_are_known(results):
+    for name, bounds in (("final_accuracy", (0.123, 0.987)), ("significance", (-0.321, 0.234))):
+        path = results / f"tables/{name}.csv"
+        table = pd.read_csv(path).assign(groups=20, grouped_low=bounds[0], grouped_high=bounds[1])
+        table.to_csv(path, index=False)
+    lines = brief.text(results).splitlines()
+    assert "(95 % interval 12.3% to 98.7%)" in lines[0]
+    assert "(-32.10 to +23.40)" in lines[1]

@@ -268,7 +268,8 @@ def test_the_best_bundle_is_chosen_by_validation_alone_and_of_equal_ones_the_sma
         row = {"arch": "resnet18@start", "seed": 3, "branch": branch, "n": 50, "accuracy": test}
         row |= {"tp": 3, "fn": 2, "tn": 40, "fp": 5}
         rows += [
-            {**row, "testset": t, "accuracy_low": test - 0.1, "accuracy_high": 1.0} for t in ("real", "combined")
+            {**row, "testset": t, "accuracy_low": test - 0.1, "accuracy_high": 1.0, "groups": None}
+            for t in ("real", "combined")
         ]
     (tmp_path / "tables").mkdir()
     pd.DataFrame(rows).to_csv(tmp_path / "tables/final_accuracy.csv", index=False)
@@ -276,6 +277,9 @@ def test_the_best_bundle_is_chosen_by_validation_alone_and_of_equal_ones_the_sma
     assert best.bundle == tmp_path / "runs/resnet18@start/seed3/l1-40/bundle"
     assert (best.images, best.accuracy, best.low, best.high) == (50, 0.6, 0.5, 1.0)
     assert (best.fakes, best.reals) == ((3, 5), (40, 45))
+    grouped = [{**row, "groups": 7, "grouped_low": 0.3, "grouped_high": 0.9} for row in rows]
+    pd.DataFrame(grouped).to_csv(tmp_path / "tables/final_accuracy.csv", index=False)
+    assert (outcome.best(tmp_path).low, outcome.best(tmp_path).high) == (0.3, 0.9), "images belong together"
     with pytest.raises(DetectorError, match="found no bundle"):
         outcome.best(tmp_path / "tables")
 

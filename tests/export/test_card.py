@@ -16,6 +16,9 @@ from detector.data import kinds
 from detector.data.records import of_frame
 from detector.experiment.formats import EXPORTED, TRAINED
 from detector.export import card, making, markdown
+from detector.stats.groups import groups
+from detector.stats.intervals import wilson_grouped
+from detector.stats.predictions import right
 from detector.tables.deployment import COLUMNS
 from detector.training.recipe import Recipe
 from tests.support import ROOT
@@ -93,7 +96,9 @@ def images(source: str, generators: list[str], real: bool, split: str = "test") 
     """`SPLIT[split]` fakes of each generator, and as many real images if `real`."""
     made = [*((0, name) for name in generators), *([(1, "")] if real else [])]
     rows = [(source, label, name, split) for label, name in made for _ in range(SPLIT[split])]
-    table = pd.DataFrame(rows, columns=["source", "label", "generator", "split"]).assign(frame=np.float32("nan"))
+    table = pd.DataFrame(rows, columns=["source", "label", "generator", "split"]).assign(
+        frame=np.float32("nan"), group=""
+    )
     return table.assign(path=[f"{split}/{number}" for number in range(len(rows))])
 
 
@@ -481,3 +486,30 @@ def test_a_teacher_is_named_where_there_was_one():
     assert said in flat(text(facts("l1-40", meta=meta("l1-40", nonzero_weights=600, teacher=taught))))
     for none in ({}, {"teacher": None}):
         assert "teacher" not in text(facts("l1-40", meta=meta("l1-40", nonzero_weights=600, **none)))
+
+
+def test_images_that_belong_together_are_one_draw():
+    """Of four pairs of fakes, one pair is wrong: as wide as the intervals of so many groups."""
+    some = facts()
+    tests = {
+        precision: {
+            name: table.assign(group=(np.arange(len(table)) // 2).astype(str)) for name, table in sets.items()
+        }
+        for precision, sets in some.tests.items()
+    }
+    written, grouped = text(some), text(replace(some, tests=tests))
+    faces = tests["fp32"]["faces"]
+    fakes = faces[faces["label"] == 0]
+    low, high = wilson_grouped(right(fakes), groups(fakes))
+    assert row(grouped, "`faces`", "fp32")[4] == f"75.0 % ({100 * low:.1f}–{100 * high:.1f})"
+    assert row(grouped, "`faces`", "`gan`")[3] == f"75.0 % ({100 * low:.1f}–{100 * high:.1f})"
+    assert row(grouped, "`faces`", "fp32")[3] != row(written, "`faces`", "fp32")[3]
+    one = {
+        precision: {name: table.assign(group="a") for name, table in sets.items()}
+        for precision, sets in tests.items()
+    }
+    assert row(text(replace(some, tests=one)), "`faces`", "fp32")[3] == "87.5 % (no interval of one group)"
+    costs = some.deployment.assign(groups=8, accuracy_delta_grouped_low=-0.2, accuracy_delta_grouped_high=0.1)
+    assert (
+        row(text(replace(some, deployment=costs)), "`model.int8.onnx`", "some")[-1] == "−1.23 (−20.00 to +10.00)"
+    )

@@ -19,7 +19,7 @@ def table(branches, seeds=1, **more):
         for name, share in branches.items()
     ]
     columns = ["arch", "seed", "branch", "testset", "n", "accuracy"]
-    found = pd.DataFrame(rows, columns=columns).assign(**more)
+    found = pd.DataFrame(rows, columns=columns).assign(**{"groups": np.nan, **more})
     dense = found[found["branch"] == "l1-00"].set_index("seed")["accuracy"]
     return found.assign(delta_vs_dense_control=found["accuracy"] - found["seed"].map(dense))
 
@@ -105,3 +105,9 @@ def test_combined_is_drawn_only_beside_several_test_sets(tmp_path):
         path = tmp_path / f"{name}.svg"
         accuracy_by_sparsity.accuracy_by_sparsity(path, pd.concat(parts, ignore_index=True))
         assert sum("combined" in text for text in texts(path)) == expected
+
+
+def test_one_seed_has_an_interval_by_groups_where_they_are_known():
+    rows = table({"l1-40": 0.8}).assign(method="l1", percent=40.0, groups=30, grouped_low=0.6, grouped_high=0.9)
+    point = accuracy_by_sparsity._points(rows).iloc[0]
+    assert (point["low"], point["high"]) == pytest.approx((60, 90))

@@ -49,3 +49,14 @@ def test_the_run_that_is_asked_for_is_drawn_at_the_first_batch_size(tmp_path: Pa
     assert "median latency (ms), batch 1, threads 2" in texts(tmp_path / "0.svg")
     with pytest.raises(DetectorError, match=r"2\.svg: deployment\.csv has no row of resnet50, seed 2"):
         deployment.draw(tmp_path / "2.svg", table, "resnet50", 2)
+
+
+def test_bars_are_of_groups_where_they_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+    monkeypatch.setattr(deployment, "_deployed", lambda axes, table, *_: shown.append(table))
+    grouped = deployment_table(DEPLOYED).assign(groups=40, grouped_low=0.5, grouped_high=0.99)
+    deployment.deployment(tmp_path / "x.svg", grouped)
+    deployment.deployment(tmp_path / "x.svg", deployment_table(DEPLOYED))
+    assert set(shown[0]["low"]) == {50.0}
+    assert set(shown[0]["high"]) == {99.0}
+    assert (shown[-1]["low"] > 50).all()

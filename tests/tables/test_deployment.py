@@ -1,4 +1,4 @@
-"""The table of deployments compares each file with the right reference."""
+"""The table of deployments compares each file with the right reference; images of one group are one draw."""
 
 from itertools import product
 
@@ -21,11 +21,14 @@ MS = {"torch": 20.0, "onnxruntime": 10.0, "openvino": 8.0}
 FACTS = {"total_parameters": 100, "nonzero_weights": 90, "macs": 1000}
 
 
-def predictions(wrong):
+def predictions(wrong, group=""):
     logit = np.where(LABEL == 1, 1.0, -1.0)
     logit[:wrong] *= -1
     return pd.DataFrame(
-        {"source": "some", "path": [f"{i}.png" for i in range(100)], "label": LABEL, "logit": logit}
+        {
+            **{"source": "some", "path": [f"{i}.png" for i in range(100)]},
+            **{"group": group, "label": LABEL, "logit": logit},
+        }
     )
 
 
@@ -36,6 +39,10 @@ def wrong(variant, place):
 
 @pytest.fixture
 def rows(tmp_path):
+    return table(tmp_path)
+
+
+def table(tmp_path, group=""):
     files, latencies = {}, []
     deployed = [BASELINE, SMALL]  # the dense control is compared with, not exported
     for number, variant in enumerate(deployed):
@@ -57,8 +64,8 @@ def rows(tmp_path):
         {variant: {key: value // (1 + n) for key, value in FACTS.items()} for n, variant in enumerate(deployed)},
         files,
         {
-            CONTROL: {f"torch/{TRAINED}": predictions(WRONG[CONTROL])},
-            **{v: {place: predictions(wrong(v, place)) for place in places} for v in deployed},
+            CONTROL: {f"torch/{TRAINED}": predictions(WRONG[CONTROL], group)},
+            **{v: {place: predictions(wrong(v, place), group) for place in places} for v in deployed},
         },
         {BASELINE.run: pd.DataFrame(latencies, columns=LATENCY_COLUMNS)},
     )
@@ -118,3 +125,18 @@ def test_accuracy_is_that_of_the_very_file_on_the_same_images(rows):
     assert row["accuracy_delta"] == pytest.approx(0.01)
     assert row["accuracy_delta_low"] < 0.01 < row["accuracy_delta_high"]
     assert row["accuracy_delta_vs_dense_control"] == pytest.approx(-0.03)
+
+
+def test_images_that_belong_together_are_one_draw(tmp_path, rows):
+    """Files that turn one image of ten that belong together turn a tenth of one draw among ten."""
+    (tmp_path / "grouped").mkdir()
+    grouped = table(tmp_path / "grouped", [f"{at // 10}" for at in range(100)])
+    assert rows["groups"].isna().all(), "none are known"
+    assert (grouped["groups"] == 10).all()
+    compared = grouped["accuracy_delta"] != 0
+    width = grouped["accuracy_delta_grouped_high"] - grouped["accuracy_delta_grouped_low"]
+    alone = grouped["accuracy_delta_high"] - grouped["accuracy_delta_low"]
+    assert compared.any()
+    assert (width[compared] > 2 * alone[compared]).all()
+    same = [name for name in rows if "group" not in name]
+    pd.testing.assert_frame_equal(grouped[same], rows[same])

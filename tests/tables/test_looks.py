@@ -1,4 +1,5 @@
-"""What looks give is a paired difference on the same images, beside what they cost, timed in the same run."""
+"""What looks give is a paired difference on the same images, beside what they cost, timed in the same run;
+images of one group are one draw."""
 
 import numpy as np
 import pandas as pd
@@ -78,3 +79,24 @@ def test_a_logit_that_is_no_number_is_refused(predictions, column):
     predictions[first] = {**predictions[first], "made": odd}
     with pytest.raises(DetectorError, match=rf"baseline, made: found nan as the {column} of made: 7.png"):
         looks(predictions, LATENCIES)
+
+
+def test_images_that_belong_together_are_one_draw(predictions, tmp_path):
+    """Four copies of each image say no more than one, with groups; the columns of single images do not know."""
+    four = {
+        variant: {
+            name: pd.concat([table.assign(group=table["path"], path=f"{at}-" + table["path"]) for at in range(4)])
+            for name, table in sets.items()
+        }
+        for variant, sets in predictions.items()
+    }
+    once, grouped = (written(looks(given, LATENCIES), COLUMNS, tmp_path) for given in (predictions, four))
+    assert once["groups"].isna().all(), "none are known"
+    assert grouped["groups"].tolist() == once["n"].tolist()
+    for end in ("low", "high"):
+        expected = once[f"difference_{end}"].tolist()
+        assert grouped[f"difference_grouped_{end}"].tolist() == pytest.approx(expected, abs=0.01)
+    width, alone = (
+        grouped[f"difference_{kind}high"] - grouped[f"difference_{kind}low"] for kind in ("grouped_", "")
+    )
+    assert (width > 1.8 * alone).all()

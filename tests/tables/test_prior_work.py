@@ -2,6 +2,7 @@
 
 import fnmatch
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,7 +23,8 @@ def accuracies(*variants, testsets=("faces140k", "combined")):
     rows = [(*variant, testset) for variant in variants for testset in testsets]
     table = pd.DataFrame(rows, columns=["arch", "branch", "seed", "testset"])
     table["accuracy"] = [0.5 + number / 100 for number in range(len(rows))]
-    return table.assign(accuracy_low=table["accuracy"] - 0.1, accuracy_high=table["accuracy"] + 0.1)
+    bounds = {"accuracy_low": table["accuracy"] - 0.1, "accuracy_high": table["accuracy"] + 0.1}
+    return table.assign(**bounds, groups=np.nan, grouped_low=np.nan, grouped_high=np.nan)
 
 
 def quoted(accuracy, folder):
@@ -72,3 +74,9 @@ def test_every_name_that_stands_for_a_system_is_one_that_a_run_can_have():
         for pattern in by["arch"]:
             assert fnmatch.filter(known, pattern.partition("+")[0]), pattern
         assert Branch.of(by.get("branch", "baseline"))
+
+
+def test_bounds_are_of_groups_where_they_are_known(tmp_path):
+    accuracy = accuracies(("vgg16_bn", "baseline", 0)).assign(groups=12, grouped_low=0.2, grouped_high=0.8)
+    got = quoted(accuracy, tmp_path).set_index("model").loc["VGG (baseline)"]
+    assert got[["measured_low", "measured_high"]].tolist() == [0.2, 0.8]

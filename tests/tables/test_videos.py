@@ -53,7 +53,9 @@ def test_each_way_of_judging_is_counted_by_itself(tmp_path):
     low, high = paired_interval(right["one frame"], right["all frames"])
     assert whole[["gain", "gain_low", "gain_high"]].tolist() == pytest.approx([gain, low, high], rel=1e-5)
     assert got.loc[["each frame", "one frame"], ["gain", "gain_low", "gain_high"]].isna().all(axis=None)
-    assert got[["groups", "grouped_low", "auc_grouped_low"]].isna().all(axis=None), "nobody is known"
+    assert got[["groups", "grouped_low", "auc_grouped_low", "gain_grouped_low"]].isna().all(axis=None), (
+        "nobody is known"
+    )
 
 
 def test_frames_that_all_say_the_same_are_worth_one(tmp_path):
@@ -90,3 +92,16 @@ def test_one_class_has_no_area_and_images_are_no_videos(tmp_path):
     assert set(got["videos"]) == {100}
     assert got[["auc", "auc_low", "balanced_accuracy"]].isna().all(axis=None)
     assert videos({Variant("resnet18", 0, "baseline"): {"valid": photo, "s": photo}}) == []
+
+
+def test_videos_of_one_person_are_one_draw_to_the_gain_too(tmp_path):
+    person = [f"id{n // 10}" for n in range(200) for _ in range(FRAMES)]
+    logit = np.repeat(noisy(20), 10, axis=0) * np.tile([1, -1], 100)[:, None]
+    got = rows_of(frames(logit).assign(group=person), tmp_path).loc["all frames"]
+    assert got["groups"] == 20
+    assert got["gain_grouped_high"] - got["gain_grouped_low"] > 1.5 * (got["gain_high"] - got["gain_low"])
+    alone = rows_of(frames(noisy()).assign(group=[f"id{n}" for n in range(200) for _ in range(FRAMES)]), tmp_path)
+    for end in ("low", "high"):
+        assert alone.loc["all frames", f"gain_grouped_{end}"] == pytest.approx(
+            alone.loc["all frames", f"gain_{end}"], rel=1e-5
+        )

@@ -1,5 +1,6 @@
 """`detector train`: shows the plan, writes its overlay, runs the pipeline, says what came of it."""
 
+import math
 import textwrap
 import time
 from pathlib import Path
@@ -76,10 +77,13 @@ def ended(out: Path) -> str:
     best = outcome.best(out)
     tables = out / "tables"
     doubts, audit = summary.doubts(tables / "final_accuracy.csv"), summary.audit(tables / "audit_verdict.csv")
+    interval = f"95 % interval {best.low:.1%} to {best.high:.1%}"
+    if math.isnan(best.low):
+        interval = "no interval, since they all belong together"
     lines = {
         "Bundle": f"{best.bundle}",
         "Accuracy": f"{best.accuracy:.1%} of {best.images:,} test images called right "
-        f"(95 % interval {best.low:.1%} to {best.high:.1%}): {best.fakes[0]:,} of {best.fakes[1]:,} fakes and "
+        f"({interval}): {best.fakes[0]:,} of {best.fakes[1]:,} fakes and "
         f"{best.reals[0]:,} of {best.reals[1]:,} real ones",
     }
     parts = [doubts, "\n".join(_paragraph(title, said) for title, said in lines.items()), audit]

@@ -7,6 +7,7 @@ import importlib.metadata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from detector.core.errors import DetectorError
@@ -17,6 +18,7 @@ from detector.experiment.formats import FILES, INT8
 from detector.export import making, markdown
 from detector.stats import decisions
 from detector.stats.classification import confusion, measure
+from detector.stats.groups import known_groups
 from detector.stats.predictions import right
 
 FEW = 1000  # test images; with fewer, the interval of a share is up to 6 points wide and more
@@ -43,7 +45,7 @@ class Facts:
     deployment: pd.DataFrame  # the variant's rows of deployment.csv
     tests: Mapping[
         str, Mapping[str, pd.DataFrame]
-    ]  # "fp32" and, where there is such a file, "int8": by source, columns generator, label, logit
+    ]  # "fp32" and, where there is such a file, "int8": by source, columns source, generator, group, label, logit
     runtime: str  # that gave the logits of int8
     sizes: Mapping[str, int]  # bytes of the bundle's files, by format and precision
     onnx: tuple[int, int]  # IR version and opset of the ONNX files, of each the newest
@@ -162,7 +164,9 @@ def _sure(band: Mapping) -> str:
 def _costs(table: pd.DataFrame) -> str:
     rows = []
     for row in table.itertuples():
-        changes = (row.accuracy_delta, row.accuracy_delta_low, row.accuracy_delta_high)
+        grouped = "_grouped" if row.groups > 0 else ""  # groups of images are known
+        bounds = (getattr(row, f"accuracy_delta{grouped}_{end}") for end in ("low", "high"))
+        changes = (row.accuracy_delta, *bounds)
         change, low, high = (markdown.shown(100 * value, "+.2f") for value in changes)
         rows.append(
             [
@@ -219,14 +223,17 @@ def _results(facts: Facts) -> str:
     for name in (*facts.sources, None):
         for precision, tests in facts.tests.items():
             table = pd.concat(tests.values()) if name is None else tests[name]
-            found = measure(table["label"], table["logit"])
-            real, fake = found["tn"] + found["fp"], found["tp"] + found["fn"]
+            found, correct = measure(table["label"], table["logit"]), right(table)
+            label, group = table["label"].to_numpy(), known_groups(table)
+            shares = [
+                markdown.share(correct[kept], None if group is None else group[kept])
+                for kept in (np.ones(len(label), bool), label == FAKE, label == REAL)
+            ]
             rows.append(
                 [
                     *("all" if name is None else markdown.code(name), precision),
-                    f"{markdown.count(real)} / {markdown.count(fake)}",
-                    markdown.share(found["tp"] + found["tn"], found["n"]),
-                    *(markdown.share(found["tp"], fake), markdown.share(found["tn"], real)),
+                    f"{markdown.count((label == REAL).sum())} / {markdown.count((label == FAKE).sum())}",
+                    *shares,
                     *(markdown.shown(found[key], ".3f") for key in ("auc", "precision", "f1")),
                 ]
             )
@@ -244,13 +251,14 @@ def _generators(facts: Facts) -> str:
     rows = []
     for name in facts.sources:
         exact, *others = (
-            tests[name].assign(right=right(tests[name])).groupby(["label", "generator"])["right"]
+            tests[name].assign(right=right(tests[name])).groupby(["label", "generator"])
             for tests in facts.tests.values()
         )
-        for (label, generator), ours in exact:
+        for (label, generator), part in exact:
+            ours = part["right"].to_numpy()
             made = "nothing: real images" if label == REAL else markdown.code(generator)
-            share = markdown.share(ours.sum(), len(ours))
-            same = [markdown.percent(rounded.mean()[label, generator]) for rounded in others]
+            share = markdown.share(ours, known_groups(part))
+            same = [markdown.percent(rounded["right"].mean()[label, generator]) for rounded in others]
             rows.append([markdown.code(name), made, markdown.count(len(ours)), share, *same])
     exact_name, *names = facts.tests
     return markdown.table(["test set", "made by", "n", f"called right, {exact_name}", *names], rows)

@@ -4,20 +4,24 @@ import math
 import textwrap
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
-from detector.stats.intervals import wilson
+from detector.stats.intervals import wilson, wilson_grouped
 
 WIDTH = 115
 NONE = "–"
 
 
-def share(part: float, whole: float) -> str:
-    """A share with its interval, in percent."""
-    if not whole:
+def share(right: np.ndarray, group: np.ndarray | None = None) -> str:
+    """Share of `right`, bool (n,), with its interval, in percent; `group`, int (n,), where groups are known."""
+    if not len(right):
         return NONE
-    low, high = wilson(part / whole, whole)
-    return f"{percent(part / whole)} ({100 * low:.1f}–{100 * high:.1f})"
+    share = float(np.mean(right))
+    low, high = wilson(share, len(right)) if group is None else wilson_grouped(right, group)
+    if math.isnan(low):
+        return f"{percent(share)} (no interval of one group)"
+    return f"{percent(share)} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def percent(share: float) -> str:

@@ -2,12 +2,13 @@
 
 Test accuracy against the share of weights removed. The dashed line is the unpruned baseline, the filled diamond
 the dense control ``l1-00``, a hollow one a matched control: nothing pruned, trained as the ``l1`` branch of that
-sparsity. From the line to a diamond is what more training did, from there to a branch what pruning did;
-``random`` removes as many weights without choosing. One seed: bars and band are 95 % Wilson intervals, about
-other images, not other runs. Several: points are means, dashes seeds, bars Student's 95 % intervals over them.
-Bars that overlap show no sameness: branches share baseline and images. The second panel therefore has each
-seed's branches less its own dense control: what lies below 0 with its whole bar pruning lost, or what its search
-found; ``ablation.csv`` takes images in. With one seed, beside a cliff, it shows what is near the baseline.
+sparsity. From the line to a diamond is what more training did, from there to a branch what pruning did; ``random``
+removes as many weights without choosing. One seed: bars and band are 95 % Wilson intervals (by groups where it is
+known which images belong together), about other images, not other runs. Several: points are means, dashes seeds,
+bars Student's 95 % intervals over them. Bars that overlap show no sameness: branches share baseline and images.
+The second panel therefore has each seed's branches less its own dense control: what lies below 0 with its whole
+bar pruning lost, or what its search found; ``ablation.csv`` takes images in. With one seed, beside a cliff, it
+shows what is near the baseline.
 """
 
 import math
@@ -122,9 +123,16 @@ def _points(rows: pd.DataFrame, bounds: tuple[float, float] = (0.0, 1.0)) -> pd.
             half = stdtrit(len(some) - 1, 0.975) * some["accuracy"].std() / math.sqrt(len(some))
             low, high = max(bounds[0], mean - half), min(bounds[1], mean + half)
         else:
-            low, high = intervals.wilson(mean, some["n"].iloc[0]) if bounds[0] == 0 else (mean, mean)
+            low, high = _of_one(some.iloc[0]) if bounds[0] == 0 else (mean, mean)
         found.append((branch, method, percent, 100 * mean, 100 * low, 100 * high))
     return pd.DataFrame(found, columns=["branch", "method", "percent", "mean", "low", "high"])
+
+
+def _of_one(row: pd.Series) -> tuple[float, float]:
+    """Interval of the accuracy of one seed, by groups of images where these are known."""
+    if row["groups"] > 0:
+        return row["grouped_low"], row["grouped_high"]
+    return intervals.wilson(row["accuracy"], row["n"])
 
 
 def _panel(axes: Axes, points: pd.DataFrame, rows: pd.DataFrame, methods: list[str], several: bool) -> None:

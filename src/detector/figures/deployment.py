@@ -47,7 +47,10 @@ def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) 
         if len(found := table[column].unique().tolist()) > 1:
             raise DetectorError(f"{path}: expected rows of one {column}, found {found}; draw a figure for each")
     arch, seed, batch, threads = table.iloc[0][["arch", "seed", "batch", "threads"]]
-    bounds = [intervals.wilson(row.accuracy, row.n) for row in table.itertuples()]
+    bounds = [
+        (row.grouped_low, row.grouped_high) if row.groups > 0 else intervals.wilson(row.accuracy, row.n)
+        for row in table.itertuples()
+    ]
     table = table.assign(
         kind=table["format"] + ", " + table["runtime"] + ", " + table["precision"],
         percent=100 * table["accuracy"],

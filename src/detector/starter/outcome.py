@@ -14,8 +14,9 @@ from detector.stats.metrics import balanced_accuracy
 
 @dataclass(frozen=True)
 class Outcome:
-    """The bundle that is best on validation images, and its share of right calls of all test images (95 %).
+    """The bundle that is best on validation images, and its share of right calls of all test images.
 
+    `low`, `high`: its 95 % interval, of groups of images where these are known, NaN where there is one group.
     `fakes`, `reals`: how many of them were called right, and how many there are.
     """
 
@@ -45,7 +46,9 @@ def best(results: Path) -> Outcome:
     with open(table, newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["testset"] == COMBINED]
     row = next(r for r in rows if (r["arch"], int(r["seed"]), r["branch"]) == (*variant.run, variant.branch))
-    low, high = (float(row[f"accuracy_{end}"]) for end in ("low", "high"))
+    low, high = (
+        float(row[f"{'grouped' if row['groups'] else 'accuracy'}_{end}"] or "nan") for end in ("low", "high")
+    )
     tp, fn, tn, fp = (int(row[name]) for name in ("tp", "fn", "tn", "fp"))
     return Outcome(first, int(row["n"]), float(row["accuracy"]), low, high, (tp, tp + fn), (tn, tn + fp))
 

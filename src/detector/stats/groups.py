@@ -1,9 +1,11 @@
-"""Groups of images that are no independent draws: which belong together, by names of groups. No torch."""
+"""Groups of images that are no independent draws: which belong together, and a share of them. No torch."""
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from detector.stats.intervals import wilson_grouped
 
 
 def known(names: pd.Series) -> bool:
@@ -25,6 +27,11 @@ def apart(groups: pd.Series) -> np.ndarray:
     return np.unique(connected_components(edges, directed=False)[1][: len(groups)], return_inverse=True)[1]
 
 
+def known_groups(images: pd.DataFrame) -> np.ndarray | None:
+    """Numbers of groups, as of `groups`, where one is known of any image; else None."""
+    return groups(images) if known(images["group"]) else None
+
+
 def groups(images: pd.DataFrame) -> np.ndarray:
     """Numbers of groups, int (n,), as of `apart`; groups of two sources have nothing in common."""
     numbers, first = np.empty(len(images), int), 0
@@ -32,3 +39,14 @@ def groups(images: pd.DataFrame) -> np.ndarray:
         numbers[rows.index] = first + apart(rows["group"])
         first = int(numbers[rows.index].max()) + 1
     return numbers
+
+
+def share_of_groups(right: np.ndarray, group: np.ndarray | None) -> dict[str, float]:
+    """Columns `groups`, `grouped_low` and `grouped_high` of the share of `right`; none where `group` is None.
+
+    `right`: bool (n,); `group`: int (n,), as of `known_groups`.
+    """
+    if group is None:
+        return {}
+    low, high = wilson_grouped(right, group)
+    return {"groups": len(np.unique(group)), "grouped_low": low, "grouped_high": high}

@@ -8,7 +8,7 @@ import pandas as pd
 from detector.experiment import architectures
 from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Branch, Variant
 from detector.stats import crossed_effects
-from detector.stats.groups import groups, known
+from detector.stats.groups import known_groups
 from detector.stats.predictions import check, right, with_combined
 from detector.training.recipe import found
 
@@ -57,7 +57,7 @@ def ablation(
         if name != VALID
     }
     group_of = {
-        name: groups(table) if known(table["group"]) else None
+        name: known_groups(table)
         for sets in list(predictions.values())[:1]
         for name, table in with_combined(sets).items()
     }

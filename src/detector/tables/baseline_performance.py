@@ -4,19 +4,22 @@ from collections.abc import Mapping
 
 from detector.experiment.variants import BASELINE
 from detector.stats.classification import POSITIVE, measure
-from detector.stats.predictions import Predictions, check, with_combined
+from detector.stats.groups import known_groups, share_of_groups
+from detector.stats.predictions import Predictions, check, right, with_combined
 
 _RATES = ("accuracy", "precision", "recall", "f1")
 COLUMNS = (
     *("arch", "seed", "dataset", "n", "accuracy", "accuracy_low", "accuracy_high", *_RATES[1:], "auc", "positive"),
     *(f"paper_{name}" for name in _RATES),
+    *("groups", "grouped_low", "grouped_high"),
 )
 
 
 def baseline_performance(predictions: Predictions, paper: Mapping) -> list[dict]:
     """Rows of Table 3: the baselines on the combined validation set, each test set, and all test sets together.
 
-    `predictions`: by variant and set (`valid` or a source's name), columns source, path, label and logit. Raises
+    `predictions`: by variant and set (`valid` or a source's name), columns source, path, group, label and
+    logit. Raises
     `DetectorError` where a logit is no number.
     """
     check(predictions)
@@ -32,6 +35,7 @@ def baseline_performance(predictions: Predictions, paper: Mapping) -> list[dict]
                     "seed": variant.seed,
                     "dataset": name,
                     **measure(table["label"], table["logit"]),
+                    **share_of_groups(right(table), known_groups(table)),
                     "positive": POSITIVE,
                     **{f"paper_{rate}": theirs.get(rate) for rate in _RATES},
                 }

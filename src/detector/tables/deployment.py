@@ -8,7 +8,8 @@ import pandas as pd
 
 from detector.experiment.formats import KEY, TRAINED, file
 from detector.experiment.variants import BASELINE, DENSE_CONTROL, Variant
-from detector.stats.intervals import paired_interval
+from detector.stats.groups import known_groups, share_of_groups
+from detector.stats.intervals import paired_interval, paired_interval_grouped
 from detector.stats.predictions import check, right
 
 COLUMNS = (
@@ -17,6 +18,7 @@ COLUMNS = (
     *("speedup_vs_eager_fp32", "speedup_vs_same_runtime_fp32_dense", "n", "accuracy"),
     *("accuracy_delta", "accuracy_delta_low", "accuracy_delta_high", "accuracy_delta_vs_dense_control"),
     *("device", "cpu_flags"),
+    *("groups", "grouped_low", "grouped_high", "accuracy_delta_grouped_low", "accuracy_delta_grouped_high"),
 )
 
 
@@ -29,14 +31,14 @@ def deployment(
     """Rows of deployment.csv: each variant in each format and runtime.
 
     `facts`: export.json; `files`: the folder that holds model.safetensors and bundle/; `predictions`: by
-    RUNTIME/FORMAT, the test images of all sources, columns source, path, label and logit, in the same order for
-    all; `latencies`: deployment_latency.csv by (arch, seed). Raises `DetectorError` where two files were shown
+    RUNTIME/FORMAT, the test images of all sources, columns source, path, group, label and logit, in the same order
+    for all; `latencies`: deployment_latency.csv by (arch, seed). Raises `DetectorError` where two files were shown
     other images, or a logit is no number.
 
     The reference is the run's baseline, dense, in fp32: its file for sizes, its eager pass for
     `speedup_vs_eager_fp32`, its ONNX file in the row's own runtime for `speedup_vs_same_runtime_fp32_dense` (so
     that what a runtime gains is not taken for what pruning gains), its accuracy for `accuracy_delta`, with a
-    paired 95 % interval.
+    paired 95 % interval. Where it is known which images belong together, `groups` and `…grouped_…` are not empty.
     """
     check(
         {
@@ -49,7 +51,8 @@ def deployment(
     for variant, told in facts.items():
         baseline, control = (Variant(*variant.run, branch) for branch in (BASELINE, DENSE_CONTROL))
         timed = latencies[variant.run].set_index(list(KEY))["latency_ms_median"]
-        reference = right(predictions[baseline][f"torch/{TRAINED}"])
+        first = predictions[baseline][f"torch/{TRAINED}"]
+        reference, group = right(first), known_groups(first)
         dense = right(predictions[control][f"torch/{TRAINED}"]) if control in predictions else None
         for timing in latencies[variant.run].to_dict("records"):
             if timing["branch"] != variant.branch:
@@ -58,6 +61,10 @@ def deployment(
             size = file(files[variant], name).stat().st_size
             found = right(predictions[variant][f"{timing['runtime']}/{name}"])
             low, high = paired_interval(reference, found)
+            of_groups = share_of_groups(found, group)
+            if group is not None:
+                bounds = paired_interval_grouped(reference, found, group)
+                of_groups["accuracy_delta_grouped_low"], of_groups["accuracy_delta_grouped_high"] = bounds
             eager = timed[BASELINE, "safetensors", "torch", "fp32", timing["batch"]]
             kind = "safetensors" if timing["runtime"] == "torch" else "onnx"
             same = timed[BASELINE, kind, timing["runtime"], "fp32", timing["batch"]]
@@ -80,6 +87,7 @@ def deployment(
                     "accuracy_delta_low": low,
                     "accuracy_delta_high": high,
                     "accuracy_delta_vs_dense_control": None if dense is None else accuracy - dense.mean(),
+                    **of_groups,
                 }
             )
     return rows

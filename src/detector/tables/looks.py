@@ -1,19 +1,22 @@
 """looks.csv: what several looks at an image cost and give, against one. No torch."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from detector.experiment.variants import names
 from detector.stats.auc import auc
-from detector.stats.intervals import paired_interval
+from detector.stats.groups import known_groups
+from detector.stats.intervals import paired_interval, paired_interval_grouped
 from detector.stats.predictions import ONE_LOOK, Predictions, check, require_numbers, right, with_combined
 
 COLUMNS = (
     *("arch", "seed", "branch", "testset", "looks", "n", "accuracy", "accuracy_one_look"),
     *("difference", "difference_low", "difference_high", "auc", "auc_one_look"),
     *("latency_ms_median", "latency_ms_median_one_look", "times_slower", "batch", "device", "threads"),
+    *("groups", "difference_grouped_low", "difference_grouped_high"),
 )
 
 
@@ -21,7 +24,8 @@ def looks(predictions: Predictions, latencies: Mapping[tuple[str, int], pd.DataF
     """Rows of looks.csv: each variant on the validation images and each test set, by its looks and by the middle.
 
     `predictions`: with the column `ONE_LOOK` beside `logit`; `latencies`: latency.csv by (arch, seed), with the
-    time of all looks. `difference` is of accuracies, with a paired 95 % interval over images.
+    time of all looks. `difference` is of accuracies, with a paired 95 % interval over images, and one over
+    groups of images where these are known.
 
     Raises `DetectorError` where a logit is no number, or models saw other images.
     """
@@ -41,6 +45,11 @@ def looks(predictions: Predictions, latencies: Mapping[tuple[str, int], pd.DataF
             label, all_, one = table["label"].to_numpy(), right(table), right(table, ONE_LOOK)
             low, high = paired_interval(one, all_)
             accuracy, before = (found.mean() if len(table) else np.nan for found in (all_, one))
+            of_groups: dict[str, Any] = {}
+            if (group := known_groups(table)) is not None:
+                of_groups["groups"] = len(np.unique(group))
+                bounds = paired_interval_grouped(one, all_, group)
+                of_groups["difference_grouped_low"], of_groups["difference_grouped_high"] = bounds
             rows.append(
                 {
                     **names(variant),
@@ -50,6 +59,7 @@ def looks(predictions: Predictions, latencies: Mapping[tuple[str, int], pd.DataF
                     "auc": auc(label, table["logit"].to_numpy()),
                     "auc_one_look": auc(label, table[ONE_LOOK].to_numpy()),
                     **cost,
+                    **of_groups,
                 }
             )
     return rows

@@ -7,8 +7,7 @@ from detector.stats import decisions, metric_modules
 from detector.stats.areas import area
 from detector.stats.calibration import probabilities, temperature
 from detector.stats.classification import POSITIVE, measure
-from detector.stats.groups import groups, known
-from detector.stats.intervals import wilson_grouped
+from detector.stats.groups import known_groups, share_of_groups
 from detector.stats.predictions import Predictions, check, with_combined
 from detector.stats.ranking import best_cut, ranking
 
@@ -58,7 +57,7 @@ def metrics(predictions: Predictions) -> list[dict]:
                 **probabilities(label, logit),
                 **{f"{key}_scaled": value for key, value in scaled.items()},
             }
-            group = groups(table) if known(table["group"]) else None
+            group = known_groups(table)
             if group is not None:
                 low, high = area(label, logit, group)[1:]
                 same |= {"groups": len(np.unique(group)), "auc_grouped_low": low, "auc_grouped_high": high}
@@ -67,8 +66,6 @@ def metrics(predictions: Predictions) -> list[dict]:
                 at_cut = {key: whole[key] for key in ("n", "auc")}
                 if not np.isnan(cut):
                     at_cut = measure(label, logit - cut) | metric_modules.measure(label, logit - cut)
-                    if group is not None:
-                        right = decisions.right(label, logit - cut)
-                        at_cut["grouped_low"], at_cut["grouped_high"] = wilson_grouped(right, group)
+                    at_cut |= share_of_groups(decisions.right(label, logit - cut), group)
                 rows.append({**same, **at_cut, "threshold": threshold, "cut_logit": cut})
     return rows

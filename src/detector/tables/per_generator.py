@@ -7,8 +7,8 @@ import pandas as pd
 
 from detector.core.labels import CLASSES, FAKE, REAL
 from detector.experiment.variants import VALID, names
-from detector.stats.groups import apart, known
-from detector.stats.intervals import wilson, wilson_grouped
+from detector.stats.groups import apart, known, share_of_groups
+from detector.stats.intervals import wilson
 from detector.stats.predictions import Predictions, check, right
 
 # In the column generator: all images of a test set, and its real ones. Before a generator of such a name: FAKES.
@@ -55,8 +55,4 @@ def share_right(correct: np.ndarray, group: pd.Series) -> dict:
     """Columns from `n` on: the share of `correct`, bool (n,), n > 0, by image and by group, "" where unknown."""
     low, high = wilson(share := float(correct.mean()), len(correct))
     row = {"n": len(correct), "accuracy": share, "accuracy_low": low, "accuracy_high": high}
-    if not known(group):
-        return row
-    members = apart(group)
-    low, high = wilson_grouped(correct, members)
-    return row | {"groups": int(members.max()) + 1, "grouped_low": low, "grouped_high": high}
+    return row | share_of_groups(correct, apart(group) if known(group) else None)

@@ -20,9 +20,9 @@ TESTED = "faces140k"  # the source that the study's Table 5 is about; without it
 def prior_work(accuracy: pd.DataFrame, manifest: pd.DataFrame, paper: Mapping) -> list[dict]:
     """Rows of Table 7: the study's prior work with what was measured of it, then this run's variants.
 
-    `accuracy`: final_accuracy.csv, whose bounds are the measured ones. A quoted row stands as often as it has
-    variants here, each of a seed; once, with nothing measured, where it has none. Only what was measured is of the
-    same images, splits and search.
+    `accuracy`: final_accuracy.csv, whose bounds are the measured ones, of groups where these are known. A quoted
+    row stands as often as it has variants here, each of a seed; once, with nothing measured, where it has none.
+    Only what was measured is of the same images, splits and search.
     """
     trained_on = " + ".join(manifest.loc[manifest["split"] == "train", "source"].unique())
     ours = [
@@ -50,8 +50,8 @@ def _beside(quoted: Mapping, tested: pd.DataFrame) -> list[dict]:
             "measured_system": f"{one.arch} ({one.branch}, seed {one.seed})",
             "testset": one.testset,
             "measured_accuracy": one.accuracy,
-            "measured_low": one.accuracy_low,
-            "measured_high": one.accuracy_high,
+            "measured_low": one.grouped_low if one.groups > 0 else one.accuracy_low,
+            "measured_high": one.grouped_high if one.groups > 0 else one.accuracy_high,
         }
         for pattern in by.get("arch", ())
         for one in found.itertuples()

@@ -17,8 +17,8 @@ from detector.experiment.variants import BASELINE, COMBINED, DENSE_CONTROL
 from detector.imaging.perturbations import CLEAN, Steps, kind, text, value
 from detector.stats.auc import auc
 from detector.stats.changes import extra_equivalence, extra_interval, extra_p
-from detector.stats.groups import groups, known
-from detector.stats.intervals import independent, paired_interval, paired_interval_grouped, wilson, wilson_grouped
+from detector.stats.groups import known_groups, share_of_groups
+from detector.stats.intervals import independent, paired_interval, paired_interval_grouped, wilson
 from detector.stats.predictions import require_numbers, require_same_images, right
 from detector.stats.significance import holm, images_needed, verdict
 
@@ -134,7 +134,7 @@ def _of_set(
         name: {change: right(part, change).astype(np.int64) - right(part, CLEAN) for change in table}
         for name, part in parts.items()
     }
-    group = next((groups(part) for part in parts.values() if known(part["group"])), None)
+    group = next(map(known_groups, parts.values()), None)  # None too where there is no branch
     rows = []
     for branch, others in references.items():
         for name in (CLEAN, *table):
@@ -155,9 +155,7 @@ def _measured(part: pd.DataFrame, name: str, table: Mapping[str, Steps], group: 
     row["accuracy_low"], row["accuracy_high"] = wilson(accuracy, len(after))
     for column, of_class in (("recall_fake", label == FAKE), ("recall_real", label != FAKE)):
         row[column] = after[of_class].mean() if of_class.any() else math.nan
-    if group is not None:
-        row["groups"] = len(np.unique(group))
-        row["grouped_low"], row["grouped_high"] = wilson_grouped(after, group)
+    row |= share_of_groups(after, group)
     row["auc"] = auc(label, part[name])
     if name != CLEAN:
         steps = table[name]

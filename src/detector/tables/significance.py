@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from detector.experiment.variants import BASELINE, DENSE_CONTROL, VALID, Variant, names
-from detector.stats.groups import groups, known
+from detector.stats.groups import known_groups
 from detector.stats.intervals import independent, paired_interval, paired_interval_grouped
 from detector.stats.predictions import Predictions, check, right, with_combined
 from detector.stats.significance import equivalence, holm, images_needed, mcnemar, mcnemar_grouped, verdict
@@ -50,8 +50,8 @@ def significance(predictions: Predictions, margin: float, systems: Collection[st
                 if name != VALID:
                     calls = right(theirs[name]), right(table)
                     row = _comparison(*calls, margin)
-                    if known(table["group"]):
-                        row |= _of_groups(*calls, groups(table), row)
+                    if (group := known_groups(table)) is not None:
+                        row |= _of_groups(*calls, group, row)
                     row |= {**names(variant), "testset": name, "reference": reference}
                     of = variant.run if variant.arch not in systems else ("", variant.seed)
                     families.setdefault((*of, name, reference), []).append(row)

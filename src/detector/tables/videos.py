@@ -7,8 +7,8 @@ from detector.core.labels import CLASSES
 from detector.data.records import FRAME, file_of
 from detector.experiment.variants import VALID, names
 from detector.stats import areas
-from detector.stats.groups import apart
-from detector.stats.intervals import paired_interval, wilson_grouped
+from detector.stats.groups import apart, known_groups
+from detector.stats.intervals import paired_interval, paired_interval_grouped, wilson_grouped
 from detector.stats.predictions import Predictions, by_video, check, right
 from detector.tables.per_generator import share_right
 
@@ -17,6 +17,7 @@ COLUMNS = (
     *("arch", "seed", "branch", "testset", "judged_by", "n", "videos"),
     *("accuracy", "accuracy_low", "accuracy_high", "groups", "grouped_low", "grouped_high", "balanced_accuracy"),
     *("auc", "auc_low", "auc_high", "auc_grouped_low", "auc_grouped_high", "gain", "gain_low", "gain_high"),
+    *("gain_grouped_low", "gain_grouped_high"),
 )
 
 
@@ -40,6 +41,9 @@ def videos(predictions: Predictions) -> list[dict]:
             whole, one = by_video(table), table.iloc[_middles(number)]
             low, high = paired_interval(right(one), right(whole))
             gain = {"gain": right(whole).mean() - right(one).mean(), "gain_low": low, "gain_high": high}
+            if (group := known_groups(whole)) is not None:
+                bounds = paired_interval_grouped(right(one), right(whole), group)
+                gain["gain_grouped_low"], gain["gain_grouped_high"] = bounds
             for by, part, of in ((EACH, table, number), (ONE, one, None), (ALL, whole, None)):
                 row = {**names(variant), "testset": name, "judged_by": by, "videos": len(whole)}
                 rows.append(row | _measured(part, of) | (gain if by == ALL else {}))
