@@ -151,3 +151,63 @@ def test_one_group_says_nothing_of_others():
     one = np.zeros(50, int)
     for interval in (crossed_effects.over_images, crossed_effects.over_both):
         assert np.isnan(interval(differences, one)).all()
+
+
+@pytest.mark.parametrize("sizes", [[100] * 10 + [1] * 1000, [20] * 5 + [1] * 300])
+def test_large_groups_that_seldom_turn_are_allowed_for(sizes):
+    """Whole groups are lost with chance 0.05, in all seeds alike."""
+    rng = np.random.default_rng(12)
+    group, held = np.repeat(np.arange(len(sizes)), sizes), []
+    for _ in range(300):
+        lost = -(rng.random(len(sizes)) < 0.05).astype(np.int8)[group]
+        bounds = (
+            f(np.tile(lost, (3, 1)), group) for f in (crossed_effects.over_both, crossed_effects.over_images)
+        )
+        held.append([low <= -0.05 <= high for low, high in bounds])
+    assert (np.mean(held, axis=0) >= 0.92).all()
+
+
+def test_few_groups_have_few_degrees_of_freedom():
+    """Of groups alone, Student's t: seeds that agree entirely add nothing."""
+    sums = np.array([4.0, -2, 1, 3, 0, -1])
+    group = np.repeat(np.arange(6), 10)
+    one = np.concatenate([np.repeat([np.sign(s), 0], [abs(int(s)), 10 - abs(int(s))]) for s in sums])
+    low, high = crossed_effects.over_both(np.tile(one, (2, 1)), group)
+    with_two = np.append(sums, [10, -10]) / 10
+    # six groups and those two; (count - 1) of eight in the variance and for t
+    half = stats.t.ppf(0.975, 7) * with_two.std(ddof=1) / math.sqrt(8)
+    assert (low, high) == pytest.approx((with_two.mean() - half, with_two.mean() + half))
+
+
+def test_groups_of_unlike_size_weigh_by_their_images():
+    """The mean is that of images; its residuals, by groups, are what varies."""
+    sizes = np.array([1, 1, 1, 1, 20])
+    group = np.repeat(np.arange(5), sizes)
+    none = np.zeros((2, 24), np.int8)
+    gained = none.copy()
+    gained[:, 4:] = 1
+    low, high = crossed_effects.over_both(gained, group)
+    assert low < 20 / 24 <= high <= 1, "within what there can be"
+    assert low < 0, "one group in effect"
+    low, high = crossed_effects.over_both(none, group)
+    assert (low, high) == pytest.approx((-high, high))
+    assert high > 0.9, "nothing turned, but a large group may"
+
+
+def test_sums_of_unlike_groups_are_taken_less_their_share_of_the_mean():
+    """By loops, of seeds that agree: the ratio estimator of surveys, of as many groups as `effective` says."""
+    sizes = [1, 2, 2, 3, 12, 30]
+    gained = [1, 0, 2, -1, 5, 14]
+    one = np.concatenate(
+        [np.repeat([np.sign(s), 0], [abs(s), n - abs(s)]) for s, n in zip(gained, sizes, strict=True)]
+    )
+    low, high = crossed_effects.over_both(np.tile(one, (2, 1)), np.repeat(np.arange(6), sizes))
+    usual = sum(n * n for n in sizes) / sum(sizes)
+    sizes, gained = [*sizes, usual, usual], [*gained, usual, -usual]
+    images, count = sum(sizes), sum(sizes) ** 2 / sum(n * n for n in sizes)
+    mean = sum(gained) / images
+    variance = (
+        sum((s - n * mean) ** 2 for s, n in zip(gained, sizes, strict=True)) / images**2 * count / (count - 1)
+    )
+    half = stats.t.ppf(0.975, count - 1) * math.sqrt(variance)
+    assert (low, high) == pytest.approx((max(-1, mean - half), min(1, mean + half)))

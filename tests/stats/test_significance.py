@@ -13,6 +13,7 @@ from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from detector.stats import significance
+from detector.stats.changes import extra_equivalence, extra_interval
 from detector.stats.intervals import independent, paired_interval, paired_interval_grouped, wilson_grouped
 from detector.stats.significance import equivalence, holm, images_needed, mcnemar, mcnemar_grouped, verdict
 
@@ -265,3 +266,35 @@ def test_images_that_belong_together_are_not_called_equivalent_too_often():
     by_groups, by_images = called / rounds
     assert by_groups <= 0.07
     assert by_images > 0.15
+
+
+@pytest.mark.parametrize("sizes", [[100] * 10 + [1] * 1000, [100] * 3 + [1] * 1000, [20] * 5 + [1] * 300])
+def test_large_groups_that_seldom_turn_are_no_evidence_that_they_never_do(sizes):
+    """Whole groups are lost with chance 0.05, the margin: what a large group did not do is not proven."""
+    rng = np.random.default_rng(3)
+    group, rounds, called, held = np.repeat(np.arange(len(sizes)), sizes), 300, np.zeros(2), np.zeros(2)
+    n, margin = len(group), 0.05
+    for _ in range(rounds):
+        lost = (rng.random(len(sizes)) < margin)[group]
+        count = independent(-lost.astype(float), group, differences=True)
+        gained = np.zeros(n, bool)
+        called += [
+            equivalence(count, 0, lost.mean() * count, margin) < 0.05,
+            extra_equivalence(-lost.astype(int), margin, count) < 0.05,
+        ]
+        bounds = paired_interval_grouped(~gained, ~lost, group), extra_interval(-lost.astype(int), count)
+        held += [low <= -margin <= high for low, high in bounds]
+    assert (called / rounds <= 0.07).all()
+    assert (held / rounds >= 0.92).all()
+
+
+@pytest.mark.parametrize("sizes", [[300, 1], [400, 1, 1], [1000, 1, 1, 1], [5, 4]])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_nearly_one_group_leaves_nearly_everything_open(sizes, share):
+    """Far less than one image's worth: an interval of all there may be, and no division by zero."""
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    right = np.arange(len(group)) < share * len(group)
+    low, high = wilson_grouped(right, group)
+    assert 0 <= low < 0.3
+    assert 0.7 < high <= 1
+    assert low <= right.mean() <= high

@@ -264,3 +264,35 @@ def test_a_verdict_is_of_groups_where_they_are_known(tmp_path):
             (row["seed"], row["verdict"]) for row in rows if (row["branch"], row["part"]) == ("l1-40", "total")
         }
         assert found == {("all", said), *((seed, f"{said} (one training run)") for seed in (0, 1))}
+
+
+def test_two_sources_have_groups_of_their_own_and_names_may_be_joined():
+    predictions, metas = study(1)
+    two = {
+        variant: {
+            **sets,
+            "made": sets["faces"].assign(source="t", group="a"),
+            "none": sets["faces"].assign(source="u"),
+        }
+        for variant, sets in of_groups(predictions, lambda at: ["a", "a|b", "b", "c"][at % 4]).items()
+    }
+    for variant in two:
+        two[variant]["none"] = two[variant]["none"].assign(group="")
+    rows = pd.DataFrame(ablation(two, metas, 0.005), columns=COLUMNS)
+    groups = rows.groupby("testset")["groups"].unique()
+    assert groups["faces"].tolist() == [2]
+    assert groups["made"].tolist() == [1]
+    assert np.isnan(groups["none"]).all()
+    assert groups["combined"].tolist() == [403]
+    of_one = rows[rows["testset"] == "made"]
+    assert set(of_one["verdict"]) == {"undecided (one training run)"}
+
+
+def test_what_a_start_gains_is_of_groups_too():
+    predictions, metas = study(1)
+    both = {Variant("resnet18@own", v.seed, v.branch): sets for v, sets in predictions.items()}
+    told = {Variant("resnet18@own", v.seed, v.branch): meta for v, meta in metas.items()}
+    rows = ablation({**of_groups({**predictions, **both}, lambda at: f"{at // 4}")}, {**metas, **told}, 0.005)
+    starts = [row for row in rows if row["part"] == "start"]
+    assert starts
+    assert {row["groups"] for row in starts} == {100}

@@ -392,3 +392,43 @@ def test_groups_hold_the_level_that_their_images_do_not():
     by_groups, by_images = np.mean(rejected, axis=0)
     assert by_groups <= 0.07
     assert by_images > 0.2
+
+
+def test_two_sources_have_groups_of_their_own_and_one_may_know_none():
+    """Names joined by | tie groups, images without a name stand alone, and "a" of another source is another."""
+    run = logits(n=12)
+    names = ["a", "a|b", "b", "c", "", ""] * 2
+    some = run["source"] == "faces"
+    four = run.assign(group=np.where(some, np.array(names)[run["path"].str[:-4].astype(int) % 12], ""))
+    rows = pd.DataFrame(
+        robustness({("resnet18", 0): four}, TABLE, 0.02, {"faces": 12, "made": 60}), columns=COLUMNS
+    )
+    groups = rows.groupby("testset")["groups"].unique()
+    assert groups["faces"].tolist() == [6], "a and b, c, and four alone"
+    assert np.isnan(groups["made"]).all()
+    assert groups["combined"].tolist() == [66]
+    both = four.assign(group=np.where(some, four["group"], "a"))
+    rows = pd.DataFrame(
+        robustness({("resnet18", 0): both}, TABLE, 0.02, {"faces": 12, "made": 60}), columns=COLUMNS
+    )
+    assert rows.groupby("testset")["groups"].unique()["combined"].tolist() == [7], "a of the other is another"
+
+
+def test_of_images_that_are_worth_fewer_the_formulas_are_those_of_so_many():
+    extra = np.random.default_rng(8).choice([-2, -1, 0, 1, 2], 300, p=[0.01, 0.05, 0.9, 0.03, 0.01])
+    copies = np.tile(extra, 4)
+    assert extra_interval(copies, 300) == pytest.approx(extra_interval(extra))
+    assert extra_p(copies, 300) == pytest.approx(extra_p(extra))
+    for margin in (0.005, 0.05):
+        assert extra_equivalence(copies, margin, 300) == pytest.approx(extra_equivalence(extra, margin))
+
+
+def test_the_number_of_independent_images_is_that_of_differences():
+    run = logits().assign(group=lambda table: table["path"].str[:-5])
+    row = next(r for r in robustness({("resnet18", 0): run}, TABLE, 0.02, SIZES) if "n_independent" in r)
+    parts = {name: run[(run["branch"] == name) & (run["source"] == "faces")] for name in ("l1-00", "baseline")}
+    ours, theirs = (
+        right(part, row["perturbation"]).astype(float) - right(part, "clean") for part in parts.values()
+    )
+    group = pd.factorize(parts["l1-00"]["group"].where(parts["l1-00"]["group"] != "", parts["l1-00"]["path"]))[0]
+    assert row["n_independent"] == pytest.approx(independent(ours - theirs, group, differences=True))

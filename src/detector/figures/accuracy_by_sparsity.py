@@ -3,12 +3,11 @@
 Test accuracy against the share of weights removed. The dashed line is the unpruned baseline, the filled diamond
 the dense control ``l1-00``, a hollow one a matched control: nothing pruned, trained as the ``l1`` branch of that
 sparsity. From the line to a diamond is what more training did, from there to a branch what pruning did; ``random``
-removes as many weights without choosing. One seed: bars and band are 95 % Wilson intervals (by groups where it is
-known which images belong together), about other images, not other runs. Several: points are means, dashes seeds,
-bars Student's 95 % intervals over them. Bars that overlap show no sameness: branches share baseline and images.
-The second panel therefore has each seed's branches less its own dense control: what lies below 0 with its whole
-bar pruning lost, or what its search found; ``ablation.csv`` takes images in. With one seed, beside a cliff, it
-shows what is near the baseline.
+removes as many weights without choosing. One seed: bars and band are 95 % intervals about other images, not other
+runs. Several: points are means, dashes seeds, bars Student's 95 % intervals over them. Bars that overlap show no
+sameness: branches share baseline and images. The second panel therefore has each seed's branches less its own
+dense control: what lies below 0 with its whole bar pruning lost, or what its search found; ``ablation.csv`` takes
+images in. With one seed, beside a cliff, it shows what is near the baseline.
 """
 
 import math

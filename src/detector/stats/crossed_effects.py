@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from detector.stats.intervals import Z95, effective, mean_of_parts, quantile
+from detector.stats.intervals import Z95, effective, mean_of_parts, quantile, usual_size
 
 
 def over_images(differences: np.ndarray, group: np.ndarray | None = None) -> tuple[float, float]:
@@ -64,12 +64,13 @@ def over_both(differences: np.ndarray, group: np.ndarray | None = None) -> tuple
     if len(sizes) < 2:
         return math.nan, math.nan
     sums = np.stack([np.bincount(number, row) for row in differences])
-    size = images / len(sizes)
+    size = usual_size(sizes)
     sizes = np.append(sizes, [size, size])
     sums = np.hstack([sums, np.full((seeds, 1), size), np.full((seeds, 1), -size)])
     of_seed = sums.sum(axis=1, keepdims=True) / sizes.sum()
     table = of_seed + (sums - sizes * of_seed) * len(sizes) / sizes.sum()
-    return _around(*_crossed(table, effective(sizes)))
+    (low, high), mean = _around(*_crossed(table, effective(sizes))), float(np.mean(differences))
+    return max(-1.0, min(low, mean)), min(1.0, max(high, mean))
 
 
 def _crossed(table: np.ndarray, draws: float | None) -> tuple[float, float]:

@@ -13,8 +13,9 @@ def wilson(accuracy: float, n: float) -> tuple[float, float]:
     """95 % score interval of a proportion (Wilson 1927), within 0 and 1. NaN where `n` is 0."""
     if not n:
         return math.nan, math.nan
-    centre = (accuracy + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
-    half = Z95 / (1 + Z95**2 / n) * math.sqrt(accuracy * (1 - accuracy) / n + Z95**2 / (4 * n**2))
+    centre = (n * accuracy + Z95**2 / 2) / (n + Z95**2)
+    # In this form n may be a tiny share of an image, as of two groups of which one is all but one image.
+    half = Z95 / (n + Z95**2) * math.sqrt(n * accuracy * (1 - accuracy) + Z95**2 / 4)
     # Both bounds hold the proportion; at 0 and 1 rounding would move it out by 1e-17.
     return max(0.0, min(centre - half, accuracy)), min(1.0, max(centre + half, accuracy))
 
@@ -31,6 +32,14 @@ def effective(sizes: np.ndarray) -> float:
     to the error of its estimate, much of what there is, however many small ones there are beside it.
     """
     return float(sizes.sum() ** 2 / (sizes.astype(np.float64) ** 2).sum()) if len(sizes) else 0.0
+
+
+def usual_size(sizes: np.ndarray) -> float:
+    """Mean size of the group that an image is in, of groups of these `sizes`, (k,): theirs where they are equal.
+
+    Beside many single images the mean of `sizes` itself says nothing of a large group, which turns as one.
+    """
+    return float((sizes.astype(np.float64) ** 2).sum() / sizes.sum())
 
 
 def wilson_grouped(right: np.ndarray, group: np.ndarray) -> tuple[float, float]:
@@ -50,8 +59,8 @@ def independent(values: np.ndarray, group: np.ndarray, *, differences: bool = Fa
     times (t with n − 1 over t with groups − 1 degrees of freedom)² for few groups (Korn & Graubard 1998), of which
     there are as many as `effective` says. If all values are the same the correlation within groups cannot be
     estimated, and each group counts as one image. So that it does not jump from there, `differences`, which are
-    mostly 0, get one group of mean size that gained in all its images and one that lost. NaN with fewer than two
-    groups.
+    mostly 0, get one group of `usual_size` that gained in all its images and one that lost. NaN with fewer than
+    two groups.
     """
     number = np.unique(group, return_inverse=True)[1]
     n, counts = len(values), np.bincount(number)
@@ -59,7 +68,7 @@ def independent(values: np.ndarray, group: np.ndarray, *, differences: bool = Fa
         return math.nan
     if len(counts) == n:
         return n
-    mean, groups, size = float(np.mean(values)), effective(counts), n / len(counts)
+    mean, groups, size = float(np.mean(values)), effective(counts), usual_size(counts)
     sums = np.bincount(number, values - mean)
     of_groups, of_images = (sums**2).sum(), ((values - mean) ** 2).sum()
     if differences:
@@ -112,8 +121,8 @@ def mean_of_parts(
     adjusted Wald interval of a linear function of proportions (Price & Bonett 2004; of paired differences Bonett &
     Price 2012): each of m parts gets 2/m images more of either kind, with `differences` 1/m. `group`, int (n,):
     images of a group, in whichever parts, are one draw: the variance is that of the sums of groups, with Student's
-    t of one less than their number (`effective`, by weight); what is added then counts as groups of mean size, and
-    the interval is not narrower than that of single images. NaN with fewer than two groups.
+    t of one less than their number (`effective`, by weight); what is added then counts as groups of `usual_size`,
+    and the interval is not narrower than that of single images. NaN with fewer than two groups.
     """
     single = group is None
     number = np.arange(len(values)) if group is None else np.unique(group, return_inverse=True)[1]
@@ -122,8 +131,8 @@ def mean_of_parts(
     alone = number.max() + 1 == len(values)
     many, images = int(part.max()) + 1, np.bincount(part)
     count = effective(np.bincount(number, 1 / images[part]))
-    pairs = np.unique(np.stack([part, number]), axis=1)
-    size = images / np.bincount(pairs[0], minlength=many)
+    pairs, together = np.unique(np.stack([part, number]), axis=1, return_counts=True)
+    size = np.bincount(pairs[0], together.astype(np.float64) ** 2, minlength=many) / images
     added, kinds = (1 / many, (-1, 1)) if differences else (2 / many, (0, 1))
     weight = images + 2 * added * size
     centre = (np.bincount(part, values) + added * size * sum(kinds)) / weight

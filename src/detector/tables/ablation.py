@@ -156,7 +156,7 @@ def _numbers(
         intervals["images_grouped"] = crossed_effects.over_images(differences, group)
         intervals["both_grouped"] = crossed_effects.over_both(differences, group)
     decisive = ("both" if seeds > 1 else "images") + ("_grouped" if of_groups else "")
-    verdict = _verdict(*intervals[decisive], margin)
+    verdict = _verdict(*intervals[decisive], margin) if n else ""
     if verdict and seeds == 1:
         verdict += " (one training run)"
     return {
@@ -175,9 +175,7 @@ def _numbers(
 
 
 def _verdict(low: float, high: float, margin: float) -> str:
-    """Verdict of an interval, in the words of significance.csv. Empty where there is no interval."""
-    if np.isnan(low):
-        return ""
+    """Verdict of an interval, in the words of significance.csv; NaN, of one group, decides nothing."""
     direction = "better" if low > 0 else "worse" if high < 0 else ""
     if -margin < low and high < margin:
         return f"equivalent: {direction} within the margin" if direction else "equivalent"
