@@ -78,12 +78,23 @@ def test_lamp_empties_no_layer_where_global_l1_does():
         model.fc.weight.mul_(1e-3)
     found = {name: start(model, {"method": name, "sparsity": 0.9}, 0)[1] for name in ("l1", "lamp")}
     names = list(networks.prunable_layers(model))
-    assert masks.emptied(names, found["l1"]) == ["fc"]
-    assert masks.emptied(names, found["lamp"]) == []
+    assert masks.emptied(names, found["l1"]) == {"fc": (0, 512)}
+    assert masks.emptied(names, found["lamp"]) == {}
     assert len({sum(int(mask.sum()) for mask in kept) for kept in found.values()}) == 1, "as many are kept"
     for weight, kept in zip(networks.prunable(model), found["lamp"], strict=True):
         dropped = weight.abs()[~kept]
         assert len(dropped) == 0 or dropped.max() <= weight.abs()[kept].min(), "within a layer the smallest go"
+
+
+@pytest.mark.parametrize(
+    ("left", "of_others", "named"),
+    [(0, 900, True), (9, 900, True), (10, 900, False), (9, 80, False), (3, 80, True), (0, 1, True), (1, 1, False)],
+)
+def test_a_layer_that_keeps_next_to_nothing_is_named(left, of_others, named):
+    """Less than 1 % of its weights, and less than a tenth of the share that is left of all."""
+    kept = [torch.arange(1000) < left, torch.arange(1000) < of_others]
+    found = masks.emptied(["small", "other"], kept)
+    assert found.get("small") == ((left, 1000) if named else None)
 
 
 @pytest.mark.parametrize("method", ["l1", "lamp"])

@@ -7,6 +7,8 @@ import torch
 
 from detector.core.errors import DetectorError
 
+EMPTY = 0.01  # share of a layer's weights
+
 
 def global_l1(weights: Sequence[torch.Tensor], sparsity: float) -> list[torch.Tensor]:
     """Masks that drop the `sparsity` share of smallest magnitudes over all `weights` together.
@@ -61,9 +63,17 @@ class Gradual:
         return global_l1(weights, self.at(epoch))
 
 
-def emptied(layers: Iterable[str], masks: Sequence[torch.Tensor]) -> list[str]:
-    """Names of the layers of which all weights are dropped. `layers`: names, one for each of `masks`."""
-    return [name for name, kept in zip(layers, masks, strict=True) if not kept.any()]
+def emptied(layers: Iterable[str], masks: Sequence[torch.Tensor]) -> dict[str, tuple[int, int]]:
+    """Layers of which next to nothing is left, with how many weights are, and of how many.
+
+    `layers`: names, one for each of `masks`. Next to nothing: less than `EMPTY` of a layer's weights, and less
+    than a tenth of the share that is left of all layers together.
+    """
+    left = {name: (int(kept.sum()), kept.numel()) for name, kept in zip(layers, masks, strict=True)}
+    share = sum(count for count, _ in left.values()) / max(1, sum(of for _, of in left.values()))
+    return {
+        name: (count, of) for name, (count, of) in left.items() if not count or count < min(EMPTY, share / 10) * of
+    }
 
 
 def like(weights: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> list[torch.Tensor]:

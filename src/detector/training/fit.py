@@ -180,7 +180,7 @@ class _Run:
         self._state = state if self._team.rank == 0 else None
         self._model = plan.place(model)
         self._weights = prunable(model)
-        self._emptied: set[str] = set()  # layers without a weight left, said once
+        self._emptied: set[str] = set()  # layers with next to no weight left, said once
         self._average = None if recipe.ema is None else Average(self._model, recipe.ema)
         if recipe.select in ("balanced_accuracy", "generators", "auc"):
             _require_both(valid, "select", "validation", title)
@@ -246,11 +246,12 @@ class _Run:
         emptied = pruning.emptied(prunable_layers(self._model), masks)
         if new := [name for name in emptied if name not in self._emptied]:
             self._emptied.update(new)
+            said = [f"{name} keeps {emptied[name][0]:,} of {emptied[name][1]:,} weights" for name in new]
             log.warning(
-                "%s: every weight of %s is pruned (layer collapse, Tanaka et al. 2020); it gives its bias alone, "
-                "whatever is trained. Prune less, or in another way.",
+                "%s: %s (layer collapse, Tanaka et al. 2020); what is pruned stays zero, whatever is trained. "
+                "Prune less, or in another way, such as lamp.",
                 self._title,
-                ", ".join(new[:5]) + (f" and {len(new) - 5} more layers" if len(new) > 5 else ""),
+                ", ".join(said[:5]) + (f", and {len(new) - 5} more layers as few" if len(new) > 5 else ""),
             )
 
     @property
