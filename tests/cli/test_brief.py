@@ -99,4 +99,9 @@ def test_intervals_are_of_groups_where_they_are_known(results):
         table.to_csv(path, index=False)
     lines = brief.text(results).splitlines()
     assert "(95 % interval 12.3% to 98.7%)" in lines[0]
-    assert "(-32.10 to +23.40)" in lines[1]
+    assert "(95 % interval -32.10 to +23.40)" in lines[1]
+    for name in ("final_accuracy", "significance"):
+        path = results / f"tables/{name}.csv"
+        pd.read_csv(path).assign(groups=1, grouped_low=None, grouped_high=None).to_csv(path, index=False)
+    lines = brief.text(results).splitlines()
+    assert all("(no interval, since they all belong together)" in line for line in lines[:2])

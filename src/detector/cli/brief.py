@@ -1,5 +1,6 @@
 """Run brief: the three results of a finished run that matter most, and the next command."""
 
+import math
 from pathlib import Path
 
 import pandas as pd
@@ -24,10 +25,9 @@ def text(results: Path, program: str = "detector") -> str:
     first = rows[(rows["testset"] == COMBINED) & (rows["branch"] == BASELINE)].iloc[0]
     network = {"arch": first["arch"], "seed": first["seed"]}
     shipped = _shipped(_of(results / "tables/deployment.csv", network))
-    low, high = _bounds(first, "accuracy", "grouped")
     lines = [
         f"Detection   {first['arch']} calls {first['accuracy']:.1%} of {first['n']:,} test images right "
-        f"(95 % interval {low:.1%} to {high:.1%})",
+        f"({_interval(first, 'accuracy', '{:.1f}%')})",
         *_pruning(_of(results / "tables/significance.csv", network)),
         *([] if shipped is None else [_shipping(shipped)]),
     ]
@@ -76,17 +76,19 @@ def _pruning(table: pd.DataFrame) -> list[str]:
         return []
     share = pruned["branch"].map(lambda name: Branch.of(name).percent)
     row = pruned.loc[share.idxmax()]
-    low, high = (100 * bound for bound in _bounds(row, "difference", "grouped"))
     return [
         f"Pruning     {row['branch']}, {share.max()} % removed: {100 * row['difference']:+.2f} points beside the "
-        f"same training with nothing pruned ({low:+.2f} to {high:+.2f}): {row['verdict']}"
+        f"same training with nothing pruned ({_interval(row, 'difference', '{:+.2f}')}): {row['verdict']}"
     ]
 
 
-def _bounds(row: pd.Series, single: str, grouped: str) -> tuple[float, float]:
-    """Interval of single images, or of groups of images where these are known."""
-    name = grouped if row.get("groups", 0) > 0 else single
-    return row[f"{name}_low"], row[f"{name}_high"]
+def _interval(row: pd.Series, single: str, form: str) -> str:
+    """Interval of single images, or of groups of images where these are known; of one group there is none."""
+    name = "grouped" if row.get("groups", 0) > 0 else single
+    low, high = (100 * row[f"{name}_{end}"] for end in ("low", "high"))
+    if math.isnan(low):
+        return "no interval, since they all belong together"
+    return f"95 % interval {form.format(low)} to {form.format(high)}"
 
 
 def _shipping(row: pd.Series) -> str:
