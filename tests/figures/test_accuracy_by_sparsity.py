@@ -19,7 +19,9 @@ def table(branches, seeds=1, **more):
         for name, share in branches.items()
     ]
     columns = ["arch", "seed", "branch", "testset", "n", "accuracy"]
-    found = pd.DataFrame(rows, columns=columns).assign(**{"groups": np.nan, **more})
+    found = pd.DataFrame(rows, columns=columns).assign(**more)
+    single = [wilson(row.accuracy, row.n) for row in found.itertuples()]
+    found[["accuracy_low", "accuracy_high"]] = single
     dense = found[found["branch"] == "l1-00"].set_index("seed")["accuracy"]
     return found.assign(delta_vs_dense_control=found["accuracy"] - found["seed"].map(dense))
 

@@ -50,15 +50,14 @@ def accuracy_table(branches: list[str]) -> pd.DataFrame:
     rows = [(arch, seed, branch) for arch in ("resnet18", "resnet50") for seed in (0, 1) for branch in branches]
     table = pd.DataFrame(rows, columns=["arch", "seed", "branch"])
     accuracy = np.linspace(0.9, 1.0, len(table))
-    table = table.assign(testset="faces140k", n=1234, accuracy=accuracy, groups=np.nan)
-    return table.assign(delta_vs_dense_control=accuracy - 0.95)
+    table = table.assign(testset="faces140k", n=1234, accuracy=accuracy, delta_vs_dense_control=accuracy - 0.95)
+    return table.assign(accuracy_low=accuracy - 0.02, accuracy_high=np.minimum(accuracy + 0.02, 1))
 
 
 def deployment_table(rows: list[tuple]) -> pd.DataFrame:
     """`rows`: branch, precision, MB, ms, accuracy."""
     table = pd.DataFrame(rows, columns=["branch", "precision", "file_mb", "latency_ms_median", "accuracy"])
-    table = table.assign(arch="resnet50", seed=0, format="sparse", runtime="torch", batch=1, threads=2)
-    return table.assign(n=2000, groups=np.nan, grouped_low=np.nan, grouped_high=np.nan)
+    return table.assign(arch="resnet50", seed=0, format="sparse", runtime="torch", batch=1, threads=2, n=2000)
 
 
 def scored(seed: str, real: int = 60, fake: int = 40) -> tuple[np.ndarray, np.ndarray]:

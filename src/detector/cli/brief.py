@@ -8,6 +8,7 @@ import pandas as pd
 from detector.core.errors import DetectorError
 from detector.experiment.variants import BASELINE, COMBINED, DENSE_CONTROL, Branch
 from detector.predict import bundles as bundles_module
+from detector.stats.groups import bounds
 
 
 def text(results: Path, program: str = "detector") -> str:
@@ -84,8 +85,7 @@ def _pruning(table: pd.DataFrame) -> list[str]:
 
 def _interval(row: pd.Series, single: str, form: str) -> str:
     """Interval of single images, or of groups of images where these are known; of one group there is none."""
-    name = "grouped" if row.get("groups", 0) > 0 else single
-    low, high = (100 * row[f"{name}_{end}"] for end in ("low", "high"))
+    low, high = (100 * bound for bound in bounds(row, single, "grouped"))
     if math.isnan(low):
         return "no interval, since they all belong together"
     return f"95 % interval {form.format(low)} to {form.format(high)}"

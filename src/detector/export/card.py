@@ -18,7 +18,7 @@ from detector.experiment.formats import FILES, INT8
 from detector.export import making, markdown
 from detector.stats import decisions
 from detector.stats.classification import confusion, measure
-from detector.stats.groups import known_groups
+from detector.stats.groups import bounds, known_groups
 from detector.stats.predictions import right
 
 FEW = 1000  # test images; with fewer, the interval of a share is up to 6 points wide and more
@@ -163,10 +163,8 @@ def _sure(band: Mapping) -> str:
 
 def _costs(table: pd.DataFrame) -> str:
     rows = []
-    for row in table.itertuples():
-        grouped = "_grouped" if row.groups > 0 else ""  # groups of images are known
-        bounds = (getattr(row, f"accuracy_delta{grouped}_{end}") for end in ("low", "high"))
-        changes = (row.accuracy_delta, *bounds)
+    for row, whole in zip(table.itertuples(), table.to_dict("records"), strict=True):
+        changes = (row.accuracy_delta, *bounds(whole, "accuracy_delta", "accuracy_delta_grouped"))
         change, low, high = (markdown.shown(100 * value, "+.2f") for value in changes)
         rows.append(
             [

@@ -22,7 +22,7 @@ from scipy.special import stdtrit
 from detector.core.errors import DetectorError
 from detector.experiment.variants import BASELINE, COMBINED, MATCHED, Branch
 from detector.figures import drawing
-from detector.stats import intervals
+from detector.stats import groups
 
 FILE = "accuracy_by_sparsity.svg"
 FROM = {"table": "tables/final_accuracy.csv"}
@@ -122,16 +122,9 @@ def _points(rows: pd.DataFrame, bounds: tuple[float, float] = (0.0, 1.0)) -> pd.
             half = stdtrit(len(some) - 1, 0.975) * some["accuracy"].std() / math.sqrt(len(some))
             low, high = max(bounds[0], mean - half), min(bounds[1], mean + half)
         else:
-            low, high = _of_one(some.iloc[0]) if bounds[0] == 0 else (mean, mean)
+            low, high = groups.bounds(some.iloc[0], "accuracy", "grouped") if bounds[0] == 0 else (mean, mean)
         found.append((branch, method, percent, 100 * mean, 100 * low, 100 * high))
     return pd.DataFrame(found, columns=["branch", "method", "percent", "mean", "low", "high"])
-
-
-def _of_one(row: pd.Series) -> tuple[float, float]:
-    """Interval of the accuracy of one seed, by groups of images where these are known."""
-    if row["groups"] > 0:
-        return row["grouped_low"], row["grouped_high"]
-    return intervals.wilson(row["accuracy"], row["n"])
 
 
 def _panel(axes: Axes, points: pd.DataFrame, rows: pd.DataFrame, methods: list[str], several: bool) -> None:

@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from detector.core.errors import DetectorError
 from detector.figures import drawing, placement
-from detector.stats import intervals
+from detector.stats import groups, intervals
 from detector.stats.pareto import front
 
 FILE = "deployment_{arch}_seed{seed}.svg"
@@ -47,9 +47,10 @@ def deployment(path: Path | str, table: pd.DataFrame, title: str | None = None) 
         if len(found := table[column].unique().tolist()) > 1:
             raise DetectorError(f"{path}: expected rows of one {column}, found {found}; draw a figure for each")
     arch, seed, batch, threads = table.iloc[0][["arch", "seed", "batch", "threads"]]
+    single = [intervals.wilson(row.accuracy, row.n) for row in table.itertuples()]
     bounds = [
-        (row.grouped_low, row.grouped_high) if row.groups > 0 else intervals.wilson(row.accuracy, row.n)
-        for row in table.itertuples()
+        groups.bounds({**row, "accuracy_low": low, "accuracy_high": high}, "accuracy", "grouped")
+        for row, (low, high) in zip(table.to_dict("records"), single, strict=True)
     ]
     table = table.assign(
         kind=table["format"] + ", " + table["runtime"] + ", " + table["precision"],

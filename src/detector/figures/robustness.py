@@ -22,6 +22,7 @@ from detector.core.errors import DetectorError
 from detector.experiment.variants import BASELINE, COMBINED, DENSE_CONTROL
 from detector.figures import drawing
 from detector.imaging.perturbations import CHAIN, CLEAN, axis_label, strength
+from detector.stats import groups
 
 FILE = "robustness_{arch}_seed{seed}.svg"
 FROM = {"table": "tables/robustness.csv"}
@@ -41,13 +42,10 @@ def draw(path: Path, table: pd.DataFrame, arch: str, seed: int) -> None:
 def of_run(table: pd.DataFrame, arch: str, seed: int) -> pd.DataFrame:
     """Rows of robustness.csv for a run, on all its test images together, with intervals of groups where known."""
     rows = table[(table["arch"] == arch) & (table["seed"] == seed) & (table["testset"] == COMBINED)]
-    grouped = rows["groups"].notna()
-    bounds = {
-        f"{name}_{end}": rows[f"{of_groups}_{end}"].where(grouped, rows[f"{name}_{end}"])
-        for name, of_groups in (("accuracy", "grouped"), ("extra", "extra_grouped"))
-        for end in ("low", "high")
-    }
-    return rows.assign(**bounds)
+    for name, grouped in (("accuracy", "grouped"), ("extra", "extra_grouped")):
+        bounds = np.reshape([groups.bounds(row, name, grouped) for row in rows.to_dict("records")], (-1, 2))
+        rows = rows.assign(**{f"{name}_low": bounds[:, 0], f"{name}_high": bounds[:, 1]})
+    return rows
 
 
 def robustness(path: Path | str, table: pd.DataFrame, title: str) -> None:

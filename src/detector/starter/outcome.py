@@ -9,6 +9,7 @@ from detector.core.errors import DetectorError
 from detector.core.files import read_json
 from detector.experiment.variants import COMBINED, VALID, Variant
 from detector.predict import bundles
+from detector.stats.groups import bounds
 from detector.stats.metrics import balanced_accuracy
 
 
@@ -46,9 +47,10 @@ def best(results: Path) -> Outcome:
     with open(table, newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["testset"] == COMBINED]
     row = next(r for r in rows if (r["arch"], int(r["seed"]), r["branch"]) == (*variant.run, variant.branch))
-    low, high = (
-        float(row[f"{'grouped' if row['groups'] else 'accuracy'}_{end}"] or "nan") for end in ("low", "high")
-    )
+    numbers = {
+        name: float(value or "nan") for name, value in row.items() if name.endswith(("groups", "_low", "_high"))
+    }
+    low, high = bounds(numbers, "accuracy", "grouped")
     tp, fn, tn, fp = (int(row[name]) for name in ("tp", "fn", "tn", "fp"))
     return Outcome(first, int(row["n"]), float(row["accuracy"]), low, high, (tp, tp + fn), (tn, tn + fp))
 

@@ -38,9 +38,9 @@ def extra_p(extra: np.ndarray, count: float | None = None) -> float:
 def extra_equivalence(extra: np.ndarray, margin: float, count: float | None = None) -> float:
     """P-value of two one-sided tests (Schuirmann 1987) of a mean of `margin` or more, in either direction.
 
-    With a continuity correction of one half, and with a variance of no
-    less than a mean of `margin` implies for whole numbers, margin·(1 - margin): where the models hardly differ,
-    the observed variance is too small. NaN where there is no image.
+    With a continuity correction of one half, and with a variance of no less than a mean of `margin` implies for
+    whole numbers, margin·(1 - margin): where the models hardly differ, the observed variance is too small. NaN
+    where there is no image.
     """
     if not len(extra):
         return math.nan

@@ -1,4 +1,7 @@
-"""Groups of images that are no independent draws: which belong together, and a share of them. No torch."""
+"""Groups of images that are no independent draws: which belong together, and what is said of them. No torch."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -50,3 +53,12 @@ def share_of_groups(right: np.ndarray, group: np.ndarray | None) -> dict[str, fl
         return {}
     low, high = wilson_grouped(right, group)
     return {"groups": len(np.unique(group)), "grouped_low": low, "grouped_high": high}
+
+
+def bounds(row: Mapping[str, Any] | pd.Series, single: str, grouped: str) -> tuple[float, float]:
+    """Interval that a row of a table has: columns `{grouped}_low` and `_high` where its groups are known.
+
+    Else those of `single` images; tables that were made before there were groups have no other.
+    """
+    name = grouped if row.get("groups", 0) > 0 else single
+    return row[f"{name}_low"], row[f"{name}_high"]

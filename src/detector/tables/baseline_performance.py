@@ -18,9 +18,8 @@ COLUMNS = (
 def baseline_performance(predictions: Predictions, paper: Mapping) -> list[dict]:
     """Rows of Table 3: the baselines on the combined validation set, each test set, and all test sets together.
 
-    `predictions`: by variant and set (`valid` or a source's name), columns source, path, group, label and
-    logit. Raises
-    `DetectorError` where a logit is no number.
+    `predictions`: by variant and set (`valid` or a source's name), columns source, path, group, label and logit.
+    Raises `DetectorError` where a logit is no number.
     """
     check(predictions)
     rows = []

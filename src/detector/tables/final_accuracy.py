@@ -19,8 +19,7 @@ def final_accuracy(predictions: Predictions, paper: Mapping) -> list[dict]:
 
     The deltas are differences of accuracies on the same images, as fractions. An empty `delta_vs_dense_control`
     says that the run has no dense control, empty `groups` and `grouped_…` that no source knows which images belong
-    together. Raises `DetectorError` where two variants saw other images, or a logit
-    is no number.
+    together. Raises `DetectorError` where two variants saw other images, or a logit is no number.
     """
     check(predictions)
     measured = {

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from detector.experiment.variants import BASELINE, COMBINED
+from detector.stats.groups import bounds
 
 COLUMNS = (
     *("model", "train_test", "accuracy", "source"),
@@ -47,14 +48,13 @@ def _beside(quoted: Mapping, tested: pd.DataFrame) -> list[dict]:
     found = tested[tested["branch"] == by.get("branch", BASELINE)]
     measured = [
         {
-            "measured_system": f"{one.arch} ({one.branch}, seed {one.seed})",
-            "testset": one.testset,
-            "measured_accuracy": one.accuracy,
-            "measured_low": one.grouped_low if one.groups > 0 else one.accuracy_low,
-            "measured_high": one.grouped_high if one.groups > 0 else one.accuracy_high,
+            "measured_system": f"{one['arch']} ({one['branch']}, seed {one['seed']})",
+            "testset": one["testset"],
+            "measured_accuracy": one["accuracy"],
+            **dict(zip(("measured_low", "measured_high"), bounds(one, "accuracy", "grouped"), strict=True)),
         }
         for pattern in by.get("arch", ())
-        for one in found.itertuples()
-        if fnmatch.fnmatchcase(one.arch, pattern)
+        for one in found.to_dict("records")
+        if fnmatch.fnmatchcase(one["arch"], pattern)
     ]
     return [row | of for of in measured] or [row]
