@@ -14,6 +14,11 @@ from detector.core.labels import SPLIT_NAMES
 
 def main() -> None:
     """Run the subcommand that the command line names, and exit (`job.run`)."""
+    job.run(lambda args: args.command(args), command_line())
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Parser of all subcommands; the function of the one that was given is `command` in what it parses."""
     parser = argparse.ArgumentParser(prog="detector", description=__doc__)
     parser.add_argument("--version", action="version", version=f"detector {_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -154,7 +159,7 @@ def main() -> None:
     serve_.add_argument("--source", help="treat images as those of this training source, where these differ")
     serve_.set_defaults(command=serve)
 
-    job.run(lambda args: args.command(args), parser)
+    return parser
 
 
 def _version() -> str:
