@@ -27,6 +27,9 @@ job.run(main, argparse.ArgumentParser())
 """
 
 
+LEVELS = ("info", "warning")
+
+
 def run(body, *arguments, cwd):
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(body=body), *arguments], capture_output=True, text=True, cwd=cwd
@@ -48,6 +51,21 @@ def test_a_name_that_is_no_text_is_in_the_log(tmp_path):
     )
     assert code == 2
     assert (tmp_path / "job.log").read_text(encoding="utf-8").endswith("ERROR \\udce9é.png: wrong\n")
+
+
+def test_the_log_is_ours_and_what_libraries_warn_of(tmp_path):
+    """How a library gets on is not for a reader who asked us."""
+    body = "; ".join(
+        f"logging.getLogger({name!r}).{level}('{level} of {name}')"
+        for name in ("onnx_ir.passes", "detector.export.making", "__main__", None)
+        for level in LEVELS
+    )
+    code, errors = run(f"import logging; {body}", "--log", "job.log", cwd=tmp_path)
+    assert code == 0
+    said = [line.split(" ", 2)[2] for line in errors.splitlines()]
+    ours = [f"{level} of {name}" for name in ("detector.export.making", "__main__", None) for level in LEVELS]
+    assert said == ["warning of onnx_ir.passes", *ours]
+    assert (tmp_path / "job.log").read_text() == errors
 
 
 def test_a_bug_shows_its_traceback_and_1(tmp_path):

@@ -1,6 +1,7 @@
 """int8 takes a quarter of the bytes; where accuracy suffers, layers stay in fp32, and the file says which."""
 
 import json
+import logging
 
 import numpy as np
 import onnx
@@ -192,6 +193,16 @@ def test_weights_have_a_scale_a_channel_and_methods_differ(source, tmp_path):
         assert sorted(scale.size for scale in weights) == [8 * n for n in range(1, 8)]
         ranges.append(activations)
     assert ranges[0] != ranges[1] != ranges[2] != ranges[0]
+
+
+def test_weights_without_channels_are_quantised_without_a_word(tmp_path, caplog):
+    """A LayerNorm's: the library logs a warning for each and attempt, of which nobody can make anything."""
+    layers = [nn.Conv2d(3, 8, 8, 8), nn.Flatten(2), nn.LayerNorm(16), nn.Flatten(), nn.Linear(128, 1)]
+    onnx_model.save_onnx(tmp_path / "model.onnx", nn.Sequential(*layers).eval(), SIZE, FACTS)
+    quantization.save_int8(tmp_path / "int8.onnx", tmp_path / "model.onnx", pictures(16), lambda path: 1.0, 0.0)
+    assert "LayerNormalization" in {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == []
+    assert not logging.getLogger().filters, "what else is logged there is heard again"
 
 
 def test_the_layers_left_in_fp32_are_those_that_move_the_logits_most(source, tmp_path):

@@ -19,6 +19,7 @@ from detector.core.errors import DetectorError, wants_memory
 from detector.core.files import naming
 
 BAD_INPUT = 2
+OURS = ("detector", "__main__")  # loggers of the library and of scripts, beside the one without a name
 LOG_ONLY = "DETECTOR_LOG_ONLY"  # environment: what has a log file of its own says nothing on the terminal
 # environment: a JSON file with `stages`, the seconds that a job of each rule is expected to take, and `others`,
 # what one of any other rule adds to the run
@@ -211,7 +212,14 @@ def _handlers(log_file: Path | None) -> list[logging.Handler]:
             log_file.write_text("")
         # Appends, as the launcher goes on writing too. Names of files may be no text.
         handlers.append(logging.FileHandler(log_file, encoding="utf-8", errors="backslashreplace"))
+    for handler in handlers:
+        handler.addFilter(_for_a_reader)
     return handlers
+
+
+def _for_a_reader(record: logging.LogRecord) -> bool:
+    """Whether a line is a warning, or ours: how other libraries get on would fill the log."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] in (logging.root.name, *OURS)
 
 
 def pair(text: str) -> tuple[str, str]:

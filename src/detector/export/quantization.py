@@ -198,7 +198,7 @@ def _quantize(
     reader = _Images(images)
     # By its name for one method alone, but it holds for all: so many batches are looked at together.
     options["extra_options"] = {**options.get("extra_options", {}), "CalibStridedMinMax": reader.stride}
-    with redirect_stdout(None):  # the library prints how it gets on
+    with redirect_stdout(None), _unheard():  # the library prints how it gets on
         quantization.quantize_static(
             *(source, target, reader),
             quant_format=QuantFormat.QDQ,
@@ -210,6 +210,25 @@ def _quantize(
             nodes_to_quantize=[*only],
             **options,
         )
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Keep off the log what the library says through the logger without a name.
+
+    It warns of each weight that has no channels, such as LayerNorm's, which then has one scale. It is not ours to
+    say: our own lines have names.
+    """
+    root = logging.getLogger()
+    root.addFilter(_nothing)
+    try:
+        yield
+    finally:
+        root.removeFilter(_nothing)
+
+
+def _nothing(_: logging.LogRecord) -> bool:
+    return False
 
 
 def _ends(source: Path) -> list[str]:
