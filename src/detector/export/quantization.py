@@ -216,8 +216,8 @@ def _quantize(
 def _unheard() -> Iterator[None]:
     """Keep off the log what the library says through the logger without a name.
 
-    It warns of each weight that has no channels, such as LayerNorm's, which then has one scale. It is not ours to
-    say: our own lines have names.
+    It warns of each weight that has no channels, such as LayerNorm's, which then has one scale. Loggers of ours
+    have names: nothing else is lost.
     """
     root = logging.getLogger()
     root.addFilter(_nothing)
