@@ -22,6 +22,7 @@ OURS = re.compile(r"^(snakemake|detector|python|run|\w+\(\)) ", re.MULTILINE)
 TABLES = {name for text in FILES.values() for name in re.findall(r'(?:\btable\(\s*"|scripts/tables/)(\w+)', text)}
 YOURS = "configs/mine.yaml"  # a reader's own overlay
 UNKNOWN = "kubernetes"  # the executor of a plugin that we do not depend on
+END = "the-end"  # noted down after the last line of a page
 # All lines of a page in one shell. Of programs it has `cat` and `sed`, which write overlays. Ours are noted down,
 # each word with what the file of that name holds at that moment; all others do nothing.
 SHELL = r"""
@@ -40,7 +41,10 @@ command_not_found_handle() { :; }
 
 
 def commands(page: str, folder: Path) -> Iterator[list[tuple[str, str]]]:
-    """Commands of ours in a page's text: each word, with what the file of that name holds, if any."""
+    """Commands of ours in a page's text: each word, with what the file of that name holds, if any.
+
+    Raises `AssertionError` where the shell stops on the way, as it does at what it cannot parse.
+    """
     programs, notes, work = folder / "programs", folder / "notes", folder / "work"
     for made in (programs, notes, work):
         made.mkdir()
@@ -53,11 +57,15 @@ def commands(page: str, folder: Path) -> Iterator[list[tuple[str, str]]]:
             (work / name[1]).write_text(text)
         elif not language and OURS.search(text):
             lines.append(text)
+    lines.append(f"note {END}")
     places = {"PROGRAMS": str(programs), "NOTES": str(notes), "HOME": str(folder)}
     shell = [shutil.which("bash")]
     subprocess.run(shell, input="\n".join(lines), cwd=work, env=places, text=True, capture_output=True, timeout=60)
-    for note in sorted(notes.iterdir(), key=lambda path: int(path.name)):
-        parts = note.read_text().split("\0")[:-1]
+    noted = [
+        note.read_text().split("\0")[:-1] for note in sorted(notes.iterdir(), key=lambda path: int(path.name))
+    ]
+    assert noted[-1:] == [[END, ""]], "the shell did not come to the end of the page"
+    for parts in noted[:-1]:
         yield list(zip(parts[::2], parts[1::2], strict=True))
 
 
@@ -130,6 +138,14 @@ def test_what_cannot_be_given_is_found(lines, said, tmp_path):
     [command] = commands(f"```\n{lines}\n```\n", tmp_path)
     [problem] = wrong(command, tmp_path)
     assert said in problem
+
+
+@pytest.mark.parametrize("lines", ["run() { detector doctor", "models=(a b", "cat > a.yaml <<'END'\nseeds: [0]"])
+def test_a_page_that_stops_the_shell_is_found(lines, tmp_path):
+    """What follows would not be looked at."""
+    page = f"```\ndetector doctor\n{lines}\n```\n```\ndetector doctor --hlep\n```\n"
+    with pytest.raises(AssertionError, match="end of the page"):
+        list(commands(page, tmp_path))
 
 
 def test_an_overlay_is_read_as_it_was_at_the_command(tmp_path):
